@@ -1,0 +1,51 @@
+# The commands of Narrowfloat. The first that runs in a fresh clone sets up .venv (see bootstrap.py), later ones start at once.
+#
+#   make sim DESIGN=float_encoder SIM=icarus SEED=7 WAVES=1     DESIGN: one or more, default all; SIM: verilator or icarus
+#   make test LONG=1                                            the long tests instead of the quick ones
+#   make lock UPGRADE=1                                         newest versions instead of only what is missing
+#   make PYTHON=python3.12 ...                                  the Python that sets up .venv, 3.11 or newer
+
+PYTHON ?= python3
+SIM ?= verilator
+BIN := .venv/bin/
+READY := .venv/ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help sim test synth verilog lint exhaustive formal bench lock clean
+
+help: ## list these commands
+	@$(PYTHON) -c 'import re; [print(f"make {t:11}{d}") for t, d in re.findall(r"^(\w+):.*## (.+)", open("Makefile").read(), re.M)]'
+
+sim: $(READY) ## co-simulate every unit against the golden model on real tensors (DESIGN= SIM= SEED= WAVES=1)
+	@$(BIN)python -m cosim $(DESIGN) --sim $(SIM) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
+
+test: $(READY) ## all quick tests; LONG=1 runs the long ones instead
+	@$(BIN)python -m pytest -n 2 --dist worksteal $(if $(filter-out 0,$(LONG)),-m long)
+
+synth: $(READY) ## area, LUTs and flip-flops of every unit (DESIGN=)
+	@$(BIN)python -m synth $(DESIGN)
+
+verilog: $(READY) ## emit every catalogued design under build/rtl/
+	@$(BIN)python -m hdl emit --all --out build/rtl
+
+lint: $(READY) ## every catalogued design through Verilator's linter
+	@$(BIN)python -m hdl lint
+
+exhaustive: $(READY) ## all 2**32 inputs of the encoder against the golden model (minutes)
+	@$(BIN)python -m cosim.exhaustive
+
+formal: $(READY) ## prove the codec equal to an independent specification, for every input and bias
+	@$(BIN)python -m pytest tests/formal -m "long or not long"
+
+bench: $(READY) ## the golden model's speed beside ml_dtypes
+	@$(BIN)python tests/bench.py
+
+lock: $(READY) ## resolve requirements.lock anew from pyproject.toml (UPGRADE=1 for newest versions)
+	@$(BIN)python -m pip install -q uv && $(BIN)uv pip compile -q pyproject.toml --all-extras --group build --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --custom-compile-command "make lock" -o requirements.lock $(if $(UPGRADE),--upgrade)
+
+clean: ## remove all that was generated; .venv stays
+	@$(PYTHON) -c 'import shutil; shutil.rmtree("build", ignore_errors=True)'
+
+$(READY): bootstrap.py requirements.lock pyproject.toml
+	@$(PYTHON) bootstrap.py
