@@ -1,0 +1,1 @@
+"""What every block computes: the bit-exact NumPy reference of Narrowfloat."""

@@ -1,0 +1,174 @@
+"""Rounding and overflow modes, and the integer-exact step from FP32 words to codes.
+
+A magnitude is handled as one integer, {E, M}: rounding up adds one to it, and a carry out of M moves into E by itself. Overflow
+and underflow are decided afterwards, on that integer.
+"""
+
+import enum
+
+import numpy as np
+
+ROUNDINGS = ("rne", "rna", "rtz", "sr")
+OVERFLOWS = ("saturate", "format")
+
+FP32_INFINITY = 0x7F800000
+
+
+class Flag(enum.IntFlag):
+    """What the conversion of a value may raise, as bits of one set."""
+
+    OVERFLOW = 1
+    UNDERFLOW = 2
+    INEXACT = 4
+    INVALID = 8
+
+
+def align(words, fmt, bias):
+    """FP32 words on the grid of `fmt`, before rounding.
+
+    Parameters
+    ----------
+    words : numpy.ndarray
+        uint32. Their sign is ignored; infinity and NaN are read as if 255 were an ordinary exponent.
+    fmt : FloatFormat
+    bias : int or numpy.ndarray
+        An int, or int32 in the shape of `words`.
+
+    Returns
+    -------
+    whole : numpy.ndarray
+        int32 in the shape of `words`: {E, M} with everything below M cut off. E has no bounds, except that with underflow
+        "gradual" it stops at 0, where the significand is shifted onto the grid of the subnormals.
+    fraction : numpy.ndarray
+        uint32 in the shape of `words`: what was cut off, in units of 2**-32 of the last bit of M. Its own last bit also stands
+        for everything below it (sticky).
+    """
+    exponent = (words >> 23 & 0xFF).astype(np.int32)
+    is_subnormal = exponent == 0
+    exponent += bias - 127
+    significand = words & 0x7FFFFF
+    hidden = np.uint32(1 << 23)
+    lost = np.uint32(0)
+    if fmt.underflow == "gradual":
+        exponent += is_subnormal
+        significand += ~is_subnormal * hidden
+        # by 24 places or more the whole significand leaves, and is less than half of the last bit of M
+        shift = np.clip(1 - exponent, 0, 24).astype(np.uint32)
+        lost = (significand & (np.uint32(1) << shift) - np.uint32(1)) != 0
+        significand >>= shift
+        exponent = np.maximum(exponent, 1)
+    elif fmt.specials == "fnu":
+        # At bias 127 code 0 is 2**-127, an FP32 subnormal: doubled, it has its leading one where normal numbers have it.
+        significand = np.where(is_subnormal, significand << 1, significand + hidden)
+    else:
+        significand += hidden
+    # the hidden one, being added, makes E - 1 into E
+    whole = (exponent - 1 << fmt.man_bits) + (significand >> 23 - fmt.man_bits).astype(np.int32)
+    fraction = significand << 9 + fmt.man_bits | lost
+    return whole, fraction
+
+
+def round_increment(whole, fraction, fmt, rounding, random_bits=None, sr_bits=8):
+    """Whether a magnitude is rounded up, by one code.
+
+    ===  =================================================================================================
+    rne  to the nearest; a tie goes to the even significand (in a normal number without mantissa bits
+         that is the hidden one: odd)
+    rna  to the nearest; a tie goes away from zero
+    rtz  toward zero
+    sr   stochastically: up if ``floor(2**sr_bits * discarded fraction) + random bits >= 2**sr_bits``
+    ===  =================================================================================================
+
+    Parameters
+    ----------
+    whole, fraction : numpy.ndarray
+        What `align` returns.
+    fmt : FloatFormat
+    rounding : str
+        One of `ROUNDINGS`.
+    random_bits : numpy.ndarray or None
+        Integers from 0 to ``2**sr_bits - 1``, in the shape of `whole`; only "sr" reads them.
+    sr_bits : int
+        1 to 16.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, in the shape of `whole`.
+    """
+    half = np.uint32(1 << 31)
+    if rounding == "rtz":
+        return np.zeros(whole.shape, bool)
+    if rounding == "rna":
+        return fraction >= half
+    if rounding == "sr":
+        return (fraction >> 32 - sr_bits) + random_bits >> sr_bits != 0
+    if fmt.man_bits:
+        is_odd = whole & 1 != 0
+    else:
+        is_odd = whole > 0 if fmt.underflow == "gradual" else True
+    return (fraction > half) | (fraction == half) & is_odd
+
+
+def round_and_pack(words, fmt, bias, rounding, overflow, random_bits=None, sr_bits=8):
+    """FP32 words rounded to codes of `fmt`.
+
+    The parameters are those of `align` and `round_increment`, and `overflow`, one of `OVERFLOWS`:
+
+    ========  ================================================  ================================
+    overflow  infinity; finite numbers too large once rounded   NaN
+    ========  ================================================  ================================
+    saturate  the largest finite number                         NaN, else the largest finite one
+    format    infinity, else NaN, else the largest finite one;  NaN, else the largest finite one
+              by "rtz" finite numbers take the largest finite
+    ========  ================================================  ================================
+
+    "Else" means: if the format has none. The sign is kept, except that "fnuz" has only a positive zero and one NaN, and that
+    "fnu" makes NaN of all that is not positive. Underflow "paper" with specials "none" takes infinity and NaN for numbers.
+
+    Returns
+    -------
+    codes : numpy.ndarray
+        uint32 in the shape of `words`.
+    is_too_large : numpy.ndarray
+        bool: the magnitude, rounded with an unbounded exponent, is above the largest finite one. True for infinity and NaN.
+    """
+    unsigned = words & 0x7FFFFFFF
+    whole, fraction = align(words, fmt, bias)
+    magnitude = whole + round_increment(whole, fraction, fmt, rounding, random_bits, sr_bits)
+    is_too_large = magnitude > fmt.max_finite
+
+    if fmt.underflow == "paper" and fmt.specials == "none":
+        exponent = np.clip(magnitude >> fmt.man_bits, 0, 2**fmt.exp_bits - 1)
+        magnitude = exponent << fmt.man_bits | magnitude & 2**fmt.man_bits - 1
+    else:
+        if fmt.underflow == "zero_code":
+            # zero and the subnormals of FP32 are below 0 too: the bias is at most 63
+            magnitude = np.where(magnitude < 0, 0, np.maximum(magnitude, 1))
+        else:
+            magnitude = np.maximum(magnitude, 0)  # below 0 with "fnu" only
+        nan, infinity = _special_codes(fmt, overflow)
+        magnitude = np.where(is_too_large, infinity, magnitude)
+        if rounding == "rtz":
+            magnitude = np.where(is_too_large & (unsigned < FP32_INFINITY), fmt.max_finite, magnitude)
+        is_nan = unsigned > FP32_INFINITY
+        if fmt.specials == "fnu":
+            is_nan |= (words == 0) | (words != unsigned)
+        magnitude = np.where(is_nan, nan, magnitude)
+
+    codes = magnitude.astype(np.uint32)
+    if fmt.signed:
+        sign = words >> 31 << fmt.magnitude_bits
+        codes |= np.where(codes == 0, 0, sign) if fmt.specials == "fnuz" else sign
+    return codes, is_too_large
+
+
+def _special_codes(fmt, overflow):
+    """What NaN and infinity become, as {E, M}; the NaN of "fnuz" with its sign bit, which it has whatever the sign."""
+    if fmt.specials == "fnuz":
+        nan = 1 << fmt.magnitude_bits
+    else:
+        nan = fmt.max_finite if fmt.nan is None else fmt.nan
+    if overflow == "saturate":
+        return nan, fmt.max_finite
+    return nan, nan if fmt.infinity is None else fmt.infinity
