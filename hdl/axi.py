@@ -1,0 +1,78 @@
+"""Tops with flat AXI4-Stream ports around blocks that have streams of beats."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Shape
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+RESETS = ("sync_high", "sync_low", "async_high", "async_low")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A named range of the bits of a port."""
+
+    name: str
+    lsb: int
+    msb: int
+
+
+class AxiStreamTop(wiring.Component):
+    """Flat ports for a block with a stream of beats `i` and one `o` (see `hdl.stream.beats`).
+
+    The port ``s_axis_tdata`` is the payload's data, lane 0 lowest; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct, first
+    field lowest, and absent where that has no bits. ``m_axis_...`` likewise. A block of latency 0 without registers keeps ``clk``
+    and ``rst``, so that the ports do not depend on the pipeline's depth.
+
+    Parameters
+    ----------
+    block : wiring.Component
+    reset : str
+        One of `RESETS`; the port is called rst, or rst_n if it is active low.
+    """
+
+    def __init__(self, block, reset="sync_high"):
+        self._block = block
+        self._reset = reset
+        self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
+        self.fields = {}
+        self.latency = block.latency
+        members = {"clk": In(1), self.reset_name: In(1)} if block.clocked else {}
+        for prefix, stream, inward, outward in (("s_axis", block.i, In, Out), ("m_axis", block.o, Out, In)):
+            layout = stream.payload.shape()
+            members |= {f"{prefix}_tvalid": inward(1), f"{prefix}_tready": outward(1), f"{prefix}_tlast": inward(1)}
+            for port, part in (("tdata", "data"), ("tuser", "user")):
+                shape = layout[part].shape
+                if width := Shape.cast(shape).width:
+                    members[f"{prefix}_{port}"] = inward(width)
+                    self.fields[f"{prefix}_{port}"] = list(_fields(shape, "lane" if port == "tdata" else ""))
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        if self._block.clocked:
+            m.domains.sync = ClockDomain(async_reset=self._reset.startswith("async"))
+            reset = getattr(self, self.reset_name)
+            m.d.comb += [ClockSignal().eq(self.clk), ResetSignal().eq(~reset if self._reset.endswith("_low") else reset)]
+        m.submodules.block = block = self._block
+        for prefix, stream in (("s_axis", block.i), ("m_axis", block.o)):
+            pairs = [(f"{prefix}_tvalid", stream.valid), (f"{prefix}_tlast", stream.p.last)]
+            pairs += [(f"{prefix}_tdata", stream.p.data.as_value()), (f"{prefix}_tuser", stream.p.user.as_value())]
+            for name, inner in pairs:
+                if (port := getattr(self, name, None)) is not None:
+                    m.d.comb += inner.eq(port) if prefix == "s_axis" else port.eq(inner)
+            ready = getattr(self, f"{prefix}_tready")
+            m.d.comb += ready.eq(stream.ready) if prefix == "s_axis" else stream.ready.eq(ready)
+        return m
+
+
+def _fields(shape, prefix):
+    """Named bit ranges of a packed struct or array; an array's elements are its name and their number."""
+    items = shape if isinstance(shape, data.Layout) else ()
+    for key, field in items:
+        if isinstance(shape, data.StructLayout) and isinstance(field.shape, data.ArrayLayout):
+            for inner in _fields(field.shape, key):
+                yield Field(inner.name, field.offset + inner.lsb, field.offset + inner.msb)
+        else:
+            yield Field(f"{prefix}{key}", field.offset, field.offset + field.width - 1)

@@ -1,0 +1,182 @@
+"""The one list of what is shipped, tested and synthesized."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from golden.checks import check_choice
+from golden.formats import CATALOG, FloatFormat
+from hdl import float_codec
+from hdl.axi import RESETS, AxiStreamTop
+from hdl.shapes import ROUNDINGS
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a design, as text on the command line and as JSON in the manifest.
+
+    `parse` turns text into the value that the component takes, `to_json` that value into JSON; `allowed` says in words what text
+    may be.
+    """
+
+    name: str
+    default: Any
+    allowed: str
+    parse: Callable[[str], Any]
+    to_json: Callable[[Any], Any] = lambda value: value
+
+
+def _integer(name, default, low, high):
+    return Parameter(name, default, f"{low} to {high}", int)
+
+
+def _choice(name, default, allowed):
+    def parse(text):
+        check_choice(name, text, allowed)
+        return text
+
+    return Parameter(name, default, " | ".join(allowed), parse)
+
+
+def _switch(name, default):
+    words = {"0": False, "1": True, "false": False, "true": True}
+
+    def parse(text):
+        check_choice(name, text.lower(), words)
+        return words[text.lower()]
+
+    return Parameter(name, default, "0 | 1", parse)
+
+
+def _subset(name, default, allowed):
+    return Parameter(name, default, f"one or more of {', '.join(allowed)}", lambda text: tuple(text.split(",")), list)
+
+
+_FORMATS = Parameter(
+    "formats",
+    (CATALOG["ab_e5m2"],),
+    "one or more names or spellings of formats",
+    lambda text: tuple(FloatFormat.parse(name) for name in text.split(",")),
+    lambda formats: [fmt.name for fmt in formats],
+)
+_SHELL = (
+    _FORMATS,
+    _integer("lanes", 4, 1, float_codec.MAX_LANES),
+    _integer("stages", 1, 0, float_codec.MAX_STAGES),
+    _switch("bias_port", True),
+    _integer("user_bits", 0, 0, float_codec.MAX_USER_BITS),
+)
+_RESET = _choice("reset", "sync_high", RESETS)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A kind of block that can be emitted: its component and its parameters, `reset` of the flat top among them."""
+
+    name: str
+    summary: str
+    component: type
+    parameters: tuple[Parameter, ...]
+
+    def parse(self, settings):
+        """Values of all parameters from NAME=VALUE texts.
+
+        Raises
+        ------
+        ValueError
+            A setting is not NAME=VALUE, names no parameter, or its value cannot be read.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        values = {parameter.name: parameter.default for parameter in self.parameters}
+        for setting in settings:
+            name, equals, text = setting.partition("=")
+            if not equals or name not in known:
+                raise ValueError(f"{self.name} has no parameter {setting!r}: use NAME=VALUE with one of {', '.join(known)}")
+            try:
+                values[name] = known[name].parse(text)
+            except ValueError as error:
+                if known[name].parse is int:
+                    raise ValueError(f"{name} must be an integer, {known[name].allowed}, not {text!r}") from None
+                raise
+        return values
+
+    def top(self, values):
+        """The flat top of the block with the parameters `values`."""
+        own = {name: value for name, value in values.items() if name != "reset"}
+        return AxiStreamTop(self.component(own.pop("formats"), **own), values["reset"])
+
+    def to_json(self, values):
+        """`values` as the manifest shows them."""
+        return {parameter.name: parameter.to_json(values[parameter.name]) for parameter in self.parameters}
+
+    def module(self, values):
+        """The module's name: the design, its formats and lanes, and every parameter that is not at its default."""
+        words = [self.name, *(fmt.name for fmt in values["formats"]), f"x{values['lanes']}"]
+        for parameter in self.parameters:
+            value = values[parameter.name]
+            if parameter.name not in ("formats", "lanes") and value != parameter.default:
+                words += [parameter.name, *_words(parameter.to_json(value))]
+        return "_".join(words)
+
+
+def _words(value):
+    return value if isinstance(value, list) else [str(int(value) if isinstance(value, bool) else value)]
+
+
+DESIGNS = {
+    design.name: design
+    for design in (
+        Design(
+            "float_encoder",
+            "FP32 to narrow floats, bias at run time",
+            float_codec.FloatEncoder,
+            (
+                *_SHELL,
+                _subset("roundings", ("rne",), ROUNDINGS),
+                _choice("overflow", "saturate", float_codec.OVERFLOWS),
+                _switch("flags", False),
+                _integer("sr_bits", 8, 1, float_codec.MAX_SR_BITS),
+                _choice("random", "lfsr", float_codec.RANDOMS),
+                _integer("seed", 1, 1, 2**32 - 1),
+                _RESET,
+            ),
+        ),
+        Design(
+            "float_decoder",
+            "narrow floats to FP32, bias at run time",
+            float_codec.FloatDecoder,
+            (*_SHELL, _RESET),
+        ),
+    )
+}
+
+_SINGLE_FORMATS = ("ab_e5m2", "float8_e4m3fn", "float8_e5m2")
+_CHOSEN_AT_RUN_TIME = "formats=ab_e5m2,float8_e4m3fn,float8_e5m2"
+_EVERY_OPTION = "roundings=rne,rna,rtz,sr", "overflow=format", "flags=1", "stages=3", "user_bits=4"
+
+# Every row is emitted by `make verilog`, co-simulated by `make sim` and measured by `make synth`: a design and its settings.
+SHIPPED = tuple(
+    chain(
+        (("float_encoder", (f"formats={name}",)) for name in _SINGLE_FORMATS),
+        (("float_decoder", (f"formats={name}",)) for name in _SINGLE_FORMATS),
+        (
+            ("float_encoder", (_CHOSEN_AT_RUN_TIME,)),
+            ("float_decoder", (_CHOSEN_AT_RUN_TIME,)),
+            ("float_encoder", (_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
+        ),
+    )
+)
+
+
+def find(name):
+    """The design called `name`.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if name not in DESIGNS:
+        raise ValueError(f"unknown design {name!r}: use one of {', '.join(DESIGNS)}")
+    return DESIGNS[name]

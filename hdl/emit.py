@@ -1,0 +1,150 @@
+"""From a design and its parameters to the files that a tool flow takes."""
+
+import hashlib
+import json
+import re
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from amaranth.back import rtlil
+
+from hdl import yosys
+
+# Flattened and cleaned, and without initial values, which standard cells do not have: reset sets all that matters.
+_SCRIPT = """
+read_rtlil top.il
+proc
+flatten -separator _
+opt -full
+opt_clean -purge
+splitcells
+splitnets -driver
+opt_clean -purge
+setattr -unset init w:*
+wreduce t:$add
+opt_clean -purge
+pmuxtree
+techmap -max_iter 1 -map widths.v
+opt_clean -purge
+rename -unescape
+write_verilog -sv -noattr top.sv
+write_json top.json
+"""
+
+
+@dataclass(frozen=True)
+class Emission:
+    """What `emit` makes: the module's name, its manifest, and the text of each file by name."""
+
+    module: str
+    manifest: dict
+    files: dict[str, str]
+
+    def write(self, folder):
+        """Write the files into `folder`, made if missing, each whole or not at all; their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, text in self.files.items():
+            unfinished = folder / f".{name}.unfinished"
+            unfinished.write_text(text)
+            paths.append(unfinished.rename(folder / name))
+        return paths
+
+
+def emit(design, settings=()):
+    """Emit `design` (`hdl.catalog.Design`) with `settings`, texts NAME=VALUE, as an `Emission`.
+
+    The same arguments give the same bytes anywhere.
+
+    Raises
+    ------
+    ValueError
+        A setting is not allowed.
+    hdl.yosys.ToolError
+        Yosys is missing or fails.
+    """
+    values = design.parse(settings)
+    top = design.top(values)
+    module = design.module(values)
+    ports = [
+        {
+            "name": name,
+            "direction": "input" if member.flow.name == "In" else "output",
+            "width": member.shape.width if hasattr(member.shape, "width") else member.shape,
+            **({"fields": [asdict(field) for field in top.fields[name]]} if name in top.fields else {}),
+        }
+        for name, member in top.signature.members.items()
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "top.il").write_text(rtlil.convert(top, name=module))
+        (folder / "widths.v").write_text(files("hdl").joinpath("widths.v").read_text())
+        yosys.run(_SCRIPT, folder)
+        netlist = json.loads((folder / "top.json").read_text())["modules"][module]
+        body = (folder / "top.sv").read_text()
+    text = _tidy(body, module, [port["name"] for port in ports], _unused_inputs(netlist), _header(design, settings))
+    manifest = {
+        "design": design.name,
+        "module": module,
+        "parameters": design.to_json(values),
+        "ports": ports,
+        "latency": top.latency,
+        "initiation_interval": 1,
+        "versions": {"narrowfloat": version("narrowfloat"), "amaranth": version("amaranth"), "yosys": yosys.version()},
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+    texts = {
+        f"{module}.sv": text,
+        f"{module}.json": json.dumps(manifest, indent=2) + "\n",
+        f"{module}.f": f"{module}.sv\n",
+        f"{module}.core": _core(module, design.summary),
+    }
+    return Emission(module, manifest, texts)
+
+
+def _header(design, settings):
+    built = " ".join(settings) or "all parameters at their defaults"
+    return f"// Narrowfloat {version('narrowfloat')}: {design.summary}\n// {design.name}: {built}\n// SPDX-License-Identifier: Apache-2.0\n"
+
+
+def _unused_inputs(netlist):
+    """Names of the input ports of which a bit drives nothing."""
+    used = {bit for cell in netlist["cells"].values() for bits in cell["connections"].values() for bit in bits}
+    used |= {bit for port in netlist["ports"].values() if port["direction"] == "output" for bit in port["bits"]}
+    return [
+        name for name, port in netlist["ports"].items() if port["direction"] == "input" and not used.issuperset(port["bits"])
+    ]
+
+
+def _tidy(body, module, ports, unused, header):
+    """Our header for Yosys', ports in the manifest's order, plain names, and a word to the linter where a build ignores inputs."""
+    body = re.sub(r"^/\*.*\*/\n+", header, body)
+    body = re.sub(rf"^module {module}\(.*\);$", f"module {module}({', '.join(ports)});", body, flags=re.MULTILINE)
+    # Yosys names a register after the range of the port that it drives.
+    body = re.sub(r"\\(\w+)\[(\d+)(?::(\d+))?\] ", lambda match: "_".join(filter(None, match.groups())) + "_ ", body)
+    for name in unused:
+        body = re.sub(
+            rf"^(  input .*\b{name};\n  wire .*\b{name};\n)",
+            r"  /* verilator lint_off UNUSEDSIGNAL */\n\1  /* verilator lint_on UNUSEDSIGNAL */\n",
+            body,
+            flags=re.MULTILINE,
+        )
+    return body
+
+
+def _core(module, summary):
+    return f"""CAPI=2:
+name: narrowfloat:rtl:{module}:{version("narrowfloat")}
+description: {summary}
+filesets:
+  rtl:
+    files: [{module}.sv]
+    file_type: systemVerilogSource
+targets:
+  default:
+    filesets: [rtl]
+    toplevel: {module}
+"""

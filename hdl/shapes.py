@@ -1,0 +1,32 @@
+"""Data layouts and modes of the float blocks."""
+
+from amaranth.lib import data, enum
+
+
+class Rounding(enum.Enum, shape=2):
+    """Rounding modes, in the encoding of every `rounding` field."""
+
+    RNE = 0
+    RNA = 1
+    RTZ = 2
+    SR = 3
+
+
+ROUNDINGS = {mode.name.lower(): mode for mode in Rounding}
+
+
+class Float32(data.Struct):
+    """An IEEE 754 binary32 word."""
+
+    fraction: 23
+    exponent: 8
+    sign: 1
+
+
+class Flags(data.Struct):
+    """What a conversion raised, per element."""
+
+    overflow: 1
+    underflow: 1
+    inexact: 1
+    invalid: 1

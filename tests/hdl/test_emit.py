@@ -1,0 +1,214 @@
+"""The emitted files: their bytes, their names, what linters and users find in them."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hdl import lint
+from hdl.__main__ import main
+from hdl.catalog import DESIGNS, SHIPPED, find
+from hdl.emit import emit
+
+CORNERS_OF_THE_PARAMETERS = (
+    ("float_encoder", "lanes=1", "stages=0"),
+    ("float_encoder", "lanes=64"),
+    ("float_encoder", "stages=3", "user_bits=64", "roundings=sr", "sr_bits=16"),
+    ("float_encoder", "roundings=sr", "random=port", "stages=0", "sr_bits=1"),
+    ("float_encoder", "roundings=rtz"),
+    ("float_encoder", "roundings=rna,rtz", "bias_port=0", "overflow=format", "formats=float8_e4m3fnuz", "flags=1"),
+    ("float_encoder", "formats=e2m0", "flags=1"),
+    ("float_encoder", "formats=e7m7_ieee", "flags=1"),
+    ("float_encoder", "formats=e8m7_ieee", "flags=1"),
+    ("float_encoder", "formats=e4m0_fn_zero_code", "roundings=sr", "flags=1"),
+    ("float_encoder", "formats=e3m1_none_paper", "roundings=rne,sr", "flags=1"),
+    ("float_encoder", "formats=float8_e8m0fnu", "overflow=format", "flags=1"),
+    ("float_encoder", "formats=e2m0,e7m7_fnuz,ab_e5m2_paper", "roundings=rna,sr"),
+    ("float_encoder", "reset=async_low"),
+    ("float_decoder", "lanes=1", "stages=0"),
+    ("float_decoder", "formats=e2m0"),
+    ("float_decoder", "formats=e8m7_ieee", "stages=3"),
+    ("float_decoder", "formats=float8_e8m0fnu"),
+    ("float_decoder", "formats=e2m0,e7m7_fnuz,ab_e5m2_paper", "user_bits=3"),
+    ("float_decoder", "formats=float4_e2m1fn", "bias_port=0", "reset=sync_low"),
+)
+ALL = [*((name, *settings) for name, settings in SHIPPED), *CORNERS_OF_THE_PARAMETERS]
+
+
+@pytest.mark.parametrize("name, settings", [(name, settings) for name, *settings in ALL], ids=lambda value: value if isinstance(value, str) else " ".join(value))
+def test_linters_are_silent(name, settings, tmp_path, require_tool):
+    emission = emit(find(name), settings)
+    lint.verilator(emission)
+    emission.write(tmp_path)
+    source = tmp_path / f"{emission.module}.sv"
+    done = subprocess.run(
+        [require_tool("iverilog"), "-g2012", "-Wall", "-o", os.devnull, source], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_names_are_plain():
+    for name, settings in SHIPPED:
+        text = next(text for file, text in emit(find(name), settings).files.items() if file.endswith(".sv"))
+        assert "\\" not in text
+        assert "/home" not in text and "Yosys" not in text
+        assert "initial" not in text
+
+
+def test_same_bytes_in_another_process_and_folder(tmp_path):
+    settings = ["formats=ab_e5m2,float8_e4m3fn", "flags=1", "stages=2"]
+    here = emit(find("float_encoder"), settings).files
+    command = [sys.executable, "-m", "hdl", "emit", "float_encoder", "--out", str(tmp_path / "out")]
+    command += [word for setting in settings for word in ("--set", setting)]
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONHASHSEED": "123", "PYTHONPATH": str(root)}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == here
+
+
+def test_manifest_of_the_default_encoder():
+    manifest = emit(find("float_encoder")).manifest
+    assert manifest.pop("versions").keys() == {"narrowfloat", "amaranth", "yosys"}
+    assert re.fullmatch("[0-9a-f]{64}", manifest.pop("sha256"))
+
+    def stream(prefix, outward, lane_bits, user):
+        inward = "output" if outward == "input" else "input"
+        return [
+            {"name": f"{prefix}_tvalid", "direction": outward, "width": 1},
+            {"name": f"{prefix}_tready", "direction": inward, "width": 1},
+            {"name": f"{prefix}_tlast", "direction": outward, "width": 1},
+            {
+                "name": f"{prefix}_tdata",
+                "direction": outward,
+                "width": 4 * lane_bits,
+                "fields": [{"name": f"lane{i}", "lsb": lane_bits * i, "msb": lane_bits * (i + 1) - 1} for i in range(4)],
+            },
+            *user,
+        ]
+
+    bias = {"name": "s_axis_tuser", "direction": "input", "width": 6, "fields": [{"name": "bias", "lsb": 0, "msb": 5}]}
+    assert manifest == {
+        "design": "float_encoder",
+        "module": "float_encoder_ab_e5m2_x4",
+        "parameters": {
+            "formats": ["ab_e5m2"],
+            "lanes": 4,
+            "stages": 1,
+            "bias_port": True,
+            "user_bits": 0,
+            "roundings": ["rne"],
+            "overflow": "saturate",
+            "flags": False,
+            "sr_bits": 8,
+            "random": "lfsr",
+            "seed": 1,
+            "reset": "sync_high",
+        },
+        "ports": [
+            {"name": "clk", "direction": "input", "width": 1},
+            {"name": "rst", "direction": "input", "width": 1},
+            *stream("s_axis", "input", 32, [bias]),
+            *stream("m_axis", "output", 8, []),
+        ],
+        "latency": 1,
+        "initiation_interval": 1,
+    }
+
+
+def test_tuser_fields_of_an_encoder_with_everything():
+    settings = ["formats=ab_e5m2,float8_e5m2", "roundings=rne,sr", "random=port", "lanes=2", "flags=1", "user_bits=5"]
+    ports = {port["name"]: port for port in emit(find("float_encoder"), settings).manifest["ports"]}
+    fields = [(field["name"], field["lsb"], field["msb"]) for field in ports["s_axis_tuser"]["fields"]]
+    assert fields == [
+        ("bias", 0, 5), ("rounding", 6, 7), ("format", 8, 8), ("random0", 9, 16), ("random1", 17, 24), ("user", 25, 29)
+    ]
+    fields = [(field["name"], field["lsb"], field["msb"]) for field in ports["m_axis_tuser"]["fields"]]
+    assert fields == [("flags0", 0, 3), ("flags1", 4, 7), ("user", 8, 12)]
+
+
+@pytest.mark.parametrize("name, settings", SHIPPED, ids=lambda value: value if isinstance(value, str) else " ".join(value))
+def test_manifest_describes_the_verilog(name, settings):
+    emission = emit(find(name), settings)
+    text = emission.files[f"{emission.module}.sv"]
+    assert emission.manifest["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    declared = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", text, re.MULTILINE)
+    ports = {port["name"]: (port["direction"], port["width"]) for port in emission.manifest["ports"]}
+    assert {port: (direction, int(high or 0) + 1) for direction, high, port in declared} == ports
+    order = re.search(r"^module \w+\((.*)\);", text, re.MULTILINE)[1].split(", ")
+    assert order == list(ports)
+    assert set(emission.files) == {f"{emission.module}.{suffix}" for suffix in ("sv", "json", "f", "core")}
+    assert f"files: [{emission.module}.sv]" in emission.files[f"{emission.module}.core"]
+    assert emission.files[f"{emission.module}.f"] == f"{emission.module}.sv\n"
+
+
+def test_module_names_differ():
+    names = [find(name).module(find(name).parse(settings)) for name, *settings in ALL]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in names)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["emit", "float_encodr"], "unknown design 'float_encodr': use one of float_encoder, float_decoder"),
+        (["emit", "float_encoder", "--set", "lanes=0"], "lanes must be an integer from 1 to 64, not 0"),
+        (["emit", "float_encoder", "--set", "lanes=four"], "lanes must be an integer, 1 to 64, not 'four'"),
+        (["emit", "float_encoder", "--set", "stages=4"], "stages must be an integer from 0 to 3, not 4"),
+        (["emit", "float_encoder", "--set", "lanes"], "float_encoder has no parameter 'lanes': use NAME=VALUE with one of formats,"),
+        (["emit", "float_decoder", "--set", "flags=1"], "float_decoder has no parameter 'flags=1': use NAME=VALUE with one of"),
+        (["emit", "float_encoder", "--set", "formats=e4m3x"], "unknown format 'e4m3x': use one of ab_e5m2,"),
+        (["emit", "float_encoder", "--set", "formats=e9m3"], "exp_bits must be an integer from 2 to 8, not 9"),
+        (["emit", "float_encoder", "--set", "formats=ab_e5m2,ab_e5m2"], "formats must differ from one another"),
+        (["emit", "float_encoder", "--set", "formats=ab_e5m2,e8m7_ieee"], "a format of 8 exponent bits must be the only one"),
+        (["emit", "float_encoder", "--set", "roundings=rne,up"], "rounding must be one of rne, rna, rtz, sr, not 'up'"),
+        (["emit", "float_encoder", "--set", "roundings=rne,rne"], "roundings must be one or more different ones of"),
+        (["emit", "float_encoder", "--set", "overflow=wrap"], "overflow must be one of saturate, format, not 'wrap'"),
+        (["emit", "float_encoder", "--set", "flags=yes"], "flags must be one of 0, 1, false, true, not 'yes'"),
+        (["emit", "float_encoder", "--set", "seed=0"], "seed must be an integer from 1 to 4294967295, not 0"),
+        (["emit", "float_encoder", "--set", "reset=none"], "reset must be one of sync_high, sync_low, async_high, async_low, not"),
+        (["emit"], "name one design, or give --all"),
+        (["emit", "float_encoder", "--all"], "name one design, or give --all"),
+        (["emit", "--all", "--set", "lanes=1"], "--set goes with one design, not with --all"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_arguments_get_one_line(arguments, message, tmp_path, capsys):
+    out = [] if arguments == ["list"] else ["--out", str(tmp_path / "out")]
+    assert main([*arguments, *out]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"hdl: {message}") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_unwritable_folder_gets_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["emit", "float_decoder", "--out", str(tmp_path / "file")]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"hdl: .*file: File exists\n", error)
+
+
+def test_missing_yosys_gets_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("YOSYS", "no-such-yosys")
+    assert main(["emit", "float_decoder", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "hdl: YOSYS=no-such-yosys cannot be started: set it to a Yosys, or unset it\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_list_as_json_holds_every_parameter(capsys):
+    assert main(["list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [entry["design"] for entry in listed] == list(DESIGNS)
+    for entry in listed:
+        assert [parameter["name"] for parameter in entry["parameters"]] == [p.name for p in DESIGNS[entry["design"]].parameters]
+        assert all(parameter.keys() == {"name", "default", "allowed"} for parameter in entry["parameters"])
+
+
+def test_list_as_table_names_every_design(capsys):
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in DESIGNS)
