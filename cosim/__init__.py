@@ -1,0 +1,1 @@
+"""Co-simulation of the emitted Verilog against the golden model."""

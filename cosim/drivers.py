@@ -1,0 +1,184 @@
+"""Both ends of an AXI4-Stream block, and the packing of arrays into its ports."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, RisingEdge
+
+RESET_CYCLES = 3
+PROGRESS_EVERY = 4096  # beats
+
+
+class ProtocolError(AssertionError):
+    """The block broke a rule of AXI4-Stream, or hangs."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Where the named fields of a port lie, from its manifest; lanes and the like count as one field of several columns."""
+
+    width: int
+    ranges: dict[str, list[tuple[int, int]]]
+
+    @classmethod
+    def of(cls, manifest, port):
+        """The fields of `port`; of one that is not there, none."""
+        found = next((entry for entry in manifest["ports"] if entry["name"] == port), {"width": 0, "fields": []})
+        ranges = {}
+        for field in found["fields"]:
+            ranges.setdefault(field["name"].rstrip("0123456789"), []).append((field["lsb"], field["msb"]))
+        return cls(found["width"], ranges)
+
+    def pack(self, count, columns):
+        """`count` values of the port as Python ints, from unsigned integer arrays [count] or [count, columns] by field name."""
+        bits = np.zeros((count, self.width), np.uint8)
+        for name, ranges in self.ranges.items():
+            values = np.asarray(columns[name]).reshape(count, len(ranges)).astype(np.uint64)
+            for column, (lsb, msb) in enumerate(ranges):
+                shifts = np.arange(msb - lsb + 1, dtype=np.uint64)
+                bits[:, lsb : msb + 1] = values[:, column, None] >> shifts & np.uint64(1)
+        rows = np.packbits(bits, axis=1, bitorder="little")
+        return [int.from_bytes(row.tobytes(), "little") for row in rows]
+
+    def unpack(self, values):
+        """Arrays uint64 [count, columns] by field name, from `values` of the port."""
+        size = -(-self.width // 8)
+        rows = np.frombuffer(b"".join(value.to_bytes(size, "little") for value in values), np.uint8).reshape(len(values), size)
+        bits = np.unpackbits(rows, axis=1, bitorder="little").astype(np.uint64)
+        columns = {}
+        for name, ranges in self.ranges.items():
+            parts = [(bits[:, lsb : msb + 1] << np.arange(msb - lsb + 1, dtype=np.uint64)).sum(axis=1) for lsb, msb in ranges]
+            columns[name] = np.stack(parts, axis=1)
+        return columns
+
+
+class AxiStream:
+    """Drives the ``s_axis`` port of a block and takes what leaves at ``m_axis``, all in one coroutine, for speed.
+
+    Parameters
+    ----------
+    dut : cocotb handle
+    manifest : dict
+    """
+
+    def __init__(self, dut, manifest):
+        self.dut = dut
+        self.input_data, self.input_user = Fields.of(manifest, "s_axis_tdata"), Fields.of(manifest, "s_axis_tuser")
+        self.output_data, self.output_user = Fields.of(manifest, "m_axis_tdata"), Fields.of(manifest, "m_axis_tuser")
+        self.lanes = len(self.input_data.ranges["lane"])
+        self.cycles = 0
+        self.beats = 0
+        self._edge = RisingEdge(dut.clk)
+        self._progress = Path(os.environ["NARROWFLOAT_PROGRESS"])
+        low = any(port["name"] == "rst_n" for port in manifest["ports"])
+        self._reset, self._in_reset = (dut.rst_n, 0) if low else (dut.rst, 1)
+
+    async def start(self):
+        """Start the clock and reset the block."""
+        Clock(self.dut.clk, 10, unit="ns").start()
+        self._drive_idle()
+        await self.reset()
+
+    async def reset(self):
+        """Hold reset for some cycles, whatever the block is doing."""
+        self._reset.value = self._in_reset
+        await ClockCycles(self.dut.clk, RESET_CYCLES)
+        self._reset.value = 1 - self._in_reset
+        self._drive_idle()
+        await self._edge
+
+    def _drive_idle(self):
+        self.dut.s_axis_tvalid.value = 0
+        self.dut.m_axis_tready.value = 0
+
+    def pack(self, lanes, user, last):
+        """Beats for `send`: `lanes` is [beats, lanes]; `user` arrays by field name; `last` is [beats]."""
+        count = len(lanes)
+        users = self.input_user.pack(count, user) if self.input_user.width else [0] * count
+        return list(zip(self.input_data.pack(count, {"lane": lanes}), users, last.tolist(), strict=True))
+
+    async def send(self, beats, idle=None, stall=None, until_accepted=None):
+        """Send `beats` and return those that leave, as (lanes [beats, n], user arrays, last [beats]).
+
+        Parameters
+        ----------
+        beats : list
+            From `pack`.
+        idle, stall : bool arrays, optional
+            Cycles in which no beat is offered, or none is taken; repeated for as long as it takes. Default never.
+        until_accepted : int, optional
+            Stop, with beats still inside, once this many have been accepted.
+
+        Raises
+        ------
+        ProtocolError
+            A beat that waited changed, or more cycles went by than the beats can need.
+        """
+        dut, edge = self.dut, self._edge
+        s_valid, s_ready, s_data, s_last = dut.s_axis_tvalid, dut.s_axis_tready, dut.s_axis_tdata, dut.s_axis_tlast
+        m_valid, m_ready, m_data, m_last = dut.m_axis_tvalid, dut.m_axis_tready, dut.m_axis_tdata, dut.m_axis_tlast
+        s_user = dut.s_axis_tuser if self.input_user.width else None
+        m_user = dut.m_axis_tuser if self.output_user.width else None
+        idle = np.zeros(1, bool) if idle is None else idle
+        stall = np.zeros(1, bool) if stall is None else stall
+        idle, stall = idle.tolist(), stall.tolist()
+        limit = (len(beats) + 16) * (2 + len(idle) + len(stall))
+        offered, accepted, ready, cycle, held = False, 0, False, 0, None
+        wanted, received = len(beats), []
+        m_ready.value = 0
+        while len(received) < wanted if until_accepted is None else accepted < until_accepted:
+            if not offered and accepted < wanted and not idle[cycle % len(idle)]:
+                offered = True
+                data, user, last = beats[accepted]
+                s_data.value = data
+                s_last.value = last
+                if s_user is not None:
+                    s_user.value = user
+                s_valid.value = 1
+            elif not offered:
+                s_valid.value = 0
+            if ready is stall[cycle % len(stall)]:
+                ready = not ready
+                m_ready.value = ready
+            await edge
+            cycle += 1
+            if offered and s_ready.value:
+                offered = False
+                accepted += 1
+                if accepted % PROGRESS_EVERY == 0:
+                    self._progress.write_text(str(self.beats + accepted))
+            if m_valid.value:
+                beat = (m_data.value, 0 if m_user is None else m_user.value, m_last.value)
+                if held not in (None, beat):
+                    raise ProtocolError(f"beat {len(received)} changed while it waited: {_spell(held)} became {_spell(beat)}")
+                held = None if ready else beat
+                if ready:
+                    received.append(beat)
+            elif held is not None:
+                raise ProtocolError(f"beat {len(received)} was taken back while it waited: {_spell(held)}")
+            if cycle > limit:
+                raise ProtocolError(f"after {cycle} cycles {accepted} of {wanted} beats were accepted and {len(received)} came out")
+        s_valid.value = 0
+        self.cycles += cycle
+        self.beats += accepted
+        return self._unpack(received)
+
+    def _unpack(self, received):
+        data, user, last = zip(*received) if received else ((), (), ())
+        lanes = self.output_data.unpack([value.to_unsigned() for value in data])["lane"]
+        columns = self.output_user.unpack([value.to_unsigned() for value in user]) if self.output_user.width else {}
+        return lanes, columns, np.array([bool(value) for value in last])
+
+
+def _spell(beat):
+    data, user, last = beat
+    return f"tdata {data}, tuser {user}, tlast {last}"
+
+
+def manifest():
+    """The manifest of the design under test."""
+    return json.loads(Path(os.environ["NARROWFLOAT_MANIFEST"]).read_text())

@@ -1,0 +1,205 @@
+"""Builds an emitted design for a simulator, runs its bench inside, and tells what came of it."""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+from cocotb_tools.runner import get_runner
+
+from hdl.lint import verilator_folder
+from hdl.yosys import ToolError
+
+SIMULATORS = ("verilator", "icarus")
+BUILD = Path("build", "sim")
+# A simulation is short beside its build: C++ is compiled with little optimisation.
+_BUILD_ARGS = {"verilator": ["-Wall", "-O3", "-CFLAGS", "-O1", "--assert"], "icarus": ["-g2012", "-Wall"]}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: an emitted module in `folder`, to be simulated with the bench of its design.
+
+    `tests` is a regular expression that picks tests of the bench, all by default; logs, waves and results go below `runs`.
+    """
+
+    folder: Path
+    module: str
+    simulator: str
+    seed: int
+    waves: bool = False
+    tests: str | None = None
+    runs: Path = BUILD / "runs"
+
+    @property
+    def manifest(self):
+        return json.loads((self.folder / f"{self.module}.json").read_text())
+
+    @property
+    def run_folder(self):
+        """Where logs, waves and results of the run are."""
+        return (self.runs / f"{self.module}.{self.simulator}").absolute()
+
+    @property
+    def progress(self):
+        """How many beats the simulation has taken so far."""
+        path = self.run_folder / "progress"
+        return int(path.read_text() or 0) if path.exists() else 0
+
+    def started_since(self, moment):
+        """Whether the simulation itself has begun after `moment`, in seconds since the epoch."""
+        path = self.run_folder / "simulation.log"
+        return path.exists() and path.stat().st_mtime > moment
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a job. `failure` is None, or says in a line or two what failed; `tensors` is the file of what came out."""
+
+    job: Job
+    design: str
+    parameters: dict
+    vectors: int
+    cycles: int
+    seconds: float
+    failure: str | None
+    tensors: Path
+
+    def to_json(self):
+        """A row of `python -m cosim --json`."""
+        return {
+            "design": self.design,
+            "parameters": self.parameters,
+            "simulator": self.job.simulator,
+            "seed": self.job.seed,
+            "vectors": self.vectors,
+            "cycles": self.cycles,
+            "seconds": round(self.seconds, 3),
+            "passed": self.failure is None,
+        }
+
+
+def check_simulator(simulator):
+    """Raise ToolError, which says how to get it, if `simulator` is not installed."""
+    if simulator == "verilator":
+        verilator_folder()
+    elif shutil.which("iverilog") is None:
+        raise ToolError("Icarus Verilog is missing: sudo apt-get install iverilog, or use --sim verilator")
+
+
+def run(job):
+    """Build and run `job`; when it fails, run it once more with waves, and name their file.
+
+    `seconds` of the result is the simulation's time alone.
+    """
+    result = _run(job)
+    if result.failure is None or job.waves:
+        return result
+    again = _run(replace(job, waves=True))
+    waves = [path for path in job.run_folder.iterdir() if path.suffix in (".fst", ".vcd")]
+    note = f"waves: {os.path.relpath(waves[0])}" if waves and again.failure else "with waves it did not fail again"
+    return replace(result, failure=f"{result.failure}\n{note}")
+
+
+def _run(job):
+    manifest = job.manifest
+    folder = job.run_folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if job.simulator == "verilator":
+        os.environ["PATH"] = f"{verilator_folder()}{os.pathsep}{os.environ['PATH']}"
+    runner = get_runner(job.simulator)
+    build_folder = _build(job, runner, folder / "build.log")
+    started = time.monotonic()
+    # The runner ends the process when a test failed; the results say more.
+    with suppress(SystemExit, RuntimeError):
+        runner.test(
+            test_module=f"cosim.bench_{manifest['design']}",
+            hdl_toplevel=job.module,
+            hdl_toplevel_lang="verilog",
+            build_dir=build_folder,
+            test_dir=folder,
+            results_xml=str(folder / "results.xml"),
+            seed=job.seed,
+            waves=job.waves,
+            test_filter=job.tests,
+            log_file=folder / "simulation.log",
+            extra_env={
+                "NARROWFLOAT_MANIFEST": str((job.folder / f"{job.module}.json").absolute()),
+                "NARROWFLOAT_PROGRESS": str(folder / "progress"),
+                "NARROWFLOAT_REPORT": str(folder / "report.json"),
+                "NARROWFLOAT_TENSORS": str(folder / "tensors.npz"),
+                "NARROWFLOAT_RERUN": _rerun(job, manifest),
+            },
+        )
+    seconds = time.monotonic() - started
+    report_path = folder / "report.json"
+    report = json.loads(report_path.read_text()) if report_path.exists() else {"vectors": 0, "cycles": 0}
+    return Result(
+        job,
+        manifest["design"],
+        manifest["parameters"],
+        report["vectors"],
+        report["cycles"],
+        seconds,
+        _failure(folder / "results.xml"),
+        folder / "tensors.npz",
+    )
+
+
+def _build(job, runner, log):
+    """The folder with the built simulation: made once for the same source, tool and options."""
+    source = job.folder / f"{job.module}.sv"
+    arguments = _BUILD_ARGS[job.simulator]
+    ingredients = (source.read_text(), job.simulator, _version(job.simulator), arguments, job.waves)
+    key = hashlib.sha256(repr(ingredients).encode()).hexdigest()
+    folder = (BUILD / "cache" / f"{job.simulator}-{key[:24]}").absolute()
+    if job.waves:
+        folder = job.run_folder / "build"  # Icarus writes waves to a path that is compiled in
+    if folder.exists():
+        return folder
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    runner.build(
+        sources=[source.absolute()],
+        hdl_toplevel=job.module,
+        build_args=arguments,
+        build_dir=unfinished,
+        always=True,
+        timescale=("1ns", "1ps"),
+        waves=job.waves,
+        log_file=log,
+    )
+    with suppress(OSError):  # another run has built the same meanwhile
+        unfinished.rename(folder)
+    return folder
+
+
+def _version(simulator):
+    command = [verilator_folder() / "verilator", "--version"] if simulator == "verilator" else ["iverilog", "-V"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0]
+
+
+def _rerun(job, manifest):
+    sim = "" if job.simulator == "verilator" else f" SIM={job.simulator}"
+    return f"make sim DESIGN={shlex.quote(job.module)}{sim} SEED={job.seed}"
+
+
+def _failure(results):
+    """What the first failed test says, or that none ran; None if all passed."""
+    if not results.exists():
+        return f"the simulation ended early: see {os.path.relpath(results.with_name('simulation.log'))}"
+    cases = ElementTree.parse(results).getroot().findall(".//testcase")
+    if not cases:
+        return "no test ran"
+    for case in cases:
+        problem = case.find("failure") if case.find("failure") is not None else case.find("error")
+        if problem is not None:
+            return f"{case.get('name')}: {problem.get('message') or problem.get('error_msg') or problem.text or 'failed'}"
+    return None

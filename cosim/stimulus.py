@@ -1,0 +1,111 @@
+"""What goes into the blocks: real tensors, corner cases by construction, random words. What must come out, the model says."""
+
+from functools import cache
+
+import numpy as np
+
+from cosim.training import load_mnist, train
+
+MAN_BITS = 23  # of FP32
+SIGN = np.uint32(1 << 31)
+INFINITY = 255 << MAN_BITS
+
+
+@cache
+def real_tensors():
+    """Tensors of a network in training, by name, and the accuracy it reaches: see `cosim.training.train`.
+
+    Trains anew in every process: that takes less than a second. The last bits of the numbers differ between machines, as
+    those of a float32 matrix product do.
+    """
+    return train(*load_mnist())
+
+
+def encoder_corners(fmt, biases=None, swept=27):
+    """FP32 words where an encoder's result changes or its flags do, with the bias that makes them so.
+
+    At every bias, with both signs: every code's value and every midpoint between two neighbours, going on for two binades
+    beyond the codes at each end, since there overflow and underflow are decided; the FP32 neighbours of each of these; and what
+    `special_words` gives. At `swept` of the biases, spread evenly, also the words at a distance of 2**k from each of them, k up
+    to 22: a sticky bit that was forgotten shows only where it is the only one set.
+
+    Parameters
+    ----------
+    fmt : FloatFormat
+    biases : iterable of int, optional
+        Default all of `fmt.bias_range`.
+    swept : int
+        The first and the last bias are among them if there are at least two.
+
+    Returns
+    -------
+    words : uint32 [n]
+    biases : int32 [n]
+        The bias for each word. Grouped by bias, within which the words rise, each once: shuffle them for lanes and beats to
+        differ.
+    """
+    low, high = fmt.bias_range
+    biases = np.arange(low, high + 1) if biases is None else np.array(list(biases))
+    for bias in biases:
+        fmt.check_bias(int(bias))
+    swept_biases = biases[np.linspace(0, len(biases) - 1, min(swept, len(biases))).round().astype(int)]
+    near = np.array([-1, 0, 1])
+    far = 2 ** np.arange(MAN_BITS)
+    far = np.concatenate([-far, [0], far])
+    groups = []
+    for bias in biases:
+        points = decision_points(fmt, int(bias)).view(np.uint32).astype(np.int64)
+        around = points[:, None] + (far if bias in swept_biases else near)
+        magnitudes = around[(around >= 0) & (around < 2**31)].astype(np.uint32)
+        groups.append(np.unique(np.concatenate([magnitudes, magnitudes | SIGN, special_words()])))
+    return np.concatenate(groups), np.repeat(biases.astype(np.int32), [len(group) for group in groups])
+
+
+def decision_points(fmt, bias):
+    """All magnitudes that `fmt` can round to, and the midpoints between neighbours: float32 [n], rising.
+
+    {E, M} goes on for two binades beyond either end, as if E had more bits. With gradual underflow nothing is below zero.
+    """
+    binade = 2**fmt.man_bits
+    first = 0 if fmt.underflow == "gradual" else -2 * binade
+    # In halves of a code, so that odd ones are midpoints. Every value has at most 9 significant bits: float64 is exact, and
+    # float32 too unless the value is too large for it.
+    halves = np.arange(2 * first, 2 * (2**fmt.magnitude_bits + 2 * binade) + 1)
+    exponent, fraction = np.divmod(halves, 2 * binade)
+    if fmt.underflow == "gradual":
+        fraction = np.where(exponent > 0, fraction + 2 * binade, fraction)
+        exponent = np.maximum(exponent, 1)
+    else:
+        fraction = fraction + 2 * binade
+    values = np.ldexp(fraction.astype(np.float64), exponent - bias - fmt.man_bits - 1)
+    return values[values <= np.finfo(np.float32).max].astype(np.float32)
+
+
+def special_words():
+    """FP32 words that no format's grid brings: uint32 [n].
+
+    With both signs: every exponent with a mantissa of zeros and of ones, among them zero and infinity; subnormals and NaNs with
+    one bit set.
+    """
+    exponents = np.arange(256) << MAN_BITS
+    one_bit = 1 << np.arange(MAN_BITS)
+    magnitudes = np.concatenate([exponents, exponents | (2**MAN_BITS - 1), one_bit, INFINITY | one_bit]).astype(np.uint32)
+    return np.concatenate([magnitudes, magnitudes | SIGN])
+
+
+def random_words(rng, count):
+    """Uniform FP32 words, NaNs among them: uint32 [count]."""
+    return rng.integers(2**32, size=count, dtype=np.uint32)
+
+
+def random_words_in_range(rng, fmt, biases):
+    """One random FP32 word for each of `biases` (an integer array): uint32, of its shape.
+
+    Uniform, except that in half of them, chosen at random, the exponent is one from two binades below the format's smallest
+    number to one above its largest: few uniform words lie there.
+    """
+    words = random_words(rng, np.shape(biases))
+    below = fmt.man_bits if fmt.underflow == "gradual" else 0
+    exponents = 127 - biases + rng.integers(-below - 2, 2**fmt.exp_bits + 1, size=np.shape(biases))
+    in_range = np.clip(exponents, 0, 255).astype(np.uint32) << np.uint32(MAN_BITS) | words & np.uint32(SIGN | (2**MAN_BITS - 1))
+    return np.where(rng.random(np.shape(biases)) < 0.5, in_range, words)

@@ -1,0 +1,122 @@
+"""Co-simulation as users run it: it passes, it catches faults and says what they are, it refuses bad arguments."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cosim import __main__ as command
+from cosim.runner import SIMULATORS, Job, run
+from hdl.catalog import SHIPPED, find
+from hdl.emit import emit
+
+ALL = [(name, settings, simulator) for simulator in SIMULATORS for name, settings in SHIPPED]
+
+
+@pytest.fixture(scope="session")
+def simulate(tmp_path_factory, require_tool):
+    """A function that emits a design, edits its Verilog if asked to, and simulates it."""
+
+    def simulate(name, settings=(), simulator="icarus", edit=None, tests=None):
+        folder = tmp_path_factory.mktemp("cosim")
+        require_tool("iverilog" if simulator == "icarus" else "g++")
+        emission = emit(find(name), settings)
+        emission.write(folder)
+        if edit:
+            source = folder / f"{emission.module}.sv"
+            text = source.read_text()
+            assert edit[0] in text
+            source.write_text(text.replace(*edit, 1))
+        return run(Job(folder, emission.module, simulator, seed=7, tests=tests, runs=folder))
+
+    return simulate
+
+
+def _id(value):
+    return value if isinstance(value, str) else " ".join(value)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name, settings, simulator", ALL, ids=_id)
+def test_every_shipped_design(simulate, name, settings, simulator):
+    result = simulate(name, settings, simulator)
+    assert result.failure is None
+    assert result.vectors > 900_000
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_decoder_of_three_formats(simulate, simulator):
+    settings = ["formats=ab_e5m2,float8_e4m3fn,float8_e5m2", "stages=2", "user_bits=8"]
+    result = simulate("float_decoder", settings, simulator, tests="every_code|every_mix|reset")
+    assert result.failure is None
+
+
+def test_encoder_with_low_asynchronous_reset_on_icarus(simulate):
+    settings = ["formats=float4_e2m1fn", "lanes=64", "reset=async_low", "roundings=sr", "flags=1", "user_bits=8"]
+    result = simulate("float_encoder", settings, tests="boundary|random|every_mix|reset")
+    assert result.failure is None
+    assert result.vectors > 1_000_000
+
+
+def test_codec_without_bias_port_on_icarus(simulate):
+    settings = ["formats=float6_e3m2fn,float8_e5m2fnuz", "bias_port=0", "stages=3"]
+    assert simulate("float_decoder", settings, tests="every_code|every_mix|reset").failure is None
+
+
+def test_wrong_operator_is_caught_and_shown(simulate):
+    result = simulate("float_decoder", ["stages=3", "user_bits=9"], edit=(" + ", " - "), tests="decode_every_code")
+    first, waves = result.failure.splitlines()
+    assert re.match(
+        r"decode_every_code_at_every_bias: lane \d, vector \d+: ab_e5m2 bias \d+ of 0x\w\w \(\S+\): got 0x\w{8} \(\S+\), "
+        r"want 0x\w{8} \(\S+\); \d+ differ; rerun: make sim DESIGN=\S+ SIM=icarus SEED=7$",
+        first,
+    )
+    assert re.match(r"waves: \S+\.(fst|vcd)$", waves) and Path(waves.split()[1]).stat().st_size > 1000
+
+
+def test_register_without_enable_is_caught(simulate):
+    text = emit(find("float_decoder")).files["float_decoder_ab_e5m2_x4.sv"]
+    enable = re.search(r"    if \((_\d+_)\) m_axis_tlast <= ", text)
+    edit = (enable[0], enable[0].replace(enable[1], "1'b1"))
+    failure = simulate("float_decoder", edit=edit, tests="every_mix").failure
+    assert re.match(r"every_mix_of_idle_cycles_and_back_pressure: beat \d+ changed while it waited: tdata .* became ", failure)
+
+
+def test_register_that_ignores_reset_is_caught(simulate):
+    edit = ("if (rst) m_axis_tvalid <= 1'h0;", "if (1'b0) m_axis_tvalid <= 1'h0;")
+    assert simulate("float_decoder", edit=edit, tests="reset_in").failure is not None
+
+
+def test_run_without_a_test_fails(simulate):
+    assert simulate("float_decoder", tests="no_such_test").failure.startswith("no test ran")
+
+
+def test_command_writes_json(tmp_path, capsys, monkeypatch, require_tool):
+    require_tool("iverilog")
+    path = tmp_path / "runs.json"
+    assert command.main(["float_decoder_ab_e5m2_x4", "--sim", "icarus", "--seed", "3", "--json", str(path)]) == 0
+    (row,) = json.loads(path.read_text())
+    assert row.keys() == {"design", "parameters", "simulator", "seed", "vectors", "cycles", "seconds", "passed"}
+    assert (row["design"], row["simulator"], row["seed"], row["passed"]) == ("float_decoder", "icarus", 3, True)
+    assert "bit-exact" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["float_codec"], "unknown design 'float_codec': use one of float_encoder, float_decoder, or a module that"),
+        (["--seed", "-1"], "--seed must be 0 or more, not -1"),
+    ],
+)
+def test_wrong_arguments_get_one_line(arguments, message, capsys):
+    assert command.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"cosim: {message}") and error.count("\n") == 1
+
+
+def test_missing_simulator_gets_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert command.main(["float_decoder", "--sim", "icarus"]) == 2
+    error = capsys.readouterr().err
+    assert error == "cosim: Icarus Verilog is missing: sudo apt-get install iverilog, or use --sim verilator\n"

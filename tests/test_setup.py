@@ -1,0 +1,170 @@
+"""The project's own shape: one-way imports, a lock that pins all it must, a thin Makefile, a setup that fails in one line."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = {"golden", "hdl", "cosim", "synth"}
+ALLOWED = {
+    "golden": {"golden"},
+    "hdl": {"golden", "hdl"},
+    "cosim": {"golden", "hdl", "cosim"},
+    "synth": {"golden", "hdl", "synth"},
+}
+
+
+def imports(path):
+    """The absolute names of all that the file imports, of a `from a import b` both `a` and `a.b`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(), filename=str(path))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = ".".join(path.relative_to(ROOT).parts[: -node.level]) if node.level else ""
+            module = ".".join(filter(None, (parents, node.module)))
+            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def packages(path):
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def sources(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_imports_run_one_way(package):
+    for path in sources(package):
+        assert packages(path) & OURS <= ALLOWED[package], path
+
+
+def test_golden_knows_no_hardware():
+    for path in sources("golden"):
+        assert not packages(path) & {"amaranth", "cocotb"}, path
+
+
+def test_benches_read_only_what_was_emitted():
+    """No bench, nor a module of ours that one imports at whatever distance, knows hdl or Amaranth."""
+    todo = set((ROOT / "cosim").glob("bench_*.py"))
+    seen = set()
+    while todo:
+        path = todo.pop()
+        seen.add(path)
+        assert not packages(path) & {"hdl", "amaranth"}, path
+        todo |= {file for name in imports(path) if (file := ROOT / (name.replace(".", "/") + ".py")).is_file()} - seen
+
+
+def test_imports_across_folders_are_absolute():
+    for package in OURS:
+        for path in sources(package):
+            levels = [node.level for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+            assert max(levels, default=0) <= len(path.relative_to(ROOT).parts) - 1, path
+
+
+@pytest.fixture(scope="module")
+def pyproject():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def lock():
+    """Name and version of each pinned package, and how many hashes it has."""
+    entries = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", (ROOT / "requirements.lock").read_text(), flags=re.M))
+    pins = [re.match(r"([\w.-]+)==([\w.]+)", entry) for entry in entries]
+    assert all(pins), entries
+    hashes = [entry.count("--hash=sha256:") for entry in entries]
+    return {canonicalize_name(pin[1]): (pin[2], count) for pin, count in zip(pins, hashes, strict=True)}
+
+
+def test_lock_pins_every_declared_dependency(pyproject, lock):
+    project = pyproject["project"]
+    extras = sum(project["optional-dependencies"].values(), [])
+    for requirement in map(Requirement, project["dependencies"] + extras + pyproject["build-system"]["requires"]):
+        version, _ = lock[canonicalize_name(requirement.name)]
+        assert version in requirement.specifier, requirement
+
+
+def test_lock_has_hashes_and_no_places(lock):
+    assert min(hashes for _, hashes in lock.values()) >= 1
+    text = (ROOT / "requirements.lock").read_text()
+    assert not re.search(r"[/@\\](?! *\n)|^-", text, re.M)
+
+
+def test_lock_leaves_out_what_the_image_package_would_import(lock):
+    assert not {"pandas", "matplotlib", "scikit-learn", "scipy"} & lock.keys()
+
+
+@pytest.fixture(scope="module")
+def rules():
+    """Of each phony target of the Makefile its line and the recipe under it."""
+    text = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()
+    return {target: re.search(rf"^({target}:.*)\n((?:\t.*\n)*)", text, re.M).groups() for target in targets}
+
+
+def test_makefile_recipes_are_one_line_of_python(rules):
+    for target, (_, recipe) in rules.items():
+        assert recipe.count("\n") == 1, target
+        assert re.match(r"\t@\$\((BIN|PYTHON)\)", recipe), target
+
+
+def test_makefile_targets_set_up_what_they_need(rules):
+    assert {target for target, (head, _) in rules.items() if "$(READY)" not in head} == {"help", "clean"}
+
+
+def make(*arguments):
+    """What `make` prints when called from a shell, not as these tests may be from another `make`."""
+    shell = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=shell, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["help"]])
+def test_make_help_names_every_target(rules, arguments):
+    assert [line.split()[1] for line in make(*arguments).splitlines()] == list(rules)
+
+
+def test_makefile_recipes_pass_their_variables():
+    def recipe(*arguments):
+        # -n prints commands instead of running them; -o takes the environment for ready
+        return make("-n", "-o", ".venv/ready", *arguments).split()[1:]
+
+    assert recipe("sim") == "-m cosim --sim verilator".split()
+    given = recipe("sim", "DESIGN=float_encoder float_decoder", "SIM=icarus", "SEED=7", "WAVES=1")
+    assert given == "-m cosim float_encoder float_decoder --sim icarus --seed 7 --waves".split()
+    assert "--waves" not in recipe("sim", "WAVES=0")
+    assert recipe("test", "LONG=1")[-2:] == ["-m", "long"]
+
+
+def test_setup_failure_is_one_line_and_leaves_no_stamp(tmp_path):
+    shutil.copy(ROOT / "bootstrap.py", tmp_path)
+    (tmp_path / "requirements.lock").write_text("amaranth==0.0.0 --hash=sha256:" + "0" * 64 + "\n")
+    quiet = os.environ | {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run([sys.executable, "bootstrap.py"], cwd=tmp_path, env=quiet, capture_output=True, text=True)
+    assert done.returncode == 1
+    hint = r"\(is the network up\? more in build/setup.log\)"
+    assert re.fullmatch(rf"setup: installing the locked Python packages failed: ERROR: .*amaranth.* {hint}\n", done.stderr)
+    assert not (tmp_path / ".venv" / "ready").exists()
+    assert "amaranth" in (tmp_path / "build" / "setup.log").read_text()
+
+
+def test_missing_tool_skips_here_and_fails_in_ci(require_tool, monkeypatch):
+    assert require_tool("make")
+    line = "no-such-program is not installed: sudo apt-get install its-package"
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match=line):
+        require_tool("no-such-program", package="its-package")
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match=line):
+        require_tool("no-such-program", package="its-package")
