@@ -126,7 +126,7 @@ class _Align(wiring.Component):
         ]
         if self._formats[0].specials == "fnu":
             self._align_full_range(m, cut, significand, sticky)
-        elif _aligns(self._formats):
+        elif _locates(self._formats):
             self._align_subnormals(m, cut, significand, sticky)
         self._round(m, significand, sticky)
 
@@ -202,9 +202,10 @@ class _Align(wiring.Component):
                         m.d.comb += self.o.round_up.eq(decisions[rounding])
 
 
-def _aligns(formats):
-    """Whether subnormals have to be aligned. At 8 exponent bits the format's subnormals are FP32's own."""
-    return any(fmt.underflow == "gradual" and fmt.exp_bits < 8 for fmt in formats)
+def _locates(formats):
+    """Whether the first half adds the bias, to know what is subnormal; one format without subnormals needs no such thing, and
+    those of 8 exponent bits are FP32's own."""
+    return formats[0].exp_bits < 8 and (len(formats) > 1 or formats[0].underflow == "gradual")
 
 
 class _Pack(wiring.Component):
@@ -230,7 +231,7 @@ class _Pack(wiring.Component):
         m = Module()
         if self._formats[0].exp_bits == 8:
             packed = [self._pack_full_range(m)]
-        elif len(self._formats) > 1 or _aligns(self._formats):
+        elif _locates(self._formats):
             packed = self._pack_located(m)
         else:
             packed = [self._pack_flushed(m)]
