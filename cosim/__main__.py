@@ -109,7 +109,7 @@ def _summary(results):
             result.job.simulator,
             f"{result.vectors:,}",
             f"{result.cycles:,}",
-            f"{result.vectors / result.seconds:,.0f}",
+            f"{result.vectors / result.seconds:,.0f}" if result.seconds else "",
             "[red]failed[/]" if result.failure else "[green]bit-exact[/]",
         )
     table.caption = f"seed {results[0].job.seed}"

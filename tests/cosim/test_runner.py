@@ -88,6 +88,12 @@ def test_register_that_ignores_reset_is_caught(simulate):
     assert simulate("float_decoder", edit=edit, tests="reset_in").failure is not None
 
 
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_verilog_that_does_not_compile_is_reported(simulate, simulator):
+    failure = simulate("float_decoder", simulator=simulator, edit=("assign", "assing")).failure
+    assert re.match(rf"{simulator} could not build it: see \S+/build.log$", failure)
+
+
 def test_run_without_a_test_fails(simulate):
     assert simulate("float_decoder", tests="no_such_test").failure.startswith("no test ran")
 
