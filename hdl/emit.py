@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 from dataclasses import asdict, dataclass
@@ -48,7 +49,7 @@ class Emission:
         folder.mkdir(parents=True, exist_ok=True)
         paths = []
         for name, text in self.files.items():
-            unfinished = folder / f".{name}.unfinished"
+            unfinished = folder / f".{name}.{os.getpid()}"
             unfinished.write_text(text)
             paths.append(unfinished.rename(folder / name))
         return paths

@@ -7,7 +7,7 @@ streaming shell.
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -269,7 +269,9 @@ class _Pack(wiring.Component):
         m.d.comb += [zero.eq(~at_least_one & above[:7].all()), below.eq(~at_least_one & ~above[:7].all())]
         too_large = Signal()
         m.d.comb += too_large.eq(
-            above[8] | (above[7] & (above[exp_bits:7].any() | above[:exp_bits].all())) | _reserved(fmt, mantissa, exponent)
+            above[8]
+            | (above[7] & (above[exp_bits:7].any() | above[:exp_bits].all()))
+            | (_reserved(fmt, mantissa, exponent) & ~below)
         )
         if fmt.underflow == "paper":
             return SimpleNamespace(
@@ -281,7 +283,7 @@ class _Pack(wiring.Component):
         magnitude = Cat(mantissa, exponent)
         lowest = magnitude[0] | (~at_least_one & ~mantissa[1:].any())
         # What was rounded up to code 1 came from below it.
-        code_one = zero & (mantissa == 1) if man_bits else above[7] & ~above[8] & ~above[:7].any()
+        code_one = zero & mantissa[0] & ~mantissa[1:].any() if man_bits else above[7] & ~above[8] & ~above[:7].any()
         from_below = self.i.round_up & code_one
         return SimpleNamespace(
             magnitude=Cat(bit & ~below for bit in (lowest, *magnitude[1:])),
@@ -335,7 +337,7 @@ class _Pack(wiring.Component):
             magnitude, invalid = self._clamp(fmt, lane), self._invalid(fmt)
         sign = self.i.sign
         if fmt.specials == "fnuz":
-            is_nan = self.i.nan | (lane.too_large & (self._on_overflow(fmt) == fmt.nan))
+            is_nan = self.i.nan | (lane.too_large & ~self._stays_finite(fmt) & (self._on_overflow(fmt) == fmt.nan))
             sign = is_nan | (sign & magnitude.any())
         number = ~special
         if fmt.specials == "fnu":
@@ -355,11 +357,15 @@ class _Pack(wiring.Component):
             return fmt.max_finite
         return fmt.nan if fmt.infinity is None else fmt.infinity
 
+    def _stays_finite(self, fmt):
+        """Whether what is too large becomes the largest finite number although overflow follows the format."""
+        if "rtz" not in self._roundings or self._on_overflow(fmt) == fmt.max_finite:
+            return Const(0, 1)
+        toward_zero = self.control.rounding == Rounding.RTZ if len(self._roundings) > 1 else 1
+        return toward_zero & ~self.i.infinity
+
     def _clamp(self, fmt, lane):
-        largest = Const(self._on_overflow(fmt), fmt.magnitude_bits)
-        if "rtz" in self._roundings and self._on_overflow(fmt) != fmt.max_finite:
-            toward_zero = self.control.rounding == Rounding.RTZ if len(self._roundings) > 1 else 1
-            largest = Mux(toward_zero & ~self.i.infinity, fmt.max_finite, largest)
+        largest = Mux(self._stays_finite(fmt), fmt.max_finite, Const(self._on_overflow(fmt), fmt.magnitude_bits))
         magnitude = Mux(lane.too_large, largest, lane.magnitude)
         if fmt.nan is None:
             return magnitude
@@ -543,7 +549,8 @@ class _Unpacked(data.StructLayout):
     def __init__(self, formats):
         super().__init__({
             "sign": 1,
-            "exponent": signed(_max_exp_bits(formats) + 1),
+            # down to that of the smallest subnormal
+            "exponent": range(1 - max(1, _max_man_bits(formats)), 2 ** _max_exp_bits(formats)),
             "fraction": _max_man_bits(formats),
             "zero": 1,
             "nan": 1,

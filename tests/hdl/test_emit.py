@@ -29,7 +29,7 @@ CORNERS_OF_THE_PARAMETERS = (
     ("float_encoder", "formats=e3m1_none_paper", "roundings=rne,sr", "flags=1"),
     ("float_encoder", "formats=float8_e8m0fnu", "overflow=format", "flags=1"),
     ("float_encoder", "formats=e2m0,e7m7_fnuz,ab_e5m2_paper", "roundings=rna,sr"),
-    ("float_encoder", "reset=async_low"),
+    ("float_encoder", "flags=1", "reset=async_low"),
     ("float_decoder", "lanes=1", "stages=0"),
     ("float_decoder", "formats=e2m0"),
     ("float_decoder", "formats=e8m7_ieee", "stages=3"),

@@ -1,0 +1,241 @@
+"""Emitted designs at native speed: compiled by Verilator into a shared library that works off whole arrays.
+
+This is for arithmetic, where the number of vectors counts: a beat goes in and one comes out with every clock. Idle cycles and
+back-pressure are for the benches.
+"""
+
+import ctypes
+import hashlib
+import json
+import shutil
+import subprocess
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+import numpy as np
+
+from cosim.scoreboard import Mismatch
+from hdl.lint import verilator_folder
+from hdl.yosys import ToolError
+
+CACHE = Path("build", "native")
+
+# What the linter has to say is for `hdl.lint`.
+_VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "--prefix", "Top")
+_COMPILE = ("-std=c++20", "-O3", "-fPIC", "-pthread")
+# Each library has a class Top of its own, of which the dynamic linker must not make one.
+_LINK = ("-shared", "-fno-gnu-unique", "-Wl,-Bsymbolic", "-Wl,-z,defs")
+
+
+class Model:
+    """An instance of an emitted design.
+
+    Parameters
+    ----------
+    manifest : pathlib.Path
+        The MODULE.json of the design, beside its MODULE.sv. The design has the ports of `hdl.axi.AxiStreamTop`.
+
+    Raises
+    ------
+    hdl.yosys.ToolError
+        Verilator or the C++ compiler is missing or fails.
+    """
+
+    def __init__(self, manifest):
+        self.manifest = json.loads(manifest.read_text())
+        names = "s_axis_tdata", "s_axis_tuser", "m_axis_tdata", "m_axis_tuser"
+        self._input, self._input_user, self._output, self._output_user = (_Port(self.manifest, name) for name in names)
+        self._library = ctypes.CDLL(str(build(manifest.with_suffix(".sv"))))
+        self._library.model_new.restype = ctypes.c_void_p
+        self._library.model_run.restype = ctypes.c_uint64
+        self._library.model_run.argtypes = (
+            *(ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64),
+            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p),
+        )
+        self._handle = ctypes.c_void_p(self._library.model_new())
+
+    def __del__(self):
+        if hasattr(self, "_handle"):
+            self._library.model_delete(self._handle)
+
+    @property
+    def lanes(self):
+        """How many values a beat has."""
+        return self.manifest["parameters"]["lanes"]
+
+    @property
+    def user_fields(self):
+        """Names of the fields that go in beside the lanes."""
+        return self._input_user.fields.keys()
+
+    def run(self, lanes, **user):
+        """Send beats and return those that come out. The block's state goes on where the last run left it.
+
+        Other threads may run other instances meanwhile.
+
+        Parameters
+        ----------
+        lanes : numpy.ndarray
+            Unsigned integers, shape (beats, lanes).
+        user : numpy.ndarray or int
+            A value for each name in `user_fields`: shape (beats,), or (beats, lanes) of a field that each lane has. If all are
+            scalars, they hold for all beats.
+
+        Returns
+        -------
+        lanes : numpy.ndarray
+            Of the smallest unsigned dtype; shape (beats, lanes).
+        user : dict
+            Arrays (beats, 1), or (beats, lanes), by field name.
+
+        Raises
+        ------
+        ValueError
+            Fields are missing, unknown or of a wrong shape, or a value does not fit into its field.
+        TypeError
+            Values are not integers.
+        cosim.scoreboard.Mismatch
+            The block did not take or return a beat in its cycle.
+        """
+        beats = len(lanes)
+        if user.keys() != self.user_fields:
+            raise ValueError(f"user fields must be {', '.join(self.user_fields) or 'none'}, not {', '.join(user) or 'none'}")
+        same_user = all(np.ndim(values) == 0 for values in user.values())
+        s_data = self._input.pack(beats, {"lane": lanes})
+        s_user = self._input_user.pack(1 if same_user else beats, user)
+        m_data, m_user = (np.empty((beats, port.words), np.uint32) for port in (self._output, self._output_user))
+        done = self._library.model_run(
+            *(self._handle, beats, self.manifest["latency"]),
+            *(s_data.ctypes.data, s_user.ctypes.data, same_user, m_data.ctypes.data, m_user.ctypes.data),
+        )
+        if done != beats:
+            raise Mismatch(f"{self.manifest['module']}: beat {done} was not taken at once, or not returned after its latency")
+        return self._output.unpack(m_data)["lane"], self._output_user.unpack(m_user)
+
+
+class _Port:
+    """Where the fields of a port lie in its rows of 32-bit words; lanes and the like count as one field of several columns."""
+
+    def __init__(self, manifest, name):
+        port = next((port for port in manifest["ports"] if port["name"] == name), {"width": 0, "fields": []})
+        self.fields = {}
+        for field in port["fields"]:
+            self.fields.setdefault(field["name"].rstrip("0123456789"), []).append((field["lsb"], field["msb"]))
+        self.widths = {name: ranges[0][1] - ranges[0][0] + 1 for name, ranges in self.fields.items()}
+        self.words = -(-port["width"] // 32)
+        # Nothing but integers of C, so that arrays need not be copied.
+        self.is_array = set(self.widths.values()) <= {8, 16, 32} and len(self.fields) == 1 and port["width"] % 32 == 0
+
+    def pack(self, count, columns):
+        """Rows uint32 [count, words] of arrays [count, columns], [count] or scalars by field name."""
+        columns = {name: self._checked(name, count, columns[name]) for name in self.fields}
+        if self.is_array:
+            ((name, values),) = columns.items()
+            return np.ascontiguousarray(values, f"<u{self.widths[name] // 8}").view("<u4")
+        rows = np.zeros((count, self.words), np.uint32)
+        for name, values in columns.items():
+            for (lsb, msb), column in zip(self.fields[name], values.T.astype(np.uint64), strict=True):
+                for word in range(lsb // 32, msb // 32 + 1):
+                    rows[:, word] |= _shift_left(column, lsb - 32 * word).astype(np.uint32)
+        return rows
+
+    def _checked(self, name, count, values):
+        number, width = len(self.fields[name]), self.widths[name]
+        values = np.broadcast_to(np.reshape(values, (-1, number)), (count, number))
+        if values.dtype.kind not in "iu":
+            raise TypeError(f"{name} must be integers, not {values.dtype}")
+        if values.dtype.kind == "i" or 8 * values.dtype.itemsize > width:
+            for wrong in values[(values < 0) | (values > 2**width - 1)][:1]:
+                raise ValueError(f"{name} must be from 0 to {2**width - 1}, not {wrong}")
+        return values
+
+    def unpack(self, rows):
+        """Arrays [count, columns] by field name, of the smallest unsigned dtype."""
+        columns = {}
+        for name, ranges in self.fields.items():
+            mask = 2 ** self.widths[name] - 1
+            dtype = np.min_scalar_type(mask)
+            if self.is_array:
+                return {name: rows.view(dtype)}
+            columns[name] = np.empty((len(rows), len(ranges)), dtype)
+            for index, (lsb, msb) in enumerate(ranges):
+                value = np.uint64(0)
+                for word in range(lsb // 32, msb // 32 + 1):
+                    value = value | _shift_left(rows[:, word].astype(np.uint64), 32 * word - lsb)
+                columns[name][:, index] = value & np.uint64(mask)
+        return columns
+
+
+def _shift_left(values, places):
+    return values << np.uint64(places) if places >= 0 else values >> np.uint64(-places)
+
+
+def build(source):
+    """The shared library of the emitted Verilog file `source`; made if it is not in `CACHE`.
+
+    Raises
+    ------
+    hdl.yosys.ToolError
+        Verilator or the C++ compiler is missing or fails.
+    """
+    driver = files("cosim").joinpath("native.cpp")
+    tools = _tools()
+    content = [source.read_text(), driver.read_text(), tools.versions, *_VERILATE, *_COMPILE, *_LINK]
+    library = CACHE.absolute() / f"{_digest(content)}.so"
+    if not library.exists():
+        with TemporaryDirectory(dir=CACHE) as folder:
+            folder = Path(folder)
+            _start([verilator_folder() / "verilator", *_VERILATE, "--Mdir", folder, source], "Verilator", source)
+            # one translation unit, for the optimizer to see through
+            parts = [tools.header, *sorted(folder.glob("*.cpp"))]
+            sources = [*(argument for part in parts for argument in ("-include", part)), driver, tools.runtime]
+            made = folder / "library.so"
+            _start(["g++", *_COMPILE, "-I", folder, *tools.includes, *sources, *_LINK, "-o", made], "g++", source)
+            made.rename(library)
+    return library
+
+
+@cache
+def _tools():
+    """What all libraries have in common: Verilator's folders of headers, its header and runtime compiled, and all versions."""
+    verilator = verilator_folder() / "verilator"
+    if shutil.which("g++") is None:
+        raise ToolError("g++ is missing: sudo apt-get install g++")
+    root = Path(_start([verilator, "--getenv", "VERILATOR_ROOT"], "Verilator").strip(), "include")
+    includes = ["-I", root, "-I", root / "vltstd"]
+    versions = _start([verilator, "--version"], "Verilator") + _start(["g++", "--version"], "g++")
+    name = f"verilated_{_digest([versions, *_COMPILE])}"
+    # Reading the header takes most of the time to compile a small block. The empty file is for a compiler that finds the compiled
+    # header not to its liking.
+    header = _compiled(f"{name}.h.gch", [*includes, "-x", "c++-header", root / "verilated.h"]).with_suffix("")
+    header.touch()
+    runtime = _compiled(f"{name}.o", [*includes, "-r", root / "verilated.cpp", root / "verilated_threads.cpp"])
+    return SimpleNamespace(includes=includes, versions=versions, header=header, runtime=runtime)
+
+
+def _compiled(name, arguments):
+    """The file `name` in `CACHE`; made by the C++ compiler if it is not there."""
+    compiled = CACHE.absolute() / name
+    if not compiled.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=CACHE) as folder:
+            made = Path(folder, name)
+            _start(["g++", *_COMPILE, *arguments, "-o", made], "g++")
+            made.rename(compiled)
+    return compiled
+
+
+def _digest(texts):
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]
+
+
+def _start(command, name, source=None):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.splitlines() or [f"exit status {done.returncode}"]
+        first = next((line for line in lines if "rror" in line), lines[-1])
+        raise ToolError(f"{name}{f' on {source.name}' if source else ''}: {first}")
+    return done.stdout

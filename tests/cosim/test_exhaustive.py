@@ -1,0 +1,397 @@
+"""Emitted hardware at native speed against the golden model, in every option; and the command that exhausts it."""
+
+import json
+import re
+import shlex
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cosim import exhaustive, native
+from cosim.exhaustive import Sweep, check_decoder, check_encoder
+from cosim.native import Model
+from cosim.scoreboard import Mismatch
+from cosim.stimulus import encoder_corners, random_words_in_range, special_words
+from golden.float_codec import code_dtype, decode, encode
+from golden.formats import CATALOG, FloatFormat
+from golden.lfsr import lane_bits
+from golden.rounding import ROUNDINGS
+from hdl.catalog import SHIPPED, find
+from hdl.emit import emit
+from hdl.yosys import ToolError
+
+EVERY_OPTION = {"roundings": ",".join(ROUNDINGS), "random": "port", "flags": 1, "lanes": 1, "stages": 0}
+BY_HAND = (
+    "e2m0", "e2m0_none_zero_code", "e7m0_fn", "e3m0b3_none_paper", "e4m3_fn_zero_code", "e5m2b0_ieee_zero_code",
+    "e4m3_fnuz_zero_code", "e6m5_none_paper", "e2m7_ieee", "e7m7", "e8m7_ieee",
+)  # fmt: skip
+SETS = (
+    "ab_e5m2,float8_e4m3fn,float8_e5m2",
+    "ab_e5m2_paper,float4_e2m1fn,float8_e5m2fnuz,float8_e3m4,e6m0_fn",
+    "e3m2_none_paper,e5m1_none_zero_code,e4m3_ieee_zero_code",
+)
+
+
+@pytest.fixture(autouse=True)
+def compiler(require_tool):
+    require_tool("g++")
+
+
+@pytest.fixture
+def emitted(tmp_path):
+    """A function that emits a design with its settings and returns the manifest's path; `edit` changes the Verilog."""
+
+    def make(design, edit=lambda text: text, **settings):
+        emission = edited(emit(find(design), [f"{name}={value}" for name, value in settings.items()]), edit)
+        emission.write(tmp_path)
+        return tmp_path / f"{emission.module}.json"
+
+    return make
+
+
+def edited(emission, edit):
+    source = f"{emission.module}.sv"
+    return replace(emission, files={**emission.files, source: edit(emission.files[source])})
+
+
+def corners(fmt, rng):
+    """Words and biases where the encoder's result changes, and random ones, fewer of them for wide formats."""
+    low, high = fmt.bias_range
+    if fmt.bits <= 8:
+        words, biases = encoder_corners(fmt)
+    else:
+        words, biases = encoder_corners(fmt, sorted({low, fmt.bias, high}), swept=0)
+    random_biases = rng.integers(low, high + 1, 10**5, dtype=np.int32)
+    return np.concatenate([words, random_words_in_range(rng, fmt, random_biases)]), np.concatenate([biases, random_biases])
+
+
+def random_user(parameters, rng, beats):
+    """Fields to go with beats in any of the roundings and formats that are built; all there can be."""
+    sr_bits, tag_bits = parameters["sr_bits"], parameters["user_bits"]
+    return {
+        "rounding": rng.choice([ROUNDINGS.index(name) for name in parameters["roundings"]], beats),
+        "format": rng.integers(len(parameters["formats"]), size=beats),
+        "random": rng.integers(2**sr_bits, size=(beats, parameters["lanes"])),
+        "user": rng.integers(2**tag_bits, size=beats, dtype=np.uint64),
+    }
+
+
+def built(model, user):
+    return {name: values for name, values in user.items() if name in model.user_fields}
+
+
+def assert_encodes(model, words, user, random=None):
+    """Run beats through an encoder and compare codes, flags and tags; `random` is what its own generator makes."""
+    parameters = model.manifest["parameters"]
+    got, got_user = model.run(words, **built(model, user))
+    random = user["random"] if random is None else random
+    want, flags = np.zeros_like(got), np.zeros(got.shape, np.uint8)
+    for index, fmt in enumerate(map(FloatFormat.parse, parameters["formats"])):
+        for rounding in parameters["roundings"]:
+            rows = (user["format"] == index) & (user["rounding"] == ROUNDINGS.index(rounding))
+            bias = user["bias"][rows, None] if parameters["bias_port"] else None
+            options = {"rounding": rounding, "overflow": parameters["overflow"], "sr_bits": parameters["sr_bits"]}
+            x = words[rows].view(np.float32)
+            want[rows], flags[rows] = encode(x, fmt, bias=bias, random_bits=random[rows], flags=True, **options)
+    got_flags = got_user.get("flags", flags)
+    differs = (got != want) | (got_flags != flags)
+    examples = [
+        f"lane {lane}: {parameters['formats'][user['format'][beat]]} bias {user['bias'][beat]} "
+        f"{ROUNDINGS[user['rounding'][beat]]} random {random[beat, lane]}: {words[beat, lane]:#010x}: "
+        f"got {got[beat, lane]:#x} flags {got_flags[beat, lane]:04b}, want {want[beat, lane]:#x} flags {flags[beat, lane]:04b}"
+        for beat, lane in np.argwhere(differs)[:5]
+    ]
+    assert not examples, f"{np.count_nonzero(differs)} of {differs.size} differ:\n" + "\n".join(examples)
+    if "user" in got_user:
+        assert (got_user["user"][:, 0] == user["user"]).all()
+
+
+def check_every_option(emitted, formats, **settings):
+    model = Model(emitted("float_encoder", formats=formats, **EVERY_OPTION, **settings))
+    rng = np.random.default_rng(1)
+    for index, name in enumerate(formats.split(",")):
+        words, biases = corners(FloatFormat.parse(name), rng)
+        user = random_user(model.manifest["parameters"], rng, len(words))
+        assert_encodes(model, words[:, None], {**user, "format": np.full(len(words), index), "bias": biases})
+
+
+@pytest.mark.parametrize("name", [*CATALOG, *BY_HAND])
+def test_encoder_in_every_rounding_with_flags_at_all_corners(emitted, name):
+    check_every_option(emitted, name, overflow="format", sr_bits=1 + len(name) % 16)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [*CATALOG, *BY_HAND])
+def test_saturating_encoder_in_every_rounding_with_flags_at_all_corners(emitted, name):
+    check_every_option(emitted, name, overflow="saturate")
+
+
+@pytest.mark.parametrize("names", SETS)
+def test_encoder_of_several_formats_in_every_rounding_with_flags_at_all_corners(emitted, names):
+    check_every_option(emitted, names, overflow="format", user_bits=3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"formats": "ab_e5m2", "roundings": "rna"},
+        {"formats": "ab_e5m2_paper", "roundings": "rtz", "bias_port": 0},
+        {"formats": "float8_e4m3fnuz", "roundings": "rtz", "overflow": "format"},
+        {"formats": "float8_e5m2", "roundings": "sr", "random": "port", "sr_bits": 3},
+        {"formats": "float8_e8m0fnu", "roundings": "rne"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_encoder_of_one_rounding_without_flags_at_all_corners(emitted, settings):
+    model = Model(emitted("float_encoder", lanes=1, stages=0, **settings))
+    rng = np.random.default_rng(2)
+    fmt = FloatFormat.parse(settings["formats"])
+    words, biases = corners(fmt, rng)
+    if not model.manifest["parameters"]["bias_port"]:
+        words, biases = words[biases == fmt.bias], biases[biases == fmt.bias]
+    assert_encodes(model, words[:, None], {**random_user(model.manifest["parameters"], rng, len(words)), "bias": biases})
+
+
+def random_beats(parameters, rng, beats):
+    """Words [beats, lanes], and the fields beside them, at random."""
+    user = {**random_user(parameters, rng, beats), "bias": rng.integers(64, size=beats)}
+    biases = np.broadcast_to(user["bias"][:, None], (beats, parameters["lanes"]))
+    words = np.empty(biases.shape, np.uint32)
+    for index, fmt in enumerate(map(FloatFormat.parse, parameters["formats"])):
+        rows = user["format"] == index
+        words[rows] = random_words_in_range(rng, fmt, biases[rows])
+    words[:1000] = rng.choice(special_words(), words[:1000].shape)
+    return words, user
+
+
+def test_encoder_of_many_lanes_takes_each_its_own_bits(emitted):
+    """Seven lanes of six-bit codes and five random bits, and a wide tag: fields that lie across words."""
+    settings = {**EVERY_OPTION, "lanes": 7, "sr_bits": 5, "user_bits": 61}
+    model = Model(emitted("float_encoder", formats="float6_e2m3fn,float4_e2m1fn", **settings))
+    rng = np.random.default_rng(3)
+    assert_encodes(model, *random_beats(model.manifest["parameters"], rng, 10**5))
+
+
+@pytest.mark.parametrize("reset", ["sync_high", "async_low"])
+def test_encoder_with_pipeline_and_generator_goes_on_from_run_to_run(emitted, reset):
+    ((_, settings),) = [row for row in SHIPPED if "stages=3" in row[1]]
+    settings = dict(setting.split("=") for setting in settings)
+    model = Model(emitted("float_encoder", **settings, reset=reset, lanes=6, sr_bits=10, seed=7))
+    parameters = model.manifest["parameters"]
+    rng = np.random.default_rng(4)
+    words, user = random_beats(parameters, rng, 2 * 10**5)
+    random = lane_bits(7, len(words), parameters["lanes"], 10)
+    for part in slice(0, 1001), slice(1001, None):
+        assert_encodes(model, words[part], {name: values[part] for name, values in user.items()}, random[part])
+
+
+@pytest.mark.parametrize(
+    "name", ["ab_e5m2", "float8_e4m3fn", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "e2m0", "e2m7_ieee", "e7m7"]
+)
+def test_decoder_of_every_code_at_every_bias(emitted, name):
+    check_decoder(emitted("float_decoder", formats=name, stages=0), FloatFormat.parse(name))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [*CATALOG, *BY_HAND])
+def test_pipelined_decoder_of_every_code_at_every_bias(emitted, name):
+    check_decoder(emitted("float_decoder", formats=name, stages=3), FloatFormat.parse(name))
+
+
+@pytest.mark.parametrize("names", SETS)
+def test_decoder_of_several_formats_of_every_code_at_every_bias(emitted, names):
+    model = Model(emitted("float_decoder", formats=names, lanes=1, stages=1, user_bits=33))
+    rng = np.random.default_rng(5)
+    for index, fmt in enumerate(map(FloatFormat.parse, names.split(","))):
+        codes = np.arange(2**fmt.bits, dtype=code_dtype(fmt)).repeat(64)[:, None]
+        bias = np.tile(np.arange(64), 2**fmt.bits)
+        tag = rng.integers(2**33, size=len(codes))
+        words, user = model.run(codes, bias=bias, format=np.full(len(codes), index), user=tag)
+        np.testing.assert_array_equal(words, decode(codes, fmt, bias=bias[:, None]).view(np.uint32), strict=True)
+        assert (user["user"][:, 0] == tag).all()
+
+
+OPERATORS = {"sum": (r" \+ ", " - "), "and": (" & ", " | "), "exclusive or": (r" \^ ", " | "), "inverse": ("= ~ ", "= ")}
+MISMATCH = (
+    r"lane \d, vector \d+: ab_e5m2 bias 15: 0x[0-9a-f]{8} \(.+\): got 0x[0-9a-f]{2} \(.+\), want 0x[0-9a-f]{2} \(.+\); "
+    r"rerun: python -m cosim.exhaustive float_encoder --formats ab_e5m2 --biases 15 --first (0x[0-9a-f]{8}) --stride 4099 "
+    r"--count 4"
+)
+
+
+def edit_operator(which):
+    """An edit that takes another operator in place of the first one of a kind."""
+
+    def edit(text):
+        changed, count = re.subn(rf"(\n  assign .*?){OPERATORS[which][0]}", rf"\1{OPERATORS[which][1]}", text, count=1)
+        assert count == 1
+        return changed
+
+    return edit
+
+
+@pytest.mark.parametrize("which", OPERATORS)
+def test_encoder_with_one_operator_edited_is_caught(emitted, which):
+    fmt = CATALOG["ab_e5m2"]
+    manifest = emitted("float_encoder", edit_operator(which), formats=fmt.name, lanes=4, stages=0)
+    with pytest.raises(Mismatch) as caught:
+        check_encoder(manifest, fmt, 15, Sweep(stride=4099, count=2**20))
+    first = int(re.fullmatch(MISMATCH, str(caught.value))[1], 0)
+    with pytest.raises(Mismatch):
+        check_encoder(manifest, fmt, 15, Sweep(first, 4099, 4))
+
+
+def test_decoder_with_one_operator_edited_is_caught(emitted):
+    fmt = CATALOG["ab_e5m2"]
+    manifest = emitted("float_decoder", edit_operator("sum"), formats=fmt.name, stages=0)
+    result = r"0x[0-9a-f]{8} \(.+\)"
+    rerun = "rerun: python -m cosim.exhaustive float_decoder --formats ab_e5m2"
+    line = rf"lane \d, vector \d+: ab_e5m2 bias \d+: 0x[0-9a-f]{{2}}: got {result}, want {result}; {rerun}$"
+    with pytest.raises(Mismatch, match=line):
+        check_decoder(manifest, fmt)
+
+
+@pytest.mark.parametrize(
+    "stages, latency, edit",
+    [
+        (2, 1, ("", "")),
+        (0, 0, ("m_axis_tvalid = s_axis_tvalid", "m_axis_tvalid = 1'h0")),
+        (0, 0, ("s_axis_tready = m_axis_tready", "s_axis_tready = 1'h0")),
+    ],
+)
+def test_beat_that_does_not_go_or_come_in_time_is_caught(emitted, stages, latency, edit):
+    model = Model(emitted("float_encoder", lambda text: text.replace(*edit), formats="ab_e5m2", lanes=1, stages=stages))
+    model.manifest["latency"] = latency
+    with pytest.raises(Mismatch, match=r"float_encoder_\w+: beat 0 was not taken at once, or not returned after its latency"):
+        model.run(np.zeros((8, 1), np.uint32), bias=15)
+
+
+def test_sweep_goes_on_from_chunk_to_chunk_and_wraps_round():
+    sweep = Sweep(first=5, stride=3)
+    assert sweep.words(2**32 - 4, 8).tolist() == [(5 + 3 * number) % 2**32 for number in range(2**32 - 4, 2**32 + 4)]
+
+
+@pytest.mark.parametrize("count", [2**32, 3 * 2**20 + 4, 4])
+def test_threads_together_meet_every_word_of_a_sweep_once(emitted, monkeypatch, count):
+    parts = []
+    monkeypatch.setattr(exhaustive, "_compare_encoder", lambda *arguments: parts.append(arguments[-2:]))
+    advanced = []
+    manifest = emitted("float_encoder", formats="e2m0", lanes=4, stages=0)
+    check_encoder(manifest, FloatFormat.parse("e2m0"), 1, Sweep(count=count), advanced.append)
+    parts.sort()
+    assert [start for start, _ in parts] == [0, *np.cumsum([size for _, size in parts])[:-1]]
+    assert sum(size for _, size in parts) == sum(advanced) == count
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs the command with text arguments; its exit status, and what it printed to stdout and stderr."""
+    monkeypatch.setattr(exhaustive, "RTL", tmp_path / "rtl")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(text):
+        status = exhaustive.main(shlex.split(text))
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def test_command_samples_encoder_and_decoder_of_shipped_formats(command, tmp_path):
+    """Two million words across the range at three biases, with a table and JSON."""
+    status, out, err = command(f"--formats ab_e5m2,float8_e4m3fn,float8_e5m2 --stride 2047 --json {tmp_path / 'runs.json'}")
+    assert (status, err) == (0, "")
+    rows = [line.split() for line in out.splitlines() if "bit-exact" in line]
+    names = ["ab_e5m2", "float8_e4m3fn", "float8_e5m2"]
+    assert [row[:3] for row in rows] == [
+        *(["decoder", name, "all"] for name in names),
+        *(["encoder", name, bias] for name in names for bias in ("10", "15", "40")),
+    ]
+    runs = json.loads((tmp_path / "runs.json").read_text())
+    assert len(runs) == len(rows)
+    assert runs[-1] | {"seconds": 0, "parameters": 0} == {
+        "design": "float_encoder", "parameters": 0, "bias": 40, "simulator": "verilator", "seed": None,
+        "vectors": 2098208, "cycles": 65569, "seconds": 0, "passed": True,
+    }  # fmt: skip
+    assert runs[-1]["parameters"]["formats"] == ["float8_e5m2"]
+
+
+def test_command_prints_what_differs_and_reruns_it(command, monkeypatch):
+    monkeypatch.setattr(exhaustive, "emit", lambda *arguments: edited(emit(*arguments), edit_operator("sum")))
+    status, out, err = command("float_encoder --biases 15 --stride 4099 --count 4000000")
+    assert (status, err) == (1, "")
+    assert "failed" in out
+    line = out.splitlines()[-1]
+    assert line.startswith("lane ")
+    program, arguments = "python -m cosim.exhaustive", line.partition("; rerun: ")[2]
+    assert arguments.startswith(program)
+    status, out, _ = command(arguments.removeprefix(program))
+    assert status == 1
+    assert out.splitlines()[-1].partition("got")[2] == line.partition("got")[2]
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        ("float_adder", "unknown design 'float_adder': use one of float_encoder, float_decoder"),
+        ("--formats e5m2,e9m9", "exp_bits must be an integer from 2 to 8, not 9"),
+        ("--formats half", "unknown format 'half': use one of ab_e5m2, .*"),
+        ("--biases 10,64", "--biases of ab_e5m2 must be an integer from 0 to 63, not '64'"),
+        ("--biases ten", "--biases of ab_e5m2 must be an integer from 0 to 63, not 'ten'"),
+        ("--formats float8_e8m0fnu", "--biases of float8_e8m0fnu must be an integer from 127 to 127, not '10'"),
+        ("--stride 0", "--stride must be an integer from 1 to 4294967295, not '0'"),
+        ("--count -1", "--count must be an integer from 1 to 4294967296, not '-1'"),
+        ("--first 0x100000000", "--first must be an integer from 0 to 4294967295, not '0x100000000'"),
+        ("--json nowhere/runs.json", "--json must name a file in a folder that is there, not 'nowhere/runs.json'"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line(command, arguments, line):
+    status, out, err = command(arguments)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(f"exhaustive: {line}\n", err)
+
+
+def test_missing_compiler_is_one_clear_line(command, monkeypatch, tmp_path):
+    native._tools.cache_clear()
+    monkeypatch.setattr(native.shutil, "which", lambda program: None)
+    status, _, err = command("float_decoder --formats e2m0")
+    assert (status, err) == (2, "exhaustive: g++ is missing: sudo apt-get install g++\n")
+
+
+def test_library_is_built_once_for_the_same_source(emitted, monkeypatch):
+    source = emitted("float_decoder", formats="e2m0", stages=0).with_suffix(".sv")
+    library = native.build(source)
+    monkeypatch.setattr(native, "verilator_folder", lambda: pytest.fail("built again"))
+    assert native.build(source) == library
+    source.write_text(source.read_text() + "// changed\n")
+    with pytest.raises(pytest.fail.Exception):
+        native.build(source)
+
+
+def test_broken_verilog_is_one_clear_line(emitted):
+    manifest = emitted("float_decoder", lambda text: text.replace("assign", "assign assign", 1), formats="e2m0", stages=0)
+    with pytest.raises(ToolError, match=r"^Verilator on float_decoder_e2m0_x4_stages_0.sv: %Error: .*syntax error[^\n]*$"):
+        Model(manifest)
+
+
+def test_model_refuses_fields_that_do_not_fit(emitted):
+    model = Model(emitted("float_encoder", formats="ab_e5m2", lanes=2, stages=0))
+    words = np.zeros((3, 2), np.uint32)
+    with pytest.raises(ValueError, match="bias must be from 0 to 63, not 64"):
+        model.run(words, bias=np.array([1, 64, 3]))
+    with pytest.raises(ValueError, match="user fields must be bias, not none"):
+        model.run(words)
+    with pytest.raises(ValueError, match="user fields must be bias, not bias, format"):
+        model.run(words, bias=1, format=0)
+    with pytest.raises(TypeError, match="lane must be integers, not float32"):
+        model.run(words.view(np.float32), bias=1)
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        model.run(words, bias=np.array([1, 2]))
+
+
+@pytest.mark.long
+def test_command_exhausts_the_adaptive_format(command):
+    status, out, _ = command("float_encoder")
+    assert status == 0
+    assert out.count("4,294,967,296") == out.count("bit-exact") == 3
