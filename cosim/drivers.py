@@ -2,12 +2,13 @@
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
+
+from cosim.ports import Port
 
 RESET_CYCLES = 3
 PROGRESS_EVERY = 4096  # beats
@@ -15,45 +16,6 @@ PROGRESS_EVERY = 4096  # beats
 
 class ProtocolError(AssertionError):
     """The block broke a rule of AXI4-Stream, or hangs."""
-
-
-@dataclass(frozen=True)
-class Fields:
-    """Where the named fields of a port lie, from its manifest; lanes and the like count as one field of several columns."""
-
-    width: int
-    ranges: dict[str, list[tuple[int, int]]]
-
-    @classmethod
-    def of(cls, manifest, port):
-        """The fields of `port`; of one that is not there, none."""
-        found = next((entry for entry in manifest["ports"] if entry["name"] == port), {"width": 0, "fields": []})
-        ranges = {}
-        for field in found["fields"]:
-            ranges.setdefault(field["name"].rstrip("0123456789"), []).append((field["lsb"], field["msb"]))
-        return cls(found["width"], ranges)
-
-    def pack(self, count, columns):
-        """`count` values of the port as Python ints, from unsigned integer arrays [count] or [count, columns] by field name."""
-        bits = np.zeros((count, self.width), np.uint8)
-        for name, ranges in self.ranges.items():
-            values = np.asarray(columns[name]).reshape(count, len(ranges)).astype(np.uint64)
-            for column, (lsb, msb) in enumerate(ranges):
-                shifts = np.arange(msb - lsb + 1, dtype=np.uint64)
-                bits[:, lsb : msb + 1] = values[:, column, None] >> shifts & np.uint64(1)
-        rows = np.packbits(bits, axis=1, bitorder="little")
-        return [int.from_bytes(row.tobytes(), "little") for row in rows]
-
-    def unpack(self, values):
-        """Arrays uint64 [count, columns] by field name, from `values` of the port."""
-        size = -(-self.width // 8)
-        rows = np.frombuffer(b"".join(value.to_bytes(size, "little") for value in values), np.uint8).reshape(len(values), size)
-        bits = np.unpackbits(rows, axis=1, bitorder="little").astype(np.uint64)
-        columns = {}
-        for name, ranges in self.ranges.items():
-            parts = [(bits[:, lsb : msb + 1] << np.arange(msb - lsb + 1, dtype=np.uint64)).sum(axis=1) for lsb, msb in ranges]
-            columns[name] = np.stack(parts, axis=1)
-        return columns
 
 
 class AxiStream:
@@ -67,9 +29,9 @@ class AxiStream:
 
     def __init__(self, dut, manifest):
         self.dut = dut
-        self.input_data, self.input_user = Fields.of(manifest, "s_axis_tdata"), Fields.of(manifest, "s_axis_tuser")
-        self.output_data, self.output_user = Fields.of(manifest, "m_axis_tdata"), Fields.of(manifest, "m_axis_tuser")
-        self.lanes = len(self.input_data.ranges["lane"])
+        self.input_data, self.input_user = Port(manifest, "s_axis_tdata"), Port(manifest, "s_axis_tuser")
+        self.output_data, self.output_user = Port(manifest, "m_axis_tdata"), Port(manifest, "m_axis_tuser")
+        self.lanes = manifest["parameters"]["lanes"]
         self.cycles = 0
         self.beats = 0
         self._edge = RisingEdge(dut.clk)
@@ -98,8 +60,8 @@ class AxiStream:
     def pack(self, lanes, user, last):
         """Beats for `send`: `lanes` is [beats, lanes]; `user` arrays by field name; `last` is [beats]."""
         count = len(lanes)
-        users = self.input_user.pack(count, user) if self.input_user.width else [0] * count
-        return list(zip(self.input_data.pack(count, {"lane": lanes}), users, last.tolist(), strict=True))
+        rows = self.input_data.pack(count, {"lane": lanes}), self.input_user.pack(count, user)
+        return list(zip(*map(_to_ints, rows), last.tolist(), strict=True))
 
     async def send(self, beats, idle=None, stall=None, until_accepted=None):
         """Send `beats` and return those that leave, as (lanes [beats, n], user arrays, last [beats]).
@@ -121,8 +83,8 @@ class AxiStream:
         dut, edge = self.dut, self._edge
         s_valid, s_ready, s_data, s_last = dut.s_axis_tvalid, dut.s_axis_tready, dut.s_axis_tdata, dut.s_axis_tlast
         m_valid, m_ready, m_data, m_last = dut.m_axis_tvalid, dut.m_axis_tready, dut.m_axis_tdata, dut.m_axis_tlast
-        s_user = dut.s_axis_tuser if self.input_user.width else None
-        m_user = dut.m_axis_tuser if self.output_user.width else None
+        s_user = dut.s_axis_tuser if self.input_user.words else None
+        m_user = dut.m_axis_tuser if self.output_user.words else None
         idle = np.zeros(1, bool) if idle is None else idle
         stall = np.zeros(1, bool) if stall is None else stall
         idle, stall = idle.tolist(), stall.tolist()
@@ -169,9 +131,20 @@ class AxiStream:
 
     def _unpack(self, received):
         data, user, last = zip(*received) if received else ((), (), ())
-        lanes = self.output_data.unpack([value.to_unsigned() for value in data])["lane"]
-        columns = self.output_user.unpack([value.to_unsigned() for value in user]) if self.output_user.width else {}
+        lanes = self.output_data.unpack(_to_rows(data, self.output_data.words))["lane"]
+        columns = self.output_user.unpack(_to_rows(user, self.output_user.words))
         return lanes, columns, np.array([bool(value) for value in last])
+
+
+def _to_ints(rows):
+    return [int.from_bytes(row.tobytes(), "little") for row in rows]
+
+
+def _to_rows(values, words):
+    if not words:
+        return np.empty((len(values), 0), np.uint32)
+    joined = b"".join(value.to_unsigned().to_bytes(4 * words, "little") for value in values)
+    return np.frombuffer(joined, "<u4").reshape(len(values), words)
 
 
 def _spell(beat):

@@ -160,23 +160,24 @@ def _build(job, runner, log):
     ingredients = (source.read_text(), job.simulator, _version(job.simulator), arguments, job.waves)
     key = hashlib.sha256(repr(ingredients).encode()).hexdigest()
     folder = (BUILD / "cache" / f"{job.simulator}-{key[:24]}").absolute()
-    if job.waves:
-        folder = job.run_folder / "build"  # Icarus writes waves to a path that is compiled in
-    if folder.exists():
+    if folder.exists() and not job.waves:
         return folder
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    # Icarus writes waves to a path that is compiled in: such a build stays where it is made.
+    made = job.run_folder / "build" if job.waves else folder.with_name(f"{folder.name}.{os.getpid()}")
     runner.build(
         sources=[source.absolute()],
         hdl_toplevel=job.module,
         build_args=arguments,
-        build_dir=unfinished,
+        build_dir=made,
         always=True,
         timescale=("1ns", "1ps"),
         waves=job.waves,
         log_file=log,
     )
+    if job.waves:
+        return made
     with suppress(OSError):  # another run has built the same meanwhile
-        unfinished.rename(folder)
+        made.rename(folder)
     return folder
 
 
