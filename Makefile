@@ -36,7 +36,7 @@ exhaustive: $(READY) ## all 2**32 inputs of the encoder against the golden model
 	@$(BIN)python -m cosim.exhaustive
 
 formal: $(READY) ## prove the codec equal to an independent specification, for every input and bias
-	@$(BIN)python -m pytest tests/formal -m "long or not long"
+	@$(BIN)python -m pytest -n 2 --dist worksteal tests/formal -m "long or not long"
 
 bench: $(READY) ## the golden model's speed beside ml_dtypes
 	@$(BIN)python tests/bench.py

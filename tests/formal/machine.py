@@ -1,0 +1,56 @@
+"""Verilog modules as relations in z3."""
+
+import re
+
+import z3
+
+from hdl import yosys
+
+TIMEOUT = 600_000  # milliseconds for z3: then something is wrong, as seconds do
+
+
+class Machine:
+    """A module in Yosys' export to SMT-LIB: states, each of which is registers and inputs in one clock cycle, and their order.
+
+    Parameters
+    ----------
+    verilog : str
+    module : str
+    folder : pathlib.Path
+        For the files that Yosys reads and writes.
+
+    Attributes
+    ----------
+    registers : list of str
+        Names of registers.
+    """
+
+    def __init__(self, verilog, module, folder):
+        (folder / "machine.sv").write_text(verilog)
+        script = f"read_verilog -sv machine.sv; hierarchy -top {module}; proc; flatten; opt_clean; async2sync; dffunmap"
+        yosys.run(f"{script}; write_smt2 -stbv machine.smt2", folder)
+        text = (folder / "machine.smt2").read_text()
+        signals = dict(re.findall(r"^; yosys-smt2-(?:input|output|register) (\S+) (\d+)$", text, re.M))
+        self.registers = re.findall(r"^; yosys-smt2-register (\S+) ", text, re.M)
+        text += f"(declare-const now |{module}_s|) (declare-const next |{module}_s|)\n(assert (|{module}_t| now next))\n"
+        for name, width in signals.items():
+            bits = f"(|{module}_n {name}| now)"
+            if width == "1":
+                bits = f"(ite {bits} #b1 #b0)"
+            text += f"(declare-const |signal {name}| (_ BitVec {width})) (assert (= |signal {name}| {bits}))\n"
+        self._transition, *equations = z3.parse_smt2_string(text)
+        self._signals = {name: equation.arg(1) for name, equation in zip(signals, equations, strict=True)}
+        width = int(re.search(rf"\|{module}_s\| \(\) \(_ BitVec (\d+)\)", text)[1])
+        self._now, self._next = z3.BitVecs("now next", width)
+
+    def state(self, name):
+        """A state about which nothing is known."""
+        return z3.BitVec(name, self._now.size())
+
+    def signals(self, state):
+        """Ports and registers in `state`: bit vectors by name."""
+        return {name: z3.substitute(bits, (self._now, state)) for name, bits in self._signals.items()}
+
+    def follows(self, state, successor):
+        """Whether a clock edge leads from one state to the other."""
+        return z3.substitute(self._transition, (self._now, state), (self._next, successor))
