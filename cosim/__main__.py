@@ -24,7 +24,9 @@ DEFAULT_SEED = 1
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m cosim", description=__doc__)
-    parser.add_argument("designs", nargs="*", metavar="DESIGN", help="a design or one of its modules; default all that are shipped")
+    parser.add_argument(
+        "designs", nargs="*", metavar="DESIGN", help="a design or one of its modules; default all that are shipped"
+    )
     parser.add_argument("--sim", choices=SIMULATORS, default="verilator", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the random vectors, from 0; default %(default)s")
     parser.add_argument("--waves", action="store_true", help="record waves (a failed run is repeated with them in any case)")
@@ -65,7 +67,9 @@ def _emit(console, wanted):
             chosen.append((design, settings, {name, module}))
     unknown = [word for word in wanted if word not in DESIGNS and not any(word in names for _, _, names in chosen)]
     if unknown:
-        raise ValueError(f"unknown design {unknown[0]!r}: use one of {', '.join(DESIGNS)}, or a module that `make verilog` lists")
+        raise ValueError(
+            f"unknown design {unknown[0]!r}: use one of {', '.join(DESIGNS)}, or a module that `make verilog` lists"
+        )
     modules = []
     with console.status("emitting Verilog (the first call of Yosys compiles it, which takes about a minute)"):
         for design, settings, _ in chosen:
@@ -78,7 +82,11 @@ def _emit(console, wanted):
 def _run_all(console, jobs):
     """Results of all `jobs`, in their order, run as many at a time as there are cores."""
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
         TextColumn("{task.fields[now]}"),
     )
     with Progress(*columns, console=console) as progress, ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -88,7 +96,9 @@ def _run_all(console, jobs):
         while not all(future.done() for future in pending):
             time.sleep(0.25)
             at_work = [
-                f"{job.module[:40]}: {job.progress // 1000}k beats" if job.started_since(started) else f"{job.module[:40]}: building"
+                f"{job.module[:40]}: {job.progress // 1000}k beats"
+                if job.started_since(started)
+                else f"{job.module[:40]}: building"
                 for job, future in zip(jobs, pending)
                 if future.running() and not future.done()
             ][: os.cpu_count()]

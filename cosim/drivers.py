@@ -123,7 +123,9 @@ class AxiStream:
             elif held is not None:
                 raise ProtocolError(f"beat {len(received)} was taken back while it waited: {_spell(held)}")
             if cycle > limit:
-                raise ProtocolError(f"after {cycle} cycles {accepted} of {wanted} beats were accepted and {len(received)} came out")
+                raise ProtocolError(
+                    f"after {cycle} cycles {accepted} of {wanted} beats were accepted and {len(received)} came out"
+                )
         s_valid.value = 0
         self.cycles += cycle
         self.beats += accepted

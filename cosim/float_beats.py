@@ -36,7 +36,9 @@ class Beats:
     @classmethod
     def join(cls, parts):
         """All the beats of `parts`, in their order."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("lanes", "bias", "format", "rounding")))
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("lanes", "bias", "format", "rounding"))
+        )
 
 
 class FloatBench:
@@ -82,7 +84,9 @@ class FloatBench:
 
     def shuffled(self, vectors, biases, index):
         """Beats of `vectors`, each with its own of `biases`, in an order in which lanes and beats differ."""
-        return self.shuffle([self.beats(self.rng.permutation(vectors[biases == bias]), bias, index) for bias in np.unique(biases)])
+        return self.shuffle(
+            [self.beats(self.rng.permutation(vectors[biases == bias]), bias, index) for bias in np.unique(biases)]
+        )
 
     def shuffle(self, parts):
         """All the beats of `parts` in random order."""

@@ -30,7 +30,14 @@ def tensor_table(results):
     fmt = FloatFormat.parse(ADAPTIVE)
     others = [name for name in decoders if name != ADAPTIVE]
     table = Table("tensor", title="Real tensors through encoder and decoder")
-    for heading in ("values", "bias", "SQNR dB", "zeros %", "saturated %", *(f"{name}, fixed bias: SQNR dB" for name in others)):
+    for heading in (
+        "values",
+        "bias",
+        "SQNR dB",
+        "zeros %",
+        "saturated %",
+        *(f"{name}, fixed bias: SQNR dB" for name in others),
+    ):
         table.add_column(heading, justify="right")
     tensors, accuracy = real_tensors()
     for name, tensor in tensors.items():

@@ -153,8 +153,8 @@ class FloatFormat:
     def parse(cls, text):
         """The format that `text` names.
 
-        `text` is a name of `CATALOG`, or spells a format: ``e4m3``, then optionally ``b`` and the bias, then a word of `SPECIALS`, then
-        one of `UNDERFLOWS`, each after an underscore: ``e3m4_ieee``, ``e2m5b9_none_zero_code``. That spelling is the format's name.
+        `text` is a name of `CATALOG`, or spells a format: ``e4m3``, then optionally ``b`` and the bias, a word of `SPECIALS` and
+        one of `UNDERFLOWS`, each after an underscore: ``e3m4_ieee``, ``e2m5b9_none_zero_code``. That is then the format's name.
 
         Raises
         ------

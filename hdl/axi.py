@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Shape
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Shape
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,9 +21,9 @@ class Field:
 class AxiStreamTop(wiring.Component):
     """Flat ports for a block with a stream of beats `i` and one `o` (see `hdl.stream.beats`).
 
-    The port ``s_axis_tdata`` is the payload's data, lane 0 lowest; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct, first
-    field lowest, and absent where that has no bits. ``m_axis_...`` likewise. A block of latency 0 without registers keeps ``clk``
-    and ``rst``, so that the ports do not depend on the pipeline's depth.
+    The port ``s_axis_tdata`` is the payload's data, lane 0 lowest; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct,
+    first field lowest, and absent where that has no bits. ``m_axis_...`` likewise. A block without registers has no clock and no
+    reset.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ class Design:
                 raise ValueError(f"{self.name} has no parameter {setting!r}: use NAME=VALUE with one of {', '.join(known)}")
             try:
                 values[name] = known[name].parse(text)
-            except ValueError as error:
+            except ValueError:
                 if known[name].parse is int:
                     raise ValueError(f"{name} must be an integer, {known[name].allowed}, not {text!r}") from None
                 raise

@@ -108,7 +108,8 @@ def emit(design, settings=()):
 
 def _header(design, settings):
     built = " ".join(settings) or "all parameters at their defaults"
-    return f"// Narrowfloat {version('narrowfloat')}: {design.summary}\n// {design.name}: {built}\n// SPDX-License-Identifier: Apache-2.0\n"
+    title = f"Narrowfloat {version('narrowfloat')}: {design.summary}"
+    return f"// {title}\n// {design.name}: {built}\n// SPDX-License-Identifier: Apache-2.0\n"
 
 
 def _unused_inputs(netlist):
@@ -121,7 +122,7 @@ def _unused_inputs(netlist):
 
 
 def _tidy(body, module, ports, unused, header):
-    """Our header for Yosys', ports in the manifest's order, plain names, and a word to the linter where a build ignores inputs."""
+    """Our header for Yosys', the manifest's order of ports, plain names, and a word to the linter on ignored inputs."""
     body = re.sub(r"^/\*.*\*/\n+", header, body)
     body = re.sub(rf"^module {module}\(.*\);$", f"module {module}({', '.join(ports)});", body, flags=re.MULTILINE)
     # Yosys names a register after the range of the port that it drives.

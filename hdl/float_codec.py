@@ -82,17 +82,19 @@ class _Located(data.StructLayout):
     """A lane between the halves of the encoder: what to keep of the significand, and whether to round it up."""
 
     def __init__(self, formats):
-        super().__init__({
-            "sign": 1,
-            "nan": 1,
-            "infinity": 1,
-            "nonzero": 1,
-            # e32; where subnormals had to be found already e32 + bias, which is E + 127
-            "exponent": 9,
-            "kept": _max_man_bits(formats),
-            "round_up": 1,
-            "lossy": 1,
-        })
+        super().__init__(
+            {
+                "sign": 1,
+                "nan": 1,
+                "infinity": 1,
+                "nonzero": 1,
+                # e32; where subnormals had to be found already e32 + bias, which is E + 127
+                "exponent": 9,
+                "kept": _max_man_bits(formats),
+                "round_up": 1,
+                "lossy": 1,
+            }
+        )
 
 
 class _Align(wiring.Component):
@@ -104,12 +106,14 @@ class _Align(wiring.Component):
         self._roundings = roundings
         # The discarded bits that rounding looks at one by one; of those below only "any of them set" counts.
         self._discarded = sr_bits if "sr" in roundings else 1
-        super().__init__({
-            "word": In(Float32),
-            "control": In(_control_layout(formats, bias_port, roundings)),
-            "random": In(sr_bits if "sr" in roundings else 0),
-            "o": Out(_Located(formats)),
-        })
+        super().__init__(
+            {
+                "word": In(Float32),
+                "control": In(_control_layout(formats, bias_port, roundings)),
+                "random": In(sr_bits if "sr" in roundings else 0),
+                "o": Out(_Located(formats)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -220,12 +224,14 @@ class _Pack(wiring.Component):
         self._bias_port = bias_port
         self._roundings = roundings
         self._overflow = overflow
-        super().__init__({
-            "i": In(_Located(formats)),
-            "control": In(_control_layout(formats, bias_port, roundings)),
-            "code": Out(_code_bits(formats)),
-            "flags": Out(Flags),
-        })
+        super().__init__(
+            {
+                "i": In(_Located(formats)),
+                "control": In(_control_layout(formats, bias_port, roundings)),
+                "code": Out(_code_bits(formats)),
+                "flags": Out(Flags),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -494,10 +500,12 @@ class FloatEncoder(wiring.Component):
         random_field = {"random": data.ArrayLayout(self._sr_bits, lanes)} if self._random_port else {}
         flags_field = {"flags": data.ArrayLayout(Flags, lanes)} if flags else {}
         tag = {"user": user_bits} if user_bits else {}
-        super().__init__({
-            "i": In(beats(Float32, lanes, {**_fields(self._control), **random_field, **tag})),
-            "o": Out(beats(_code_bits(formats), lanes, {**flags_field, **tag})),
-        })
+        super().__init__(
+            {
+                "i": In(beats(Float32, lanes, {**_fields(self._control), **random_field, **tag})),
+                "o": Out(beats(_code_bits(formats), lanes, {**flags_field, **tag})),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -547,15 +555,17 @@ class _Unpacked(data.StructLayout):
     """A lane between the halves of the decoder: a number as sign, E of its leading one and the fraction after it."""
 
     def __init__(self, formats):
-        super().__init__({
-            "sign": 1,
-            # down to that of the smallest subnormal
-            "exponent": range(1 - max(1, _max_man_bits(formats)), 2 ** _max_exp_bits(formats)),
-            "fraction": _max_man_bits(formats),
-            "zero": 1,
-            "nan": 1,
-            "infinity": 1,
-        })
+        super().__init__(
+            {
+                "sign": 1,
+                # down to that of the smallest subnormal
+                "exponent": range(1 - max(1, _max_man_bits(formats)), 2 ** _max_exp_bits(formats)),
+                "fraction": _max_man_bits(formats),
+                "zero": 1,
+                "nan": 1,
+                "infinity": 1,
+            }
+        )
 
 
 class _Unpack(wiring.Component):
@@ -563,11 +573,13 @@ class _Unpack(wiring.Component):
 
     def __init__(self, formats, bias_port):
         self._formats = formats
-        super().__init__({
-            "code": In(_code_bits(formats)),
-            "control": In(_control_layout(formats, bias_port)),
-            "o": Out(_Unpacked(formats)),
-        })
+        super().__init__(
+            {
+                "code": In(_code_bits(formats)),
+                "control": In(_control_layout(formats, bias_port)),
+                "o": Out(_Unpacked(formats)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -618,11 +630,13 @@ class _Rebias(wiring.Component):
     def __init__(self, formats, bias_port):
         self._formats = formats
         self._bias_port = bias_port
-        super().__init__({
-            "i": In(_Unpacked(formats)),
-            "control": In(_control_layout(formats, bias_port)),
-            "word": Out(Float32),
-        })
+        super().__init__(
+            {
+                "i": In(_Unpacked(formats)),
+                "control": In(_control_layout(formats, bias_port)),
+                "word": Out(Float32),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -701,10 +715,12 @@ class FloatDecoder(wiring.Component):
         self._control = _control_layout(formats, self._bias_port)
         tag = {"user": user_bits} if user_bits else {}
         self._middle = {"lanes": data.ArrayLayout(_Unpacked(formats), lanes), "control": self._control}
-        super().__init__({
-            "i": In(beats(_code_bits(formats), lanes, {**_fields(self._control), **tag})),
-            "o": Out(beats(Float32, lanes, tag)),
-        })
+        super().__init__(
+            {
+                "i": In(beats(_code_bits(formats), lanes, {**_fields(self._control), **tag})),
+                "o": Out(beats(Float32, lanes, tag)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

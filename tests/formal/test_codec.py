@@ -84,10 +84,12 @@ def test_floating_point_theory_at_every_input_and_bias(codec, tmp_path):
 
 @pytest.mark.parametrize(
     "codec",
-    parameters([
-        Codec(design="float_encoder", formats="ab_e5m2", flags=True),
-        Codec(design="float_decoder", formats="float8_e5m2"),
-    ]),
+    parameters(
+        [
+            Codec(design="float_encoder", formats="ab_e5m2", flags=True),
+            Codec(design="float_decoder", formats="float8_e5m2"),
+        ]
+    ),
 )
 def test_mutants_are_refuted_where_golden_differs(codec, tmp_path, require_tool):
     """Both methods judge a mutant alike. Some may do the same as the original."""

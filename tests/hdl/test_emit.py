@@ -40,7 +40,11 @@ CORNERS_OF_THE_PARAMETERS = (
 ALL = [*((name, *settings) for name, settings in SHIPPED), *CORNERS_OF_THE_PARAMETERS]
 
 
-@pytest.mark.parametrize("name, settings", [(name, settings) for name, *settings in ALL], ids=lambda value: value if isinstance(value, str) else " ".join(value))
+@pytest.mark.parametrize(
+    "name, settings",
+    [(name, settings) for name, *settings in ALL],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
 def test_linters_are_silent(name, settings, tmp_path, require_tool):
     emission = emit(find(name), settings)
     lint.verilator(emission)
@@ -125,7 +129,12 @@ def test_tuser_fields_of_an_encoder_with_everything():
     ports = {port["name"]: port for port in emit(find("float_encoder"), settings).manifest["ports"]}
     fields = [(field["name"], field["lsb"], field["msb"]) for field in ports["s_axis_tuser"]["fields"]]
     assert fields == [
-        ("bias", 0, 5), ("rounding", 6, 7), ("format", 8, 8), ("random0", 9, 16), ("random1", 17, 24), ("user", 25, 29)
+        ("bias", 0, 5),
+        ("rounding", 6, 7),
+        ("format", 8, 8),
+        ("random0", 9, 16),
+        ("random1", 17, 24),
+        ("user", 25, 29),
     ]
     fields = [(field["name"], field["lsb"], field["msb"]) for field in ports["m_axis_tuser"]["fields"]]
     assert fields == [("flags0", 0, 3), ("flags1", 4, 7), ("user", 8, 12)]
@@ -159,7 +168,10 @@ def test_module_names_differ():
         (["emit", "float_encoder", "--set", "lanes=0"], "lanes must be an integer from 1 to 64, not 0"),
         (["emit", "float_encoder", "--set", "lanes=four"], "lanes must be an integer, 1 to 64, not 'four'"),
         (["emit", "float_encoder", "--set", "stages=4"], "stages must be an integer from 0 to 3, not 4"),
-        (["emit", "float_encoder", "--set", "lanes"], "float_encoder has no parameter 'lanes': use NAME=VALUE with one of formats,"),
+        (
+            ["emit", "float_encoder", "--set", "lanes"],
+            "float_encoder has no parameter 'lanes': use NAME=VALUE with one of formats,",
+        ),
         (["emit", "float_decoder", "--set", "flags=1"], "float_decoder has no parameter 'flags=1': use NAME=VALUE with one of"),
         (["emit", "float_encoder", "--set", "formats=e4m3x"], "unknown format 'e4m3x': use one of ab_e5m2,"),
         (["emit", "float_encoder", "--set", "formats=e9m3"], "exp_bits must be an integer from 2 to 8, not 9"),
@@ -170,7 +182,10 @@ def test_module_names_differ():
         (["emit", "float_encoder", "--set", "overflow=wrap"], "overflow must be one of saturate, format, not 'wrap'"),
         (["emit", "float_encoder", "--set", "flags=yes"], "flags must be one of 0, 1, false, true, not 'yes'"),
         (["emit", "float_encoder", "--set", "seed=0"], "seed must be an integer from 1 to 4294967295, not 0"),
-        (["emit", "float_encoder", "--set", "reset=none"], "reset must be one of sync_high, sync_low, async_high, async_low, not"),
+        (
+            ["emit", "float_encoder", "--set", "reset=none"],
+            "reset must be one of sync_high, sync_low, async_high, async_low, not",
+        ),
         (["emit"], "name one design, or give --all"),
         (["emit", "float_encoder", "--all"], "name one design, or give --all"),
         (["emit", "--all", "--set", "lanes=1"], "--set goes with one design, not with --all"),

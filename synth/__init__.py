@@ -1,0 +1,1 @@
+"""What the hardware costs: every unit through the same synthesis recipes, beside baselines."""

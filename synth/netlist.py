@@ -1,0 +1,66 @@
+"""Netlists of library cells, one net per bit, as the plainest Verilog there is: OpenSTA 2.0 reads no concatenation and no `signed`."""
+
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of the module: its direction and the bits of its nets, lowest first; constants are "0", "1" and "x"."""
+
+    name: str
+    direction: str
+    bits: tuple
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A module of cells.
+
+    `cells` are (type, connections), connections from pin to (direction, bit), bits being integers or constants.
+    """
+
+    module: str
+    ports: list
+    cells: list
+
+    @classmethod
+    def read(cls, path, module):
+        """The netlist of `module` from what Yosys' write_json wrote to `path`."""
+        found = json.loads(path.read_text())["modules"][module]
+        ports = [Port(name, port["direction"], tuple(port["bits"])) for name, port in found["ports"].items()]
+        cells = [
+            (cell["type"], {pin: (cell["port_directions"][pin], bits[0]) for pin, bits in cell["connections"].items()})
+            for cell in found["cells"].values()
+        ]
+        return cls(module, ports, cells)
+
+    def names(self):
+        """The name of each bit in `verilog`: that of an input, else of an output, else one of its own."""
+        names = {"0": "1'b0", "1": "1'b1", "x": "1'b0"}
+        for direction in ("input", "output"):
+            for port in self.ports:
+                if port.direction == direction:
+                    for index, bit in enumerate(port.bits):
+                        names.setdefault(bit, f"{port.name}[{index}]" if len(port.bits) > 1 else port.name)
+        for _, connections in self.cells:
+            for _, bit in connections.values():
+                names.setdefault(bit, f"n{bit}")
+        return names
+
+    def verilog(self):
+        """The module as text."""
+        names = self.names()
+        lines = [f"module {self.module}({', '.join(port.name for port in self.ports)});"]
+        for port in self.ports:
+            lines.append(f"  {port.direction} {f'[{len(port.bits) - 1}:0] ' if len(port.bits) > 1 else ''}{port.name};")
+        lines += [f"  wire {name};" for name in names.values() if name.startswith("n") and name[1:].isdigit()]
+        for port in self.ports:
+            for index, bit in enumerate(port.bits):
+                name = f"{port.name}[{index}]" if len(port.bits) > 1 else port.name
+                if port.direction == "output" and names[bit] != name:
+                    lines.append(f"  assign {name} = {names[bit]};")
+        for number, (kind, connections) in enumerate(self.cells):
+            pins = ", ".join(f".{pin}({names[bit]})" for pin, (_, bit) in connections.items())
+            lines.append(f"  {kind} c{number} ({pins});")
+        return "\n".join([*lines, "endmodule", ""])

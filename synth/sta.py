@@ -1,0 +1,80 @@
+"""The one door to OpenSTA: static timing of mapped netlists."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+
+from hdl.yosys import ToolError
+
+LIMIT_SECONDS = 300
+# Longer than any path; what is left of it is the slack.
+_PERIOD_NS = 1000
+
+
+def command():
+    """The path of OpenSTA.
+
+    Raises
+    ------
+    ToolError
+        It is not installed.
+    """
+    found = shutil.which("sta")
+    if found is None:
+        raise ToolError("OpenSTA is missing: sudo apt-get install opensta")
+    return found
+
+
+@cache
+def version():
+    """The version of OpenSTA, like "2.0.17"."""
+    return subprocess.run([command(), "-version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def run(script, folder):
+    """Run a Tcl `script` with `folder` as the working directory, and return what it printed.
+
+    Raises
+    ------
+    ToolError
+        OpenSTA is missing, reports an error or takes too long.
+    """
+    (folder / "script.tcl").write_text(script)
+    try:
+        done = subprocess.run(
+            [command(), "-no_init", "-no_splash", "-exit", "script.tcl"],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"OpenSTA did not finish in {LIMIT_SECONDS} s") from None
+    output = done.stdout + done.stderr
+    if (error := re.search(r"^Error: .*", output, re.MULTILINE)) or done.returncode:
+        raise ToolError(f"OpenSTA: {error[0] if error else f'exit status {done.returncode}'}")
+    return output
+
+
+def constrained(netlist, unit, library, period_ns):
+    """Commands that load a mapped `netlist` with a clock and all inputs and outputs timed from edge to edge.
+
+    Inputs arrive at the clock edge with no slew, outputs are not loaded, wires are nothing.
+    """
+    ports = " [get_ports clk]" if unit.clocked else ""
+    return f"""read_liberty {library}
+read_verilog {netlist}
+link_design {unit.top}
+create_clock -name clock -period {period_ns}{ports}
+set_input_delay 0 -clock clock [all_inputs]
+set_output_delay 0 -clock clock [all_outputs]
+"""
+
+
+def delay_ns(netlist, unit, library, folder):
+    """The longest path of a mapped netlist between inputs, registers (with their setup time) and outputs."""
+    script = constrained(netlist, unit, library, _PERIOD_NS) + "report_checks -path_delay max -format end -digits 6\n"
+    slack = re.search(r"(-?[\d.]+) \((?:MET|VIOLATED)\)", run(script, folder))
+    return round(_PERIOD_NS - float(slack[1]), 4)

@@ -1,0 +1,109 @@
+"""What is measured: blocks as they are emitted, and the baselines beside them."""
+
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+
+from hdl import yosys
+from hdl.catalog import DESIGNS, SHIPPED
+from hdl.emit import emit
+from synth import vectors
+from synth.baselines import BASELINES
+from synth.cache import cached, sources
+
+# A block is measured as one lane without registers, the form in which structures are compared; as it is shipped; and wide.
+FORMS = ({"lanes": "1", "stages": "0"}, {}, {"lanes": "16"})
+
+# The model's results for the inputs that a design is simulated with, from its manifest.
+_VECTORS = {"float_encoder": vectors.float_codec, "float_decoder": vectors.float_codec}
+
+NAMES = (*DESIGNS, *BASELINES)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A module to be measured.
+
+    Attributes
+    ----------
+    design, parameters, role
+        What the rows of its results begin with.
+    top, verilog
+        The module's name, and its Verilog with all that it needs.
+    inputs, outputs : dict
+        Widths of ports by name; ``clk``, if there, is the clock, ``rst`` or ``rst_n`` the reset.
+    operations : int
+        What it does per cycle, for the energy of one: conversions, products, dot products.
+    manifest : dict or None
+        Of a block.
+    """
+
+    design: str
+    parameters: dict
+    role: str
+    top: str
+    verilog: str
+    inputs: dict
+    outputs: dict
+    operations: int
+    manifest: dict | None = None
+
+    @property
+    def clocked(self):
+        """Whether it has a clock."""
+        return "clk" in self.inputs
+
+    def vectors(self):
+        """Inputs to simulate it with and the model's results (`synth.vectors.Vectors`), or None if there is no model yet."""
+        if self.role == "baseline":
+            return BASELINES[self.design].vectors(**self.parameters)
+        return _VECTORS[self.design](self.manifest) if self.design in _VECTORS else None
+
+
+def builds(name):
+    """Settings of every build of the design or baseline of that name that is measured by default."""
+    if name in BASELINES:
+        return list(BASELINES[name].builds)
+    known = {parameter.name for parameter in DESIGNS[name].parameters}
+    found = {}
+    for design, settings in SHIPPED:
+        for form in FORMS:
+            if design == name and form.keys() <= known:
+                kept = [setting for setting in settings if setting.partition("=")[0] not in form]
+                found[(*kept, *map("=".join, form.items()))] = None
+    return list(found)
+
+
+def unit(name, settings):
+    """The `Unit` of the design or baseline of that name with `settings`, texts NAME=VALUE.
+
+    Raises
+    ------
+    ValueError
+        A setting is not allowed.
+    hdl.yosys.ToolError
+        Yosys is missing or fails.
+    """
+    if name in BASELINES:
+        return _baseline(BASELINES[name], settings)
+    DESIGNS[name].parse(settings)
+    made_by = [sources("golden", "hdl", "synth/units.py"), version("amaranth"), yosys.version()]
+    return Unit(**cached([name, *settings, *made_by], lambda: asdict(_block(DESIGNS[name], settings))))
+
+
+def _baseline(baseline, settings):
+    values = baseline.parse(settings)
+    top, verilog = baseline.top(values)
+    interface = baseline.interface(**values)
+    return Unit(baseline.name, values, "baseline", top, verilog, interface.inputs, interface.outputs, 1)
+
+
+def _block(design, settings):
+    emission = emit(design, settings)
+    manifest = emission.manifest
+    inputs, outputs = (
+        {port["name"]: port["width"] for port in manifest["ports"] if port["direction"] == direction}
+        for direction in ("input", "output")
+    )
+    verilog = emission.files[f"{emission.module}.sv"]
+    operations = manifest["parameters"].get("lanes", 1)
+    return Unit(design.name, manifest["parameters"], "block", emission.module, verilog, inputs, outputs, operations, manifest)

@@ -1,0 +1,130 @@
+"""What goes through a mapped netlist, cycle by cycle, and what the golden model says must come out: real tensors."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from golden.float_codec import decode, encode
+from golden.formats import FloatFormat
+from golden.lfsr import lane_bits
+from golden.rounding import ROUNDINGS
+from golden.statistics import exact_median_bias
+from hdl.yosys import ToolError
+from synth.cache import FOLDER, sources
+
+SEED = 1
+# Beats of each of the real tensors, in a row, so that neighbours in memory are neighbours in time.
+BEATS = 96
+
+_TENSORS = "import sys, numpy; from cosim.stimulus import real_tensors; numpy.savez(sys.argv[1], **real_tensors()[0])"
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One integer per cycle for each input port, and for each output port what it must be `latency` cycles later."""
+
+    inputs: dict
+    outputs: dict
+    latency: int = 0
+
+    def __len__(self):
+        return len(next(iter(self.inputs.values())))
+
+
+@cache
+def real_tensors():
+    """The tensors of `cosim.stimulus.real_tensors`, float32 by name, from a process of its own, as synth imports no cosim.
+
+    Raises
+    ------
+    ToolError
+        They cannot be made.
+    """
+    path = FOLDER / f"tensors-{sources('cosim')[:16]}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished.npz")
+        done = subprocess.run([sys.executable, "-c", _TENSORS, unfinished], capture_output=True, text=True)
+        if done.returncode:
+            raise ToolError(f"no real tensors: {done.stderr.strip().splitlines()[-1]}")
+        unfinished.rename(path)
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def runs(tensors, count):
+    """From each tensor `count` neighbours, beginning where a fixed random number says: float32 [len(tensors), count]."""
+    rng = np.random.default_rng(SEED)
+    flat = [tensor.ravel() for tensor in tensors.values()]
+    return np.stack([np.resize(values[rng.integers(max(1, len(values) - count)) :], count) for values in flat])
+
+
+def float_codec(manifest):
+    """Vectors for an encoder or a decoder of floats with this manifest, a beat in every cycle."""
+    parameters = manifest["parameters"]
+    lanes = parameters["lanes"]
+    formats = [FloatFormat.parse(name) for name in parameters["formats"]]
+    tensors = real_tensors()
+    words = runs(tensors, BEATS * lanes).reshape(-1, lanes)
+    rng = np.random.default_rng(SEED)
+    format_of = np.repeat(np.arange(len(tensors)) % len(formats), BEATS)
+    bias = np.repeat([_bias(formats[i % len(formats)], parameters, x) for i, x in enumerate(tensors.values())], BEATS)
+    names = parameters.get("roundings", ["rne"])
+    rounding = np.array([ROUNDINGS.index(name) for name in names])[rng.integers(len(names), size=len(words))]
+    user = {"bias": bias, "format": format_of, "rounding": rounding, "user": rng.integers(2 ** parameters["user_bits"], size=len(words))}
+    random = _random(parameters, rng, len(words), lanes)
+    user |= {f"random{lane}": random[:, lane] for lane in range(lanes)}
+    codes, flags = (np.zeros(words.shape, np.int64) for _ in range(2))
+    values = np.zeros_like(words)
+    for index, fmt in enumerate(formats):
+        for code, name in enumerate(ROUNDINGS):
+            rows = (format_of == index) & (rounding == code)
+            options = {"overflow": parameters.get("overflow", "saturate"), "rounding": name, "sr_bits": parameters.get("sr_bits", 8)}
+            biases = np.broadcast_to(bias[rows, None], words[rows].shape)
+            codes[rows], flags[rows] = encode(words[rows], fmt, bias=biases, random_bits=random[rows], flags=True, **options)
+            values[rows] = decode(codes[rows].astype(np.uint8 if fmt.bits <= 8 else np.uint16), fmt, bias=biases)
+    user |= {f"flags{lane}": flags[:, lane] for lane in range(lanes)}
+    wide, narrow = (_lanes(array) for array in (words.view(np.uint32), codes))
+    decoded = _lanes(values.view(np.uint32))
+    encoding = manifest["design"] == "float_encoder"
+    data = {"s_axis_tdata": wide if encoding else narrow, "m_axis_tdata": narrow if encoding else decoded}
+    last = rng.random(len(words)) < 0.1
+    always = {"s_axis_tvalid", "m_axis_tvalid", "s_axis_tready", "m_axis_tready"}
+    inputs, outputs = {}, {}
+    for port in manifest["ports"]:
+        name = port["name"]
+        if name in ("clk", "rst", "rst_n"):
+            continue
+        if name.endswith("tlast"):
+            column = last.astype(int).tolist()
+        elif name in always:
+            column = [1] * len(words)
+        else:
+            column = _pack(port["fields"], data.get(name, user), len(words))
+        (inputs if port["direction"] == "input" else outputs)[name] = column
+    return Vectors(inputs, outputs, manifest["latency"])
+
+
+def _bias(fmt, parameters, tensor):
+    return exact_median_bias(tensor) if fmt.name.startswith("ab_") and parameters["bias_port"] else fmt.bias
+
+
+def _random(parameters, rng, beats, lanes):
+    if "sr" in parameters.get("roundings", ()) and parameters["random"] == "lfsr":
+        return lane_bits(parameters["seed"], beats, lanes, parameters["sr_bits"])
+    return rng.integers(2 ** parameters.get("sr_bits", 1), size=(beats, lanes))
+
+
+def _lanes(array):
+    return {f"lane{lane}": array[:, lane] for lane in range(array.shape[1])}
+
+
+def _pack(fields, columns, count):
+    words = [0] * count
+    for field in fields:
+        for index, value in enumerate(columns[field["name"]].tolist()):
+            words[index] |= value << field["lsb"]
+    return words
