@@ -258,6 +258,11 @@ class _Tallies(wiring.Component):
         return m
 
 
+def _half_less_one(total):
+    """``ceil(total / 2) - 1`` of a `total` that is not 0."""
+    return total[1:] - ~total[0] if len(total) > 1 else Const(0, 1)
+
+
 class _CountingEstimator(_Estimator):
     """An estimator on tallies: first it sorts the values into slots, in `sorting_stages` cycles; at an end it works on sums."""
 
@@ -456,7 +461,7 @@ class MedianEstimator(_CountingEstimator):
         moves, addend = Signal(), Signal(self._width_bits)
         m.d.comb += addend.eq(own_reach)
         with m.If(tick == 1):
-            m.d.sync += [missing.eq(value[1:] - ~value[0]), empty.eq(~value.any()), found.eq(0), drifted.eq(0)]
+            m.d.sync += [missing.eq(_half_less_one(value)), empty.eq(~value.any()), found.eq(0), drifted.eq(0)]
         with m.Elif(~found & (tick >= 2) & (tick < first_bin + self._bins)):
             m.d.sync += [missing.eq(rest), found.eq(reached)]
             with m.If(tick == 2):
@@ -602,7 +607,7 @@ class ExponentHistogram(_CountingEstimator):
         found, empty, exponent = Signal(), Signal(), Signal(8)
         m.d.comb += rest.eq(missing - value)
         with m.If(tick == 1):
-            m.d.sync += [missing.eq(value[1:] - ~value[0]), empty.eq(~value.any()), found.eq(0), exponent.eq(self._first)]
+            m.d.sync += [missing.eq(_half_less_one(value)), empty.eq(~value.any()), found.eq(0), exponent.eq(self._first)]
         with m.Elif(~found & (tick >= 2) & (tick < 2 + bins)):
             m.d.sync += [missing.eq(rest), found.eq(rest < 0)]
             with m.If((rest >= 0) & (exponent != self._last)):
@@ -731,7 +736,7 @@ class LogMoments(_CountingEstimator):
         fraction = self._fmt.max_finite % 2**self._fmt.man_bits << 23 - self._fmt.man_bits
         top = (self._fmt.max_finite >> self._fmt.man_bits) + 127
         fit = Signal(9)
-        m.d.comb += fit.eq(window[23:] + (window[:23] > fraction))
+        m.d.comb += fit.eq(window[23:] + (window[:23] > fraction if fraction else window[:23].any()))
         rounded = Signal(9)
         m.d.comb += rounded.eq(bits[8:] + bits[7])
         results_now = {
@@ -748,10 +753,10 @@ class LogMoments(_CountingEstimator):
     def _window(self, m, tallies, own_amax, empty):
         """Write the largest magnitude over the oldest one of its type, and find the largest of those that are there."""
         history, tick, type_ = self._history, tallies.tick, tallies.work_type
-        place_bits = (history - 1).bit_length()
-        oldest = self._registers(m, range(history), "oldest")
+        place_bits = max((history - 1).bit_length(), 1)
+        oldest = self._registers(m, place_bits, "oldest")
         filled = self._registers(m, 1, "filled")
-        own_oldest, own_filled = Signal(range(history)), Signal()
+        own_oldest, own_filled = Signal(place_bits), Signal()
         m.d.comb += [own_oldest.eq(_of(oldest, type_)), own_filled.eq(_of(filled, type_))]
         m.submodules.amaxes = amaxes = memory.Memory(shape=MAGNITUDE_BITS, depth=self.types << place_bits, init=[])
         reader, writer = amaxes.read_port(), amaxes.write_port()
@@ -839,18 +844,20 @@ class MedianTracker(_Estimator):
             run_so_far.eq(_of(equal, type_)),
             was_rising.eq(_of(rising, type_)),
             up.eq(target > position),
-            change.eq(Cat((step == k) ^ ~up for k in range(largest_step + 1)) | (~up).replicate(bits) << largest_step + 1),
-            moved.eq(position + change + ~up),
+            # 2**step, or less than zero all ones from there on
+            change.eq(Cat(*(Mux(up, step == k, step < k + 1) for k in range(largest_step + 1)), (~up).replicate(4))),
+            moved.eq(position + change),
             inside.eq((moved[fraction:] >= lowest) & (moved[fraction:] <= highest)),
         ]
+        turns, halves, doubles = Signal(), Signal(), Signal()
         next_step, next_run = Signal.like(step), Signal.like(run_so_far)
-        m.d.comb += [next_step.eq(step), next_run.eq(run_so_far + 1)]
-        with m.If((up != was_rising) | ~inside):
-            m.d.comb += next_run.eq(0)
-            with m.If(step != 0):
-                m.d.comb += next_step.eq(step - 1)
-        with m.Elif((run_so_far == self._run - 1) & (step != largest_step)):
-            m.d.comb += next_step.eq(step + 1)
+        m.d.comb += [
+            turns.eq((up != was_rising) | ~inside),
+            halves.eq(turns & step.any()),
+            doubles.eq(~turns & run_so_far.all() & (step != largest_step)),
+            next_step.eq(step + Cat(halves | doubles, halves.replicate(len(step) - 1))),
+            next_run.eq(Mux(turns, 0, run_so_far + 1)),
+        ]
         for t in range(self.types):
             with m.If(moves & _is(type_, t)):
                 m.d.sync += [steps[t].eq(next_step), equal[t].eq(next_run), rising[t].eq(up)]
@@ -858,8 +865,10 @@ class MedianTracker(_Estimator):
                     m.d.sync += stored[t].eq(moved)
                 with m.If(next_step == 0):
                     m.d.sync += self.settled[t].eq(1)
-            m.d.comb += self.bias[t].eq(Const(_REFERENCE % 64, BIAS_BITS) - stored[t][fraction:])
-        self._reads(m, wholes, steps)
+            # 143 - e = 15 - e = ~e + 16 modulo 64
+            inverted = ~stored[t][fraction:]
+            m.d.comb += self.bias[t].eq(Cat(inverted[:4], inverted[4:] + 1))
+        m.d.comb += [self.read.done.eq(self.read.enable), self.read.data.eq(_of(wholes, self.read.type))]
         return m
 
     def _lane(self, m):
@@ -875,8 +884,3 @@ class MedianTracker(_Estimator):
                     lane.eq(Mux(following >= self.lanes, following - self.lanes, following)),
                 ]
         return lane
-
-    def _reads(self, m, positions, steps):
-        with m.If(self.read.enable & ~self.read.done):
-            m.d.sync += self.read.data.eq(Mux(self.read.index == 0, _of(positions, self.read.type), _of(steps, self.read.type)))
-        m.d.sync += self.read.done.eq(self.read.enable & ~self.read.done)
