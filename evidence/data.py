@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-SHORTEST_WORD_COUNT = 2  # a word that occurs less often in the training set is unknown
+RAREST = 5  # a word that occurs less often in the training set is unknown
 
 
 def package_file(package, path):
@@ -54,7 +54,7 @@ def reuters(length):
     for _, text in parts[0]:
         for word in text.split():
             counts[word] = counts.get(word, 0) + 1
-    numbers = {word: 2 + i for i, word in enumerate(sorted(w for w, n in counts.items() if n >= SHORTEST_WORD_COUNT))}
+    numbers = {word: 2 + i for i, word in enumerate(sorted(w for w, n in counts.items() if n >= RAREST))}
     labels = sorted({label for label, _ in parts[0]})
     arrays = []
     for part in parts:

@@ -7,6 +7,9 @@ Micron's technical notes TN-41-01 (DDR3) and TN-46-12 (mobile DRAM) with the cur
 With s the share of the FP32 run's bytes that is left, beta the share of its energy that is bound to time (refresh and
 background), and tau the ratio of the run times, the saving is 1 / ((1 - beta) s + beta tau). It lies between two ends: tau = 1,
 where computing sets the pace, and tau = s, where memory does.
+
+Left out, on both sides: output drivers and termination, DDR4's VPP supply, the controller and the codec in it, and the rows that
+scattered accesses would open beside those that streams do.
 """
 
 import argparse

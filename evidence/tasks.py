@@ -14,7 +14,7 @@ class Cnn(nn.Module):
 
     def __init__(self, store):
         super().__init__()
-        widths, strides = (1, 8, 16, 32, 32), (1, 2, 2, 1)
+        widths, strides = (1, 8, 16, 32, 32), (2, 1, 2, 1)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, after, 3, stride, padding=1)
             for before, after, stride in zip(widths, widths[1:], strides, strict=False)
@@ -129,7 +129,7 @@ class _Classification:
 
 class Mnist(_Classification):
     name, title = "mnist", "MNIST-5k, CNN of four convolutions"
-    epochs, batch = 12, 25
+    epochs, batch = 10, 25
 
     def __init__(self, seed, quick):
         images, labels = data.mnist()
@@ -150,7 +150,7 @@ class Mnist(_Classification):
 
 class Reuters(_Classification):
     name, title = "reuters", "Reuters R8, convolution over embedded words"
-    epochs, batch, length = 10, 50, 80
+    epochs, batch, length = 8, 50, 64
 
     def __init__(self, seed, quick):
         training, test, self._words = data.reuters(self.length)
@@ -168,7 +168,7 @@ class Reuters(_Classification):
 class Shakespeare:
     name, title = "shakespeare", "Shakespeare, character Transformer of two layers, width 128"
     score_name, better, digits = "validation loss, nats per character", "lower", 4
-    epochs, context = 12, 96
+    epochs, context = 10, 64
 
     def __init__(self, seed, quick):
         self._training, validation, self._characters = data.shakespeare()
