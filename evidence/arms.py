@@ -17,7 +17,8 @@ class Arm:
 
     `schedule` is "fp32"; "fixed", FP8 with bias 15; "frozen", the paper's; or "throughout", FP8 from the first step with biases
     that follow the data: there every step counts as an epoch for the estimators, and the bias of all types is 15 until the first
-    answer. Without `master` the weights exist in FP8 only: the optimizer's result is rounded.
+    answer. Without `master` the weights exist in FP8 only: the optimizer's result is rounded. No bias is above `bias_max`: the
+    paper's table of biases ends at 40, but the biases it reports at 31.
     """
 
     name: str
@@ -25,11 +26,14 @@ class Arm:
     schedule: str
     estimator: str | None = None
     master: bool = True
+    bias_max: int = 40
 
     def new_estimator(self):
+        if self.estimator is None:
+            return None
         if self.estimator == "median":
-            return MedianEstimator(continuous=self.schedule == "throughout")
-        return {None: lambda: None, "histogram": ExponentHistogram, "tracker": MedianTracker}[self.estimator]()
+            return MedianEstimator(continuous=self.schedule == "throughout", bias_max=self.bias_max)
+        return {"histogram": ExponentHistogram, "tracker": MedianTracker}[self.estimator](bias_max=self.bias_max)
 
 
 _ESTIMATORS = {"median": "paper's median", "histogram": "exponent histogram", "tracker": "median tracker"}
@@ -50,6 +54,13 @@ ARMS = {
             schedule="frozen",
             estimator="median",
             master=False,
+        ),
+        Arm(
+            name="median-throughout-31",
+            title="paper's median, adapting, bias at most 31",
+            schedule="throughout",
+            estimator="median",
+            bias_max=31,
         ),
     )
 }
