@@ -43,7 +43,7 @@ def real_tensors():
     ToolError
         They cannot be made.
     """
-    path = FOLDER / f"tensors-{sources('cosim')[:16]}.npz"
+    path = FOLDER / f"tensors-{sources('cosim/stimulus.py', 'cosim/training.py')[:16]}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished.npz")
@@ -74,7 +74,12 @@ def float_codec(manifest):
     bias = np.repeat([_bias(formats[i % len(formats)], parameters, x) for i, x in enumerate(tensors.values())], BEATS)
     names = parameters.get("roundings", ["rne"])
     rounding = np.array([ROUNDINGS.index(name) for name in names])[rng.integers(len(names), size=len(words))]
-    user = {"bias": bias, "format": format_of, "rounding": rounding, "user": rng.integers(2 ** parameters["user_bits"], size=len(words))}
+    user = {
+        "bias": bias,
+        "format": format_of,
+        "rounding": rounding,
+        "user": rng.integers(2 ** parameters["user_bits"], size=len(words)),
+    }
     random = _random(parameters, rng, len(words), lanes)
     user |= {f"random{lane}": random[:, lane] for lane in range(lanes)}
     codes, flags = (np.zeros(words.shape, np.int64) for _ in range(2))
@@ -82,7 +87,11 @@ def float_codec(manifest):
     for index, fmt in enumerate(formats):
         for code, name in enumerate(ROUNDINGS):
             rows = (format_of == index) & (rounding == code)
-            options = {"overflow": parameters.get("overflow", "saturate"), "rounding": name, "sr_bits": parameters.get("sr_bits", 8)}
+            options = {
+                "overflow": parameters.get("overflow", "saturate"),
+                "rounding": name,
+                "sr_bits": parameters.get("sr_bits", 8),
+            }
             biases = np.broadcast_to(bias[rows, None], words[rows].shape)
             codes[rows], flags[rows] = encode(words[rows], fmt, bias=biases, random_bits=random[rows], flags=True, **options)
             values[rows] = decode(codes[rows].astype(np.uint8 if fmt.bits <= 8 else np.uint16), fmt, bias=biases)

@@ -30,7 +30,7 @@ class CellCount:
 
     def missing(self):
         """What must be installed first: nothing, as emission needs Yosys already."""
-        return None
+        return
 
     def key(self):
         """Texts on which the metrics depend beside the unit."""
