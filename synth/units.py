@@ -10,8 +10,9 @@ from synth import vectors
 from synth.baselines import BASELINES
 from synth.cache import cached, sources
 
-# A block is measured as one lane without registers, the form in which structures are compared; as it is shipped; and wide.
-FORMS = ({"lanes": "1", "stages": "0"}, {}, {"lanes": "16"})
+# A block is measured as one lane without registers, the form in which structures are compared, and as it is shipped; and if it
+# is shipped with one format and all else at its default, also wide.
+_ONE_LANE, _SHIPPED, _WIDE = {"lanes": "1", "stages": "0"}, {}, {"lanes": "16"}
 
 # The model's results for the inputs that a design is simulated with, from its manifest.
 _VECTORS = {"float_encoder": vectors.float_codec, "float_decoder": vectors.float_codec}
@@ -66,7 +67,8 @@ def builds(name):
     known = {parameter.name for parameter in DESIGNS[name].parameters}
     found = {}
     for design, settings in SHIPPED:
-        for form in FORMS:
+        plain = len(settings) == 1 and "," not in settings[0]
+        for form in (_ONE_LANE, _SHIPPED, *([_WIDE] if plain else [])):
             if design == name and form.keys() <= known:
                 kept = [setting for setting in settings if setting.partition("=")[0] not in form]
                 found[(*kept, *map("=".join, form.items()))] = None
