@@ -21,7 +21,15 @@ BUILDS = (
 )
 
 
-@pytest.mark.parametrize("name, settings", [(name, settings) for name, *settings in BUILDS], ids=lambda v: "".join(v)[:40])
+# those that Icarus simulates for more than ten seconds
+LONG = ("lanes=16", "lanes=5", "lanes=3")
+
+
+def _case(name, *settings):
+    return pytest.param(name, settings, marks=[pytest.mark.long] if settings[0] in LONG else [])
+
+
+@pytest.mark.parametrize("name, settings", [_case(*build) for build in BUILDS], ids=lambda v: "".join(v)[:40])
 def test_build_on_icarus(name, settings, tmp_path, require_tool):
     require_tool("iverilog")
     emission = emit(find(name), settings)
