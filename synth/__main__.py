@@ -12,7 +12,7 @@ from golden.checks import check_choice
 from hdl.yosys import ToolError
 from synth import asic, bench, fpga, page, report, units, yosys
 from synth.cache import FOLDER
-from synth.results import REFERENCES, Results, merge
+from synth.results import KINDS, Results, merge, reference
 
 BASELINE = Path(__file__).with_name("baseline.json")
 MEASUREMENTS = (*yosys.MEASUREMENTS, *fpga.MEASUREMENTS, *asic.MEASUREMENTS)
@@ -21,7 +21,9 @@ TARGETS = tuple(dict.fromkeys(measurement.target for measurement in MEASUREMENTS
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth", description=__doc__)
-    parser.add_argument("designs", nargs="*", metavar="DESIGN", help=f"some of {', '.join(units.NAMES)}; default all")
+    parser.add_argument(
+        "designs", nargs="*", metavar="DESIGN", help=f"some of {', '.join(units.NAMES)}; in all shapes; default all as shipped"
+    )
     parser.add_argument(
         "--set", action="append", metavar="NAME=VALUE", help="measure DESIGN with this parameter, not as shipped"
     )
@@ -105,11 +107,10 @@ def run(options):
 def wanted_builds(options):
     """(design, settings) of each unit to measure, and those of the baselines to which they are relative."""
     for name in options.designs or units.NAMES:
-        for settings in [tuple(options.set)] if options.set else units.builds(name):
+        for settings in [tuple(options.set)] if options.set else units.builds(name, every_shape=name in options.designs):
             yield name, settings
-    for name in options.designs:
-        if name in REFERENCES:
-            yield REFERENCES[name]
+            if found := reference(name, KINDS[name].parse(settings)):
+                yield found
 
 
 def _as_json(rows):

@@ -68,13 +68,9 @@ POWER_CLOCK_NS = 20
 _CURVE = (1.1, 1.25, 1.5, 1.75, 2.0, 2.5)
 
 
-# All that has a say in the results.
-_MADE_BY = (
-    *(
-        f"synth/{name}"
-        for name in ("asic.py", "gates.py", "liberty.py", "netlist.py", "power.py", "ripple.v", "sta.py", "vectors.py")
-    ),
-    *("synth/baselines", "golden", "cosim/stimulus.py", "cosim/training.py"),
+# All of ours that has a say in the results, besides the vectors.
+_MADE_BY = tuple(
+    f"synth/{name}" for name in ("asic.py", "gates.py", "liberty.py", "netlist.py", "power.py", "ripple.v", "sta.py")
 )
 
 
@@ -185,7 +181,7 @@ class StandardCells:
 
     The netlists of "area" and "delay" are simulated with what the unit is used for; they must do what the model says, and what
     toggles gives their power. Units whose first netlist is above `limit` gate equivalents are not measured, those
-    above `curve_limit` get no curve.
+    above `curve_limit` get no curve. Nor is what has memories, as they would become flip-flops.
     """
 
     library: Library
@@ -204,13 +200,16 @@ class StandardCells:
             return str(error)
         return None
 
-    def key(self):
-        """Texts on which the metrics depend beside the unit."""
+    def key(self, unit):
+        """Texts on which the metrics depend beside the unit's Verilog."""
         tools = [yosys.version(), sta.version(), gates.version()]
-        return [self.library.text, str(self.limit), str(self.curve_limit), sources(*_MADE_BY), *tools]
+        vectors = unit.vectors_digest()
+        return [self.library.text, str(self.limit), str(self.curve_limit), sources(*_MADE_BY), vectors, *tools]
 
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`."""
+        if unit.has_memory:
+            return {}
         (folder / "cells.lib").write_text(self.library.text)
         (folder / "power.lib").write_text(self.library.power_view)
         (folder / "cells.v").write_text(self.library.models)

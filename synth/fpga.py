@@ -45,8 +45,8 @@ class PlaceAndRoute:
             return f"nextpnr is missing: pip install {self.package}"
         return None
 
-    def key(self):
-        """Texts on which the metrics depend beside the unit."""
+    def key(self, unit):
+        """Texts on which the metrics depend beside the unit's Verilog."""
         return [
             *self.device,
             str(self.limit),

@@ -6,7 +6,7 @@ from math import log10
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from synth.results import REFERENCES, label
+from synth.results import label, reference_in_words
 
 # Panels of bars: heading, target, recipe, metric, digits.
 _LUTS = (
@@ -43,13 +43,12 @@ def page(results, command):
     """The page as text, from `synth.results.Results` and the command that made them, to which each plot adds its targets."""
     references = {}
     for design in dict.fromkeys(row["design"] for row in results.rows):
-        if design in REFERENCES:
-            name, given = REFERENCES[design]
-            references.setdefault(" ".join([name, *given]), []).append(design)
+        if words := reference_in_words(design):
+            references.setdefault(words, []).append(design)
     relative = "; ".join(f"{', '.join(designs)} to {name}" for name, designs in references.items())
     body = [
         "<h1>Narrowfloat: what the hardware costs</h1>",
-        f"<p>Ratios (x) are relative to a baseline of the same run, areas per lane: {escape(relative)}. Baselines are grey.</p>",
+        f"<p>Ratios (x) are relative to a baseline of the same run: {escape(relative)}. Baselines are grey.</p>",
     ]
     plots = 0
     for title, text, targets, figure in _sections(results):

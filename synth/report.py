@@ -4,10 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from synth.results import KINDS, REFERENCES, label, settings
-
-# Parameters that have their own columns.
-_SHAPE = ("lanes", "stages")
+from synth.results import KINDS, SHAPE, label, reference_in_words, settings
 
 # Tables: a title, groups of columns, notes. A group is a heading, target, recipe, and for each column its heading, metric and
 # digits; "x" is the ratio of the metric before it.
@@ -28,7 +25,7 @@ _VIEWS = (
         ),
         (
             "LUT: all LUT4s, in ECP5 with two for each CCU2C; carry: SB_CARRY, CCU2C. No DSP, nothing placed. NAND2: transistors "
-            "of static CMOS (NAND2 4, NOR2 4, inverter 2, flip-flop 16) divided by 4."
+            "of static CMOS (NAND2 4, NOR2 4, inverter 2, flip-flop 16) divided by 4, of what has no memories."
         ),
     ),
     (
@@ -107,19 +104,14 @@ def views(results):
         for design in dict.fromkeys(row["design"] for row in results.rows) if groups else ():
             units = [unit for unit in results.units(design) if any(group[1:3] in unit for group in groups)]
             if units:
-                yield Text(f"{design}, {title}: {KINDS[design].summary}{_relative_to(design)}", style="italic")
+                words = reference_in_words(design)
+                relative = f"; x: relative to {words}" if words else ""
+                yield Text(f"{design}, {title}: {KINDS[design].summary}{relative}", style="italic")
                 yield _table(groups, design, units, results)
         if groups:
             yield Text(f"{note}\n", style="dim")
     if any(results.best(*where) for _, *where in _BEST):
         yield _best(results)
-
-
-def _relative_to(design):
-    if design not in REFERENCES:
-        return ""
-    name, given = REFERENCES[design]
-    return f"; x: relative to {' '.join([name, *given])}{', per lane' * ('lanes' in _shape(design))}"
 
 
 def _table(groups, design, units, results):
@@ -132,7 +124,7 @@ def _table(groups, design, units, results):
             table.add_column(f"{'' if index else heading}\n{name}", justify="right", no_wrap=True)
     for unit in units:
         row = next(iter(unit.values()))
-        words = [word.removeprefix("formats=") for word in settings(row) if word.partition("=")[0] not in _SHAPE]
+        words = [word.removeprefix("formats=") for word in settings(row) if word.partition("=")[0] not in SHAPE]
         cells = [" ".join(words).replace(",", ", "), *(str(row["parameters"][name]) for name in _shape(design))]
         for _, target, recipe, columns in groups:
             row = unit.get((target, recipe))
@@ -142,7 +134,7 @@ def _table(groups, design, units, results):
 
 
 def _shape(design):
-    return [parameter.name for parameter in KINDS[design].parameters if parameter.name in _SHAPE]
+    return [parameter.name for parameter in KINDS[design].parameters if parameter.name in SHAPE]
 
 
 def _figure(results, row, heading, metric, digits):

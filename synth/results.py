@@ -8,6 +8,9 @@ from synth.baselines import BASELINES
 
 KINDS = {**DESIGNS, **BASELINES}
 
+# Parameters that say how wide a unit is and how deep.
+SHAPE = ("types", "lanes", "stages")
+
 # A metric that got worse by more than this share is marked, and fails a check.
 TOLERANCE = 0.02
 # Of all others less is better.
@@ -15,8 +18,10 @@ MORE_IS_BETTER = {"fmax_mhz"}
 # What is per lane where a unit has lanes; energies are per operation anyway.
 PER_LANE = {"lut4", "lut6", "carry", "ff", "bram", "dsp", "gate_equivalents", "area_um2"}
 
-# The baseline to which a design's figures are relative, and its settings.
-REFERENCES = {
+# Estimators, whose figures are relative to the paper's structure of the same shape.
+_ESTIMATORS = ("median_estimator", "exponent_histogram", "median_tracker", "log_moments")
+# The baseline to which another design's figures are relative, and its settings.
+_REFERENCES = {
     "float_encoder": ("fp32_to_e4m3", ()),
     "float_decoder": ("e4m3_to_fp32", ()),
     "fp32_to_bfloat16": ("fp32_to_e4m3", ()),
@@ -26,6 +31,23 @@ REFERENCES = {
     "dot_product": ("dot_product", ("width=8", "method=star")),
     "multiply_add": ("multiply_add", ("format=fp32",)),
 }
+
+
+def reference(design, parameters):
+    """Name and settings of what the figures of a design are relative to when it is built with `parameters`, or None."""
+    if design in _ESTIMATORS:
+        return "median_estimator", tuple(f"{name}={parameters[name]}" for name in ("types", "lanes"))
+    return _REFERENCES.get(design)
+
+
+def reference_in_words(design):
+    """What a design's figures are relative to, for headings, or None."""
+    if design in _ESTIMATORS:
+        return "median_estimator of the same shape"
+    if design not in _REFERENCES:
+        return None
+    name, given = _REFERENCES[design]
+    return " ".join([name, *given]) + (", per lane" if design in DESIGNS else "")
 
 
 def unit_key(row):
@@ -58,8 +80,8 @@ def settings(row):
 
 def label(row):
     """The unit of a row in a few words: the design, its formats, its other settings."""
-    words = [word.removeprefix("formats=") for word in settings(row) if not word.startswith(("lanes=", "stages="))]
-    shape = [f"{row['parameters'][name]} {name}" for name in ("lanes", "stages") if name in row["parameters"]]
+    words = [word.removeprefix("formats=") for word in settings(row) if word.partition("=")[0] not in SHAPE]
+    shape = [f"{row['parameters'][name]} {name}" for name in SHAPE if name in row["parameters"]]
     return " ".join([row["design"], *words, *([f"({', '.join(shape)})"] if shape else [])])
 
 
@@ -116,20 +138,17 @@ class Results:
                     yield f"{label(row)} on {row['target']} ({row['recipe']}): {metric} {old:g} -> {value:g}"
 
     def ratio(self, row, metric):
-        """The metric over that of the design's reference in this run, per lane where that makes sense, or None."""
-        name, given = REFERENCES.get(row["design"], (None, ()))
-        if name is None or metric not in row["metrics"]:
+        """The metric over that of the row's `reference` in this run, per lane where that makes sense, or None."""
+        found = reference(row["design"], row["parameters"])
+        if found is None or metric not in row["metrics"]:
             return None
-        reference = {
-            "design": name,
-            "parameters": BASELINES[name].parse(given),
-            "target": row["target"],
-            "recipe": row["recipe"],
-        }
-        base = self._now.get(key(reference), {}).get(metric)
+        kind = KINDS[found[0]]
+        values = kind.parse(found[1])
+        parameters = {parameter.name: parameter.to_json(values[parameter.name]) for parameter in kind.parameters}
+        base = self._now.get(key(row | {"design": kind.name, "parameters": parameters}), {}).get(metric)
         if not base:
             return None
-        lanes = row["parameters"].get("lanes", 1) if metric in PER_LANE else 1
+        lanes = row["parameters"].get("lanes", 1) / parameters.get("lanes", 1) if metric in PER_LANE else 1
         return row["metrics"][metric] / lanes / base
 
     def best(self, target, recipe, metric):

@@ -1,6 +1,8 @@
 """What is measured: blocks as they are emitted, and the baselines beside them."""
 
+import re
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from importlib.metadata import version
 
 from hdl import yosys
@@ -10,12 +12,17 @@ from synth import vectors
 from synth.baselines import BASELINES
 from synth.cache import cached, sources
 
-# A block is measured as one lane without registers, the form in which structures are compared, and as it is shipped; and if it
-# is shipped with one format and all else at its default, also wide.
+# A block is measured as it is shipped; a codec also as one lane without registers, the form in which structures are compared.
+# Whoever asks for a design also gets other shapes, which take long: wide codecs, estimators for one type and four.
 _ONE_LANE, _SHIPPED, _WIDE = {"lanes": "1", "stages": "0"}, {}, {"lanes": "16"}
+_SHAPES = [{"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")]
 
 # The model's results for the inputs that a design is simulated with, from its manifest.
-_VECTORS = {"float_encoder": vectors.float_codec, "float_decoder": vectors.float_codec}
+_VECTORS = {
+    "float_encoder": vectors.float_codec,
+    "float_decoder": vectors.float_codec,
+    "median_tracker": vectors.median_tracker,
+}
 
 NAMES = (*DESIGNS, *BASELINES)
 
@@ -53,22 +60,34 @@ class Unit:
         """Whether it has a clock."""
         return "clk" in self.inputs
 
+    @property
+    def has_memory(self):
+        """Whether some of its registers are an array, which FPGAs have block RAM for and cells do not."""
+        return re.search(r"^ *reg [^;]*\] \w+ \[", self.verilog, re.MULTILINE) is not None
+
     def vectors(self):
         """Inputs to simulate it with and the model's results (`synth.vectors.Vectors`), or None if there is no model yet."""
         if self.role == "baseline":
             return BASELINES[self.design].vectors(**self.parameters)
         return _VECTORS[self.design](self.manifest) if self.design in _VECTORS else None
 
+    def vectors_digest(self):
+        """A digest of the vectors, by which results from them are kept."""
+        made_by = sources("golden", "synth/vectors.py", "synth/baselines", "cosim/stimulus.py", "cosim/training.py")
+        return cached([self.top, self.verilog, made_by], lambda: sha256(repr(self.vectors()).encode()).hexdigest())
 
-def builds(name):
-    """Settings of every build of the design or baseline of that name that is measured by default."""
+
+def builds(name, every_shape):
+    """Settings of the builds of the design or baseline of that name that are measured."""
     if name in BASELINES:
         return list(BASELINES[name].builds)
     known = {parameter.name for parameter in DESIGNS[name].parameters}
     found = {}
     for design, settings in SHIPPED:
-        plain = len(settings) == 1 and "," not in settings[0]
-        for form in (_ONE_LANE, _SHIPPED, *([_WIDE] if plain else [])):
+        plain = len(settings) <= 1 and "," not in "".join(settings)
+        codec = "stages" in known
+        shapes = ([_WIDE] if codec else _SHAPES) if every_shape and plain else []
+        for form in (*([_ONE_LANE] if codec else []), _SHIPPED, *shapes):
             if design == name and form.keys() <= known:
                 kept = [setting for setting in settings if setting.partition("=")[0] not in form]
                 found[(*kept, *map("=".join, form.items()))] = None

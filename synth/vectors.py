@@ -8,10 +8,10 @@ from functools import cache
 import numpy as np
 
 from golden.float_codec import decode, encode
-from golden.formats import FloatFormat
+from golden.formats import BIAS_BITS, FloatFormat
 from golden.lfsr import lane_bits
 from golden.rounding import ROUNDINGS
-from golden.statistics import exact_median_bias
+from golden.statistics import MedianTracker, exact_median_bias
 from hdl.yosys import ToolError
 from synth.cache import FOLDER, sources
 
@@ -115,6 +115,33 @@ def float_codec(manifest):
             column = _pack(port["fields"], data.get(name, user), len(words))
         (inputs if port["direction"] == "input" else outputs)[name] = column
     return Vectors(inputs, outputs, manifest["latency"])
+
+
+def median_tracker(manifest):
+    """Vectors for a median tracker with this manifest, a beat in every cycle, types changing with the tensors."""
+    parameters = manifest["parameters"]
+    lanes, types = parameters["lanes"], parameters["types"]
+    tensors = real_tensors()
+    words = runs(tensors, BEATS * lanes).reshape(-1, lanes)
+    type_of = np.repeat(np.arange(len(tensors)) % types, BEATS).tolist()
+    names = ("types", "fraction", "run", "initial_bias", "bias_min", "bias_max")
+    model = MedianTracker(**{name: parameters[name] for name in names})
+    outputs = {"bias": [], "settled": []}
+    for beat, type_ in zip(words, type_of):
+        model.observe(beat[None], type_)
+        outputs["bias"].append(sum(bias << BIAS_BITS * i for i, bias in enumerate(model.bias.tolist())))
+        outputs["settled"].append(sum(bit << i for i, bit in enumerate(model.settled.tolist())))
+    fields = [{"name": f"lane{lane}", "lsb": 32 * lane} for lane in range(lanes)]
+    inputs = {
+        "tap_tdata": _pack(fields, _lanes(words.view(np.uint32)), len(words)),
+        "tap_tvalid": [1] * len(words),
+        "tap_tkeep": [2**lanes - 1] * len(words),
+        "tap_tuser": type_of,
+    }
+    ports = [port["name"] for port in manifest["ports"] if port["direction"] == "input"]
+    idle = [0] * len(words)
+    inputs = {name: inputs.get(name, idle) for name in ports if name not in ("clk", "rst", "rst_n")}
+    return Vectors(inputs, outputs, latency=1)
 
 
 def _bias(fmt, parameters, tensor):
