@@ -20,7 +20,9 @@ def sqnr(x, y):
 def tensor_table(results):
     """A rich table of the real tensors that went through encoder and decoder; None if not both of the adaptive format ran."""
     outputs = {
-        (result.design, tuple(result.parameters["formats"])): result.tensors for result in results if result.failure is None
+        (result.design, tuple(result.parameters["formats"])): result.tensors
+        for result in results
+        if result.failure is None and "formats" in result.parameters
     }
     decoders = [formats[0] for design, formats in outputs if design == "float_decoder" and len(formats) == 1]
     if ("float_encoder", (ADAPTIVE,)) not in outputs or ADAPTIVE not in decoders:

@@ -1,8 +1,8 @@
-"""Tops with flat AXI4-Stream and AXI4-Lite ports around blocks that have streams of beats and registers."""
+"""Tops with flat AXI4-Stream and AXI4-Lite ports, around blocks that have streams of beats and registers, or listen to a stream."""
 
 from dataclasses import dataclass
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Shape
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Shape, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -60,10 +60,10 @@ class AxiStreamTop(wiring.Component):
 
     Attributes
     ----------
+    facts : dict
+        What the manifest says of it besides its ports; `facts` of the block are added.
     registers : sequence of hdl.registers.Register
         Those of the block, which may have none.
-    manifest : dict
-        What the block adds to the manifest, maybe nothing.
     """
 
     def __init__(self, block, reset="sync_high"):
@@ -71,9 +71,8 @@ class AxiStreamTop(wiring.Component):
         self._reset = reset
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
         self.fields = {}
-        self.latency = block.latency
+        self.facts = {"latency": block.latency, "initiation_interval": 1, **getattr(block, "facts", {})}
         self.registers = getattr(block, "registers", ())
-        self.manifest = getattr(block, "manifest", {})
         members = {"clk": In(1), self.reset_name: In(1)} if block.clocked else {}
         for prefix, member, face in self._faces():
             inward, outward = (In, Out) if member.flow is In else (Out, In)
@@ -102,9 +101,7 @@ class AxiStreamTop(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         if self._block.clocked:
-            m.domains.sync = ClockDomain(async_reset=self._reset.startswith("async"))
-            reset = getattr(self, self.reset_name)
-            m.d.comb += [ClockSignal().eq(self.clk), ResetSignal().eq(~reset if self._reset.endswith("_low") else reset)]
+            _clock(m, self, self._reset)
         m.submodules.block = self._block
         for prefix, _, face in self._faces():
             if not hasattr(face, "payload"):
@@ -120,6 +117,60 @@ class AxiStreamTop(wiring.Component):
                     port = getattr(self, f"{prefix}_{name}")
                     m.d.comb += inner.eq(port) if flow.flow is In else port.eq(inner)
         return m
+
+
+class TapTop(wiring.Component):
+    """Flat ports for a block that listens to a stream (see `hdl.statistics`).
+
+    ``tap_tdata``, ``tap_tvalid`` and ``tap_tuser``, the tensor type, go to the AXI4-Stream that is listened to, with
+    ``tap_tvalid`` high in the cycles in which a beat is transferred; ``tap_tkeep`` has one bit for each lane, not for each byte. The other
+    ports are the block's members, ``end_valid`` and the like. A port without bits is absent, as types are where there is one.
+
+    Parameters
+    ----------
+    block : wiring.Component
+    reset : str
+        One of `RESETS`.
+    """
+
+    def __init__(self, block, reset="sync_high"):
+        self._block = block
+        self._reset = reset
+        self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
+        self.fields = {}
+        self.registers = ()
+        self.facts = {"latency": block.latency, "initiation_interval": 1, "statistics": list(block.statistics)}
+        self._inner = {}
+        members = {"clk": In(1), self.reset_name: In(1)}
+        for path, member, inner in block.signature.flatten(block):
+            name = _TAP.get(path, "_".join(path))
+            if width := Shape.cast(member.shape).width:
+                members[name] = member.flow(width)
+                self._inner[name] = inner, member.flow
+                if isinstance(member.shape, data.ArrayLayout):
+                    self.fields[name] = list(_fields(member.shape, "lane" if name == "tap_tdata" else "type"))
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        _clock(m, self, self._reset)
+        m.submodules.block = self._block
+        for name, (inner, flow) in self._inner.items():
+            port, inner = getattr(self, name), Value.cast(inner)
+            m.d.comb += inner.eq(port) if flow is In else port.eq(inner)
+        return m
+
+
+_TAP = {
+    ("observe", part): f"tap_t{port}"
+    for part, port in zip(("valid", "type", "keep", "words"), ("valid", "user", "keep", "data"))
+}
+
+
+def _clock(m, top, reset):
+    m.domains.sync = ClockDomain(async_reset=reset.startswith("async"))
+    port = getattr(top, top.reset_name)
+    m.d.comb += [ClockSignal().eq(top.clk), ResetSignal().eq(~port if reset.endswith("_low") else port)]
 
 
 def _fields(shape, prefix):

@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Any
 
 from golden.checks import check_choice
-from golden.formats import CATALOG, FloatFormat
-from hdl import float_codec
-from hdl.axi import RESETS, AxiStreamTop
+from golden.formats import BIAS_MAX, CATALOG, FloatFormat
+from hdl import float_codec, statistics
+from hdl.axi import RESETS, AxiStreamTop, TapTop
 from hdl.shapes import ROUNDINGS
 
 
@@ -60,6 +60,7 @@ _FORMATS = Parameter(
     lambda text: tuple(FloatFormat.parse(name) for name in text.split(",")),
     lambda formats: [fmt.name for fmt in formats],
 )
+_FORMAT = Parameter("fmt", CATALOG["ab_e5m2"], "the name or spelling of a format", FloatFormat.parse, lambda fmt: fmt.name)
 _SHELL = (
     _FORMATS,
     _integer("lanes", 4, 1, float_codec.MAX_LANES),
@@ -68,15 +69,28 @@ _SHELL = (
     _integer("user_bits", 0, 0, float_codec.MAX_USER_BITS),
 )
 _RESET = _choice("reset", "sync_high", RESETS)
+_TAP = (_integer("types", 4, 1, statistics.MAX_TYPES), _integer("lanes", 4, 1, statistics.MAX_LANES))
+_BIASES = tuple(
+    _integer(name, default, 0, BIAS_MAX) for name, default in (("initial_bias", 15), ("bias_min", 10), ("bias_max", 40))
+)
+_COUNTER = _integer("cnt_width", 40, 1, 64)
+
+
+def _codec_top(component):
+    return lambda formats, reset, **own: AxiStreamTop(component(formats, **own), reset)
+
+
+def _tap_top(component):
+    return lambda reset, **own: TapTop(component(**own), reset)
 
 
 @dataclass(frozen=True)
 class Design:
-    """A kind of block that can be emitted: its component and its parameters, `reset` of the flat top among them."""
+    """A kind of block that can be emitted: what makes its flat top from its parameters, `reset` among them."""
 
     name: str
     summary: str
-    component: type
+    make_top: Callable[..., Any]
     parameters: tuple[Parameter, ...]
 
     def parse(self, settings):
@@ -103,16 +117,15 @@ class Design:
 
     def top(self, values):
         """The flat top of the block with the parameters `values`."""
-        own = {name: value for name, value in values.items() if name != "reset"}
-        return AxiStreamTop(self.component(own.pop("formats"), **own), values["reset"])
+        return self.make_top(**values)
 
     def to_json(self, values):
         """`values` as the manifest shows them."""
         return {parameter.name: parameter.to_json(values[parameter.name]) for parameter in self.parameters}
 
     def module(self, values):
-        """The module's name: the design, its formats and lanes, and every parameter that is not at its default."""
-        words = [self.name, *(fmt.name for fmt in values["formats"]), f"x{values['lanes']}"]
+        """The module's name: the design, its formats if it has any, its lanes, and every parameter that is not at its default."""
+        words = [self.name, *(fmt.name for fmt in values.get("formats", ())), f"x{values['lanes']}"]
         for parameter in self.parameters:
             value = values[parameter.name]
             if parameter.name not in ("formats", "lanes") and value != parameter.default:
@@ -130,7 +143,7 @@ DESIGNS = {
         Design(
             "float_encoder",
             "FP32 to narrow floats, bias at run time",
-            float_codec.FloatEncoder,
+            _codec_top(float_codec.FloatEncoder),
             (
                 *_SHELL,
                 _subset("roundings", ("rne",), ROUNDINGS),
@@ -145,8 +158,48 @@ DESIGNS = {
         Design(
             "float_decoder",
             "narrow floats to FP32, bias at run time",
-            float_codec.FloatDecoder,
+            _codec_top(float_codec.FloatDecoder),
             (*_SHELL, _RESET),
+        ),
+        Design(
+            "median_estimator",
+            "bias from the median, by counting in bins that narrow pass after pass",
+            _tap_top(statistics.MedianEstimator),
+            (
+                *_TAP,
+                _integer("bins", 20, 2, 32),
+                _integer("passes", 3, 1, 6),
+                _COUNTER,
+                _switch("continuous", False),
+                *_BIASES,
+                _RESET,
+            ),
+        ),
+        Design(
+            "exponent_histogram",
+            "bias from the median's octave, by a histogram of exponents",
+            _tap_top(statistics.ExponentHistogram),
+            (*_TAP, _integer("first", 103, 1, 254), _integer("last", 133, 1, 254), _COUNTER, *_BIASES, _RESET),
+        ),
+        Design(
+            "median_tracker",
+            "bias from a register per type that walks to the median",
+            _tap_top(statistics.MedianTracker),
+            (*_TAP, _integer("fraction", 7, 1, 15), _integer("run", 64, 2, 64), *_BIASES, _RESET),
+        ),
+        Design(
+            "log_moments",
+            "mean and maximum of the logarithm, and the largest magnitude of a window of tensors",
+            _tap_top(statistics.LogMoments),
+            (
+                *_TAP,
+                _choice("log", "table", statistics.LOGS),
+                _integer("history", 16, 1, 64),
+                _FORMAT,
+                _COUNTER,
+                *_BIASES,
+                _RESET,
+            ),
         ),
     )
 }
@@ -165,6 +218,7 @@ SHIPPED = tuple(
             ("float_decoder", (_CHOSEN_AT_RUN_TIME,)),
             ("float_encoder", (_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
         ),
+        ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments")),
     )
 )
 

@@ -14,10 +14,12 @@ from amaranth.back import rtlil
 
 from hdl import yosys
 
-# Flattened and cleaned, and without initial values, which standard cells do not have: reset sets all that matters.
+# Flattened and cleaned, and without initial values, which neither standard cells nor their memories have: reset sets all that
+# matters.
 _SCRIPT = """
 read_rtlil top.il
-proc
+delete t:$meminit*
+proc -norom
 flatten -separator _
 opt -full
 opt_clean -purge
@@ -25,10 +27,12 @@ splitcells
 splitnets -driver
 opt_clean -purge
 setattr -unset init w:*
-wreduce t:$add
+wreduce t:$add t:$sub
 opt_clean -purge
 pmuxtree
 techmap -max_iter 1 -map widths.v
+opt_clean -purge
+splitnets -driver
 opt_clean -purge
 rename -unescape
 write_verilog -sv -noattr top.sv
@@ -92,8 +96,7 @@ def emit(design, settings=()):
         "module": module,
         "parameters": design.to_json(values),
         "ports": ports,
-        "latency": top.latency,
-        "initiation_interval": 1,
+        **top.facts,
         "versions": {"narrowfloat": version("narrowfloat"), "amaranth": version("amaranth"), "yosys": yosys.version()},
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
