@@ -113,9 +113,9 @@ class AxiStreamTop(wiring.Component):
                 if "keep" in dict(iter(payload.shape())):
                     pairs.append(("tkeep", payload.keep))
             for name, inner in pairs:
-                if (flow := self.signature.members.get(f"{prefix}_{name}")) is not None:
-                    port = getattr(self, f"{prefix}_{name}")
-                    m.d.comb += inner.eq(port) if flow.flow is In else port.eq(inner)
+                if (port := f"{prefix}_{name}") in self.signature.members:
+                    is_input = self.signature.members[port].flow is In
+                    m.d.comb += inner.eq(getattr(self, port)) if is_input else getattr(self, port).eq(inner)
         return m
 
 
