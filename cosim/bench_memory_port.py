@@ -19,6 +19,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiS
 from cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, manifest
 from cosim.scoreboard import Mismatch, rerun
 from cosim.stimulus import random_words, random_words_in_range, real_tensors
+from golden.float_codec import encode
 from golden.formats import FloatFormat
 from golden.memory_port import ESTIMATORS, MODES, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
 from golden.readout import words as statistics_words
@@ -122,7 +123,7 @@ class PortBench:
         self.axil = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), clock, self._reset, bool(self._in_reset))
         await self.reset()
         cocotb.start_soon(self._watch())
-        cocotb.start_soon(self._return_from_memory())
+        self.returning = cocotb.start_soon(self._return_from_memory())
 
     async def reset(self):
         self._reset.value = self._in_reset
@@ -287,7 +288,7 @@ class PortBench:
         self._report(len(beats))
 
     async def stream_only(self, beats, during):
-        """Send `beats` and check what comes back against the model's decoder, but no statistics: ends come thick and fast."""
+        """Send `beats`, all to be encoded, and check codes and what comes back, but no statistics: ends come thick and fast."""
         self._catch_up()
         self._offer(beats)
         task = cocotb.start_soon(during)
@@ -295,11 +296,13 @@ class PortBench:
             await ClockCycles(self.dut.clk, QUIET)
         packs = self._got("m_mem")
         self._compare(self._got("m_core"), self.port.read(packs), "m_core")
-        # each tensor has one bias
-        tensors = [packs[packs.type == t] for t in range(self.types)]
-        for of_type in tensors:
+        for t in range(self.types):
+            of_type = packs[packs.type == t]
             breaks = np.flatnonzero(np.diff(of_type.bias.astype(int)))
-            assert of_type.last[breaks].all(), f"the bias of type {of_type.type[0]} changed within a tensor; {rerun()}"
+            assert of_type.last[breaks].all(), f"the bias of type {t} changed within a tensor; {rerun()}"
+            biases = np.repeat(of_type.bias, of_type.keep.sum(axis=1))
+            codes = encode(beats[beats.type == t].kept_words().view(np.float32), self.fmt, bias=biases)
+            assert np.array_equal(of_type.bytes[of_type.keep], codes), f"codes of type {t} are wrong; {rerun()}"
         self._report(len(beats))
 
     def _got(self, prefix):
@@ -520,7 +523,7 @@ def cycle_through(pattern):
 
 
 def _kept_words(keep):
-    return keep.reshape(len(keep), -1, WORD_BYTES).all(axis=2)
+    return keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES).all(axis=2)
 
 
 def _spell(value):
@@ -670,6 +673,42 @@ async def control_at_random_moments(dut):
         share = 0.3 * (number % 3)
         await bench.run(beats, change(), idle=share, stall=share, late=True)
         await bench.check_registers()
+
+
+@cocotb.test
+async def read_whatever_memory_holds(dut):
+    """Any slots and bytes kept, or none; any bias with every beat; bypass that says it is packed."""
+    bench = PortBench(dut)
+    await bench.start()
+    bench.returning.cancel()
+    size = WORD_BYTES * bench.lanes
+    for idle, stall in ((0, 0), (0.3, 0.7), (0.7, 0.3)):
+        bench.pauses(idle, stall)
+        count = 600
+        user = {
+            name: bench.rng.integers(2 ** (msb - lsb + 1), size=count)
+            for name, (lsb, msb) in bench.faces["s_mem"].fields.items()
+        }
+        keep = bench.rng.random((count, size)) < bench.rng.choice([0, 0.1, 1, 1], size=(count, 1))
+        last = np.append(bench.rng.random(count - 1) < 0.2, True)
+        types = user.get("type", np.zeros(count, np.int64)).astype(np.uint8)
+        bypass, packed = user["bypass"].astype(bool), user["packed"].astype(bool)
+        data = bench.rng.integers(256, size=(count, size), dtype=np.uint8)
+        beats = MemoryBeats(data, keep, types, bypass, packed, user["bias"].astype(np.uint8), last)
+        bench._clear()
+        word = sum(user[name] << lsb for name, (lsb, _) in bench.faces["s_mem"].fields.items())
+        for first, after in pairwise([0, *np.flatnonzero(last) + 1]):
+            users = np.repeat(word[first:after], size).tolist()
+            frame = AxiStreamFrame(
+                data[first:after].tobytes(), tkeep=keep[first:after].ravel().astype(int).tolist(), tuser=users
+            )
+            bench.mem_source.send_nowait(frame)
+        want = bench.port.read(beats)
+        while len(bench.faces["m_core"].beats) < len(want) or bench.cycle - bench.last_beat < QUIET:
+            await ClockCycles(dut.clk, QUIET)
+            assert bench.cycle - bench.last_beat < 40 * QUIET, f"{len(want)} beats are due; {rerun()}"
+        bench._compare(bench._got("m_core"), want, "m_core")
+        bench._report(count)
 
 
 @cocotb.test

@@ -10,4 +10,4 @@ def check_int(name, value, low, high):
 def check_choice(name, value, allowed):
     """Raise ValueError unless `value` is one of `allowed`."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")

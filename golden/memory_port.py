@@ -338,4 +338,4 @@ class MemoryPort:
 
 def _kept_words(keep):
     """bool [beats, lanes]: which words have all their bytes."""
-    return keep.reshape(len(keep), -1, WORD_BYTES).all(axis=2)
+    return keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES).all(axis=2)
