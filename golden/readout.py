@@ -33,7 +33,7 @@ def exponent_histogram(first, last):
     return (*counts(*histogram_slots(first, last)), "median_exponent")
 
 
-MEDIAN_TRACKER = ("position", "step")
+MEDIAN_TRACKER = ("position",)
 LOG_MOMENTS = (*counts("total", *_EXCLUDED, "log_sum"), "amax", "mean", "max", "amax_window", "fit_bias")
 
 

@@ -477,10 +477,11 @@ class MedianTracker(_Estimator):
     position stands for the bias ``143 - e`` of the nearest reference median. One lane per beat is looked at, the next one with
     every beat of any type, and one more after each turn, so that no regular order of types or channels keeps it on the same
     values. Above the position, the value pulls it up by a step, else down; where it would leave the range of biases it
-    stays. The step halves when the direction changes or the position stays, and doubles after `run` pulls in the same direction.
+    stays. The step is 8 octaves at first; it halves when the direction changes or the position stays, and doubles, up to 8 octaves,
+    after `run` pulls in the same direction.
 
     `end` changes nothing. ``settled`` says that the step has once become the smallest. Raw statistics: "position", in units of
-    2**-fraction octaves and half an octave above the word's; "step", log2 of the step in these units.
+    2**-fraction octaves and half an octave above the word's.
 
     Parameters
     ----------
@@ -506,8 +507,7 @@ class MedianTracker(_Estimator):
 
     def raw(self, type):
         """Raw statistics of `type`, int by name; see the class."""
-        position, step, _, _ = self._state[type]
-        return {"position": position, "step": step}
+        return {"position": self._state[type][0]}
 
     def _end(self, type_):
         pass

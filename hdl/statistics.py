@@ -839,18 +839,20 @@ class MedianTracker(_Estimator):
             run_so_far.eq(_of(equal, type_)),
             was_rising.eq(_of(rising, type_)),
             up.eq(target > position),
-            change.eq(Cat((step == k) ^ ~up for k in range(largest_step + 1)) | (~up).replicate(bits) << largest_step + 1),
-            moved.eq(position + change + ~up),
+            # 2**step, or less than zero all ones from there on
+            change.eq(Cat(*(Mux(up, step == k, step < k + 1) for k in range(largest_step + 1)), (~up).replicate(4))),
+            moved.eq(position + change),
             inside.eq((moved[fraction:] >= lowest) & (moved[fraction:] <= highest)),
         ]
+        turns, halves, doubles = Signal(), Signal(), Signal()
         next_step, next_run = Signal.like(step), Signal.like(run_so_far)
-        m.d.comb += [next_step.eq(step), next_run.eq(run_so_far + 1)]
-        with m.If((up != was_rising) | ~inside):
-            m.d.comb += next_run.eq(0)
-            with m.If(step != 0):
-                m.d.comb += next_step.eq(step - 1)
-        with m.Elif((run_so_far == self._run - 1) & (step != largest_step)):
-            m.d.comb += next_step.eq(step + 1)
+        m.d.comb += [
+            turns.eq((up != was_rising) | ~inside),
+            halves.eq(turns & step.any()),
+            doubles.eq(~turns & run_so_far.all() & (step != largest_step)),
+            next_step.eq(step + Cat(halves | doubles, halves.replicate(len(step) - 1))),
+            next_run.eq(Mux(turns, 0, run_so_far + 1)),
+        ]
         for t in range(self.types):
             with m.If(moves & _is(type_, t)):
                 m.d.sync += [steps[t].eq(next_step), equal[t].eq(next_run), rising[t].eq(up)]
@@ -858,8 +860,10 @@ class MedianTracker(_Estimator):
                     m.d.sync += stored[t].eq(moved)
                 with m.If(next_step == 0):
                     m.d.sync += self.settled[t].eq(1)
-            m.d.comb += self.bias[t].eq(Const(_REFERENCE % 64, BIAS_BITS) - stored[t][fraction:])
-        self._reads(m, wholes, steps)
+            # 143 - e = 15 - e = ~e + 16 modulo 64
+            inverted = ~stored[t][fraction:]
+            m.d.comb += self.bias[t].eq(Cat(inverted[:4], inverted[4:] + 1))
+        m.d.comb += [self.read.done.eq(self.read.enable), self.read.data.eq(_of(wholes, self.read.type))]
         return m
 
     def _lane(self, m):
@@ -875,8 +879,3 @@ class MedianTracker(_Estimator):
                     lane.eq(Mux(following >= self.lanes, following - self.lanes, following)),
                 ]
         return lane
-
-    def _reads(self, m, positions, steps):
-        with m.If(self.read.enable & ~self.read.done):
-            m.d.sync += self.read.data.eq(Mux(self.read.index == 0, _of(positions, self.read.type), _of(steps, self.read.type)))
-        m.d.sync += self.read.done.eq(self.read.enable & ~self.read.done)
