@@ -349,7 +349,9 @@ def register_table(*, lanes, types, estimators):
                 address=address,
                 description=f"How tensors of type {t} are treated. A tensor keeps the mode that it started with.",
                 fields=(
-                    field("mode", 0, 2, "rw", "0 FP32; 1 calibrate: FP32, observed; 2 FP8, observed; 3 FP8, not observed"),
+                    field(
+                        "mode", 0, 2, "rw", "0 FP32; 1 calibrate: FP32, observed; 2 FP8, observed; 3 frozen: FP8, not observed"
+                    ),
                     field("estimator", 8, 2, "rw", f"which one gives the bias: {names}", reset=first),
                     field("end_on_epoch", 16, 1, "rw", "estimators' passes end 0 with each tensor, 1 with EPOCH"),
                 ),

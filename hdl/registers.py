@@ -120,7 +120,7 @@ class Registers(wiring.Component):
             for value in values:
                 if values.count(value) > 1:
                     shown = f"{value:#x}" if what == "address" else value
-                    raise ValueError(f"each register needs an {what} of its own, and {shown} is that of {values.count(value)}")
+                    raise ValueError(f"registers must differ in {what}, and {values.count(value)} have {shown}")
         members = {"axil": In(AxiLite(max(register.address for register in self.table).bit_length()))}
         for register, field in self._fields():
             flow = In if field.access in ("ro", "w1c") else Out
