@@ -179,7 +179,9 @@ class WritePath(wiring.Component):
 
     def _pack(self, m, encoded):
         beat, pack = encoded.payload, Signal(self.m_mem.payload.shape(), reset_less=True)
-        taken, complete, position = Signal(), Signal(), Signal(range(SLOTS))  # a pack is there; next slot
+        taken = Signal()
+        complete = Signal()
+        position = Signal(range(SLOTS))  # of the next beat to join
         # A tensor whose pack is not complete is open, and so has the same mode and bias still: no need to compare these.
         joins, leaves = Signal(), Signal()
         m.d.comb += [
@@ -235,8 +237,11 @@ class ReadPath(wiring.Component):
         m = Module()
         beat, user = self.s_mem.payload, self.s_mem.payload.user
         code_bits = CODE_BITS * self._lanes
-        packed, left, ahead = Signal(), Signal(SLOTS), Signal(SLOTS)  # slots that have left the beat, and those still to
-        slot, final = Signal(range(SLOTS)), Signal(init=1)
+        packed = Signal()
+        left = Signal(SLOTS)  # slots that have left the beat
+        ahead = Signal(SLOTS)  # those that have still to
+        slot = Signal(range(SLOTS))
+        final = Signal(init=1)
         # nothing but known signals goes to `ready`, as some simulated masters drive X without valid
         m.d.comb += packed.eq(self.s_mem.valid & user.packed & ~user.bypass)
         for number in reversed(range(SLOTS)):
@@ -542,7 +547,8 @@ class MemoryPort(wiring.Component):
     def _end_passes(self, m, write):
         """Ends by tensor come with their beat, those by epoch wait for a cycle without."""
         on_epoch = Cat(self._of_type("control", t, "end_on_epoch") for t in range(self._types))
-        waiting, by_tensor = Signal(self._types), Signal()
+        waiting = Signal(self._types)
+        by_tensor = Signal()
         end = Signal(data.StructLayout({"valid": 1, "type": _type_bits(self._types)}))
         m.d.comb += by_tensor.eq(write.tensor_end.valid & ~_of(list(on_epoch), write.tensor_end.type))
         served = Signal(self._types)

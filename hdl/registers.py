@@ -180,7 +180,8 @@ class Registers(wiring.Component):
 
     def _read(self, m, values):
         axil = self.axil
-        reading, waiting = Signal(), Signal()
+        reading = Signal()
+        waiting = Signal()
         word = Signal(len(axil.araddr) - 2)
         m.d.comb += axil.arready.eq(~reading & ~axil.rvalid)
         with m.If(axil.arready & axil.arvalid):
