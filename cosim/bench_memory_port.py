@@ -264,6 +264,7 @@ class PortBench:
         passes; what they then miss is taken from their own count of it.
         """
         self._catch_up()
+        self.last_beat = self.cycle
         self.pauses(idle, stall)
         self._offer(beats)
         task = cocotb.start_soon(during) if during is not None else None
