@@ -73,6 +73,7 @@ _TAP = (_integer("types", 4, 1, statistics.MAX_TYPES), _integer("lanes", 4, 1, s
 _BIASES = tuple(
     _integer(name, default, 0, BIAS_MAX) for name, default in (("initial_bias", 15), ("bias_min", 10), ("bias_max", 40))
 )
+_RUN = Parameter("run", 64, " | ".join(map(str, statistics.RUNS)), int)
 _COUNTER = _integer("cnt_width", 40, 1, 64)
 
 
@@ -185,7 +186,7 @@ DESIGNS = {
             "median_tracker",
             "bias from a register per type that walks to the median",
             _tap_top(statistics.MedianTracker),
-            (*_TAP, _integer("fraction", 7, 1, 15), _integer("run", 64, 2, 64), *_BIASES, _RESET),
+            (*_TAP, _integer("fraction", 7, 1, 15), _RUN, *_BIASES, _RESET),
         ),
         Design(
             "log_moments",

@@ -131,7 +131,7 @@ class _Tallies(wiring.Component):
     """Saturating counters by type and slot, of which every one may grow by up to `lanes` in a cycle.
 
     Only the low end of each counter is in registers, just wide enough. One after the other they are visited: emptied into the
-    counters' full width, which is in a memory, through a single adder. With 26 slots for 4 types of 4 lanes that leaves 11 bits
+    counters' full width, which is in a memory, through a single adder. With 26 slots for 4 types of 4 lanes that leaves 12 bits
     of 40 in registers.
 
     At the end of a type, after up to a round through one type's slots, work on it begins: for `work_cycles` the cycle's number
@@ -258,6 +258,11 @@ class _Tallies(wiring.Component):
         return m
 
 
+def _half_less_one(total):
+    """``ceil(total / 2) - 1`` of a `total` that is not 0."""
+    return total[1:] - ~total[0] if len(total) > 1 else Const(0, 1)
+
+
 class _CountingEstimator(_Estimator):
     """An estimator on tallies: first it sorts the values into slots, in `sorting_stages` cycles; at an end it works on sums."""
 
@@ -315,12 +320,12 @@ class MedianEstimator(_CountingEstimator):
 
     What a pass finds and how it goes on is said in `golden.statistics.MedianEstimator`, which is bit-exact.
 
-    Work at the end of a pass takes `work_cycles`, 33 by default, from 4 cycles after the end if no other work was just before:
-    one bin per cycle is looked at, and meanwhile the width is divided, one bit per cycle. Where values go is not known
-    before, so beats of the same type are missed until then; other types are not concerned.
+    At the end of a pass one bin per cycle is looked at, and meanwhile the width is divided, one bit per cycle: by default the
+    next pass or the bias is there 37 cycles after the end (`latency`), unless other types' ends are being dealt with. Where
+    values go is not known before, so beats of the same type are missed until then; other types are not concerned.
 
     There are no edges: the distance from the low end is divided by the width, which takes one subtraction for each of five bits
-    instead of twenty comparisons with twenty stored edges. That is a third of the LUTs per lane.
+    instead of twenty comparisons, and stores two words per type instead of twenty-one.
 
     Parameters
     ----------
@@ -456,7 +461,7 @@ class MedianEstimator(_CountingEstimator):
         moves, addend = Signal(), Signal(self._width_bits)
         m.d.comb += addend.eq(own_reach)
         with m.If(tick == 1):
-            m.d.sync += [missing.eq(value[1:] - ~value[0]), empty.eq(~value.any()), found.eq(0), drifted.eq(0)]
+            m.d.sync += [missing.eq(_half_less_one(value)), empty.eq(~value.any()), found.eq(0), drifted.eq(0)]
         with m.Elif(~found & (tick >= 2) & (tick < first_bin + self._bins)):
             m.d.sync += [missing.eq(rest), found.eq(reached)]
             with m.If(tick == 2):
@@ -551,8 +556,8 @@ class ExponentHistogram(_CountingEstimator):
     A beat of 16 lanes touches up to 16 bins, more than a memory has ports, so the low ends of the counters are in registers. That
     is affordable because there is a bin for each possible bias only; `first` = 1 and `last` = 254 build all of them.
 
-    Work at the end of a tensor looks at one bin per cycle, 36 cycles by default, from 2 cycles after the end if no other work
-    was just before. Until then beats of the same type are missed.
+    At the end of a tensor one bin per cycle is looked at: by default the bias is there 39 cycles after the end (`latency`),
+    unless other types' ends are being dealt with. Until then beats of the same type are missed.
 
     Parameters
     ----------
@@ -602,7 +607,7 @@ class ExponentHistogram(_CountingEstimator):
         found, empty, exponent = Signal(), Signal(), Signal(8)
         m.d.comb += rest.eq(missing - value)
         with m.If(tick == 1):
-            m.d.sync += [missing.eq(value[1:] - ~value[0]), empty.eq(~value.any()), found.eq(0), exponent.eq(self._first)]
+            m.d.sync += [missing.eq(_half_less_one(value)), empty.eq(~value.any()), found.eq(0), exponent.eq(self._first)]
         with m.Elif(~found & (tick >= 2) & (tick < 2 + bins)):
             m.d.sync += [missing.eq(rest), found.eq(rest < 0)]
             with m.If((rest >= 0) & (exponent != self._last)):
@@ -616,9 +621,9 @@ class LogMoments(_CountingEstimator):
     """Mean and maximum of log2|x| for S2FP8, and the largest magnitude in a window of tensors for delayed scaling: see
     `golden.statistics.LogMoments`, which is bit-exact.
 
-    Work at the end of a tensor takes `work_cycles`, 22 by default, from 2 cycles after the end if no other work was just
-    before: the division for the mean gives a bit per cycle, and meanwhile the window is looked through. Until then beats of the
-    same type are missed.
+    At the end of a tensor the division for the mean gives a bit per cycle, and meanwhile the window is looked through: by
+    default the results are there 24 cycles after the end (`latency`), unless other types' ends are being dealt with. Until
+    then beats of the same type are missed.
 
     Parameters
     ----------
@@ -731,7 +736,7 @@ class LogMoments(_CountingEstimator):
         fraction = self._fmt.max_finite % 2**self._fmt.man_bits << 23 - self._fmt.man_bits
         top = (self._fmt.max_finite >> self._fmt.man_bits) + 127
         fit = Signal(9)
-        m.d.comb += fit.eq(window[23:] + (window[:23] > fraction))
+        m.d.comb += fit.eq(window[23:] + (window[:23] > fraction if fraction else window[:23].any()))
         rounded = Signal(9)
         m.d.comb += rounded.eq(bits[8:] + bits[7])
         results_now = {
@@ -748,10 +753,10 @@ class LogMoments(_CountingEstimator):
     def _window(self, m, tallies, own_amax, empty):
         """Write the largest magnitude over the oldest one of its type, and find the largest of those that are there."""
         history, tick, type_ = self._history, tallies.tick, tallies.work_type
-        place_bits = (history - 1).bit_length()
-        oldest = self._registers(m, range(history), "oldest")
+        place_bits = max((history - 1).bit_length(), 1)
+        oldest = self._registers(m, place_bits, "oldest")
         filled = self._registers(m, 1, "filled")
-        own_oldest, own_filled = Signal(range(history)), Signal()
+        own_oldest, own_filled = Signal(place_bits), Signal()
         m.d.comb += [own_oldest.eq(_of(oldest, type_)), own_filled.eq(_of(filled, type_))]
         m.submodules.amaxes = amaxes = memory.Memory(shape=MAGNITUDE_BITS, depth=self.types << place_bits, init=[])
         reader, writer = amaxes.read_port(), amaxes.write_port()

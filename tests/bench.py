@@ -1,4 +1,4 @@
-"""The golden model's speed beside ml_dtypes' own casts, in one process, one thread each: `python tests/bench.py [--quick]`."""
+"""The golden model's speed, of the codec beside ml_dtypes' own casts, in one process, one thread each: `python tests/bench.py [--quick]`."""
 
 import argparse
 import statistics
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from golden.float_codec import decode, encode
 from golden.formats import CATALOG
+from golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
 SEED = 1
 
@@ -41,6 +42,31 @@ def compare(name, x, runs):
             "encode": seconds(runs, lambda: encode(x, fmt), lambda: x.astype(dtype)),
             "decode": seconds(runs, lambda: decode(codes, fmt), lambda: codes.view(dtype).astype(np.float32)),
         }
+
+
+def statistics_table(count, runs):
+    """Million values per second of each estimator, four lanes of one type."""
+    x = np.random.default_rng(SEED).standard_normal(count, np.float32).reshape(-1, 4)
+    bins = MedianEstimator()
+    bins.observe(x)
+    bins.end(0)
+    table = Table(
+        title=f"{count} values: million per second (medians of {runs} runs)", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1)
+    )
+    table.add_column("statistics", no_wrap=True)
+    table.add_column("values", justify="right")
+    rows = (
+        ("median estimator, first pass", MedianEstimator(), x),
+        ("median estimator, counting pass", bins, x),
+        ("exponent histogram", ExponentHistogram(), x),
+        ("moments of logarithms, table", LogMoments(), x),
+        ("moments of logarithms, Mitchell", LogMoments(log="mitchell"), x),
+        ("median tracker", MedianTracker(), x[: 2**18]),
+    )
+    for name, estimator, values in rows:
+        (time_,) = seconds(runs, lambda estimator=estimator, values=values: estimator.observe(values))
+        table.add_row(name, f"{values.size / time_ / 1e6:.0f}")
+    return table
 
 
 def main():
@@ -69,6 +95,7 @@ def main():
                     slower.append(f"{what} {name} ({kind}) {theirs / ours:.2f}")
             table.add_row(name, kind, *cells)
     Console().print(table)
+    Console().print(statistics_table(count, runs))
     if slower:
         sys.exit(f"golden is slower than ml_dtypes: {', '.join(slower)}")
 
