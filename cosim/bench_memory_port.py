@@ -273,8 +273,9 @@ class PortBench:
             done = len(self.faces["s_core"].beats) == len(beats) and self.cycle - self.last_beat > QUIET
             if done and (task is None or task.done()):
                 break
-            if self.cycle - self.last_beat > 40 * QUIET and not (task and not task.done()):
-                raise ProtocolError(f"{len(self.faces['s_core'].beats)} of {len(beats)} beats were accepted; {rerun()}")
+            if task is None or task.done():
+                self.check_hanging("s_core", len(beats))
+            self.check_hanging("m_core", len(beats), patience=None)
         self.pauses(0, 0)
         writes = list(zip(self.commits, self.issued, strict=True))
         await self._settle()
@@ -287,6 +288,12 @@ class PortBench:
         self._compare(packs, wanted, "m_mem")
         self._compare(returned, self.port.read(wanted), "m_core")
         self._report(len(beats))
+
+    def check_hanging(self, face, due, patience=40 * QUIET):
+        """Raise ProtocolError if more than the `due` beats passed a face, or nothing passed any for too long."""
+        passed = len(self.faces[face].beats)
+        if passed > due or (patience is not None and self.cycle - self.last_beat > patience):
+            raise ProtocolError(f"{face}: {passed} beats passed, {due} are due; {rerun()}")
 
     async def stream_only(self, beats, during):
         """Send `beats`, all to be encoded, and check codes and what comes back, but no statistics: ends come thick and fast."""
@@ -707,7 +714,7 @@ async def read_whatever_memory_holds(dut):
         want = bench.port.read(beats)
         while len(bench.faces["m_core"].beats) < len(want) or bench.cycle - bench.last_beat < QUIET:
             await ClockCycles(dut.clk, QUIET)
-            assert bench.cycle - bench.last_beat < 40 * QUIET, f"{len(want)} beats are due; {rerun()}"
+            bench.check_hanging("m_core", len(want))
         bench._compare(bench._got("m_core"), want, "m_core")
         bench._report(count)
 
