@@ -649,6 +649,8 @@ async def control_at_random_moments(dut):
     """Modes, estimators, forced biases, flags that are cleared, epochs: tensors stay whole, and all follows the model."""
     bench = PortBench(dut)
     await bench.start()
+    # What is missed after an epoch's end in mid-stream is read from counters, which must not saturate for that.
+    countable = bench.counters["cnt_width"] >= 16
     for number in range(6):
         # The even types are observed through epochs, which may end in mid-tensor; the others end none, whatever their mode.
         for t in range(bench.types):
@@ -671,7 +673,7 @@ async def control_at_random_moments(dut):
                     await bench.force(t, None if bench.rng.random() < 0.3 else int(bench.rng.integers(64)))
                 elif what == 2:
                     await bench.write_register(f"FLAGS{t}", overflow=1, inexact=int(bench.rng.integers(2)))
-                elif what == 3 and t % 2 == 0 and not ended:
+                elif what == 3 and t % 2 == 0 and not ended and countable:
                     types = int(bench.rng.integers(1, 2**bench.types)) & 0b01010101
                     ended.add(types)
                     await bench.write_register("EPOCH", types=types)

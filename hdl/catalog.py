@@ -209,7 +209,7 @@ DESIGNS = {
             (
                 _FORMAT,
                 _integer("lanes", 4, 1, statistics.MAX_LANES),
-                _integer("types", 4, 1, max(memory_port.TYPES)),
+                Parameter("types", 4, " | ".join(map(str, memory_port.TYPES)), int),
                 _subset("estimators", ("median", "histogram", "tracker"), memory_port.ESTIMATORS),
                 _COUNTER,
                 *_BIASES[1:],
