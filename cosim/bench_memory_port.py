@@ -101,7 +101,7 @@ class PortBench:
         self.commits, self.issued = [], []
         low = any(port["name"] == "rst_n" for port in self.manifest["ports"])
         self._reset, self._in_reset = (dut.rst_n, 0) if low else (dut.rst, 1)
-        self._progress, self._total = Path(os.environ["NARROWFLOAT_PROGRESS"]), 0
+        self._progress, self._total, self._reported = Path(os.environ["NARROWFLOAT_PROGRESS"]), 0, 0
 
     async def start(self):
         dut, clock = self.dut, self.dut.clk
@@ -132,21 +132,22 @@ class PortBench:
         await ClockCycles(self.dut.clk, 2)
         estimators = {name: {} if name == "tracker" else self.counters for name in self.names}
         self.port = MemoryPort(lanes=self.lanes, types=self.types, fmt=self.fmt, estimators=estimators, **self.limits)
-        self._clear()
+        self.begin()
 
-    def _clear(self):
+    def begin(self):
+        """Forget what was recorded."""
         for face in self.faces.values():
             face.clear()
         self.commits.clear()
         self.issued.clear()
 
-    def _catch_up(self):
-        """Do to the model what registers were written since the last run."""
+    def catch_up(self):
+        """Do to the model what registers were told since the last run, and begin anew."""
         for register, values in self.issued:
             for kind in ("clears", "ends", "starts"):
                 for t in self._apply(kind, register, values):
                     self.port.end_pass(t)
-        self._clear()
+        self.begin()
 
     async def _watch(self):
         """Record what passes, cycle by cycle."""
@@ -171,13 +172,13 @@ class PortBench:
 
     # registers
 
-    def _pack_fields(self, name, values):
+    def pack_fields(self, name, values):
         fields = {field["name"]: field for field in self.registers[name]["fields"]}
         return sum(value << fields[field]["lsb"] for field, value in values.items())
 
     async def write_register(self, name, **values):
         """Write a register, its other fields with zeros."""
-        word = self._pack_fields(name, values)
+        word = self.pack_fields(name, values)
         self.issued.append((name, values))
         answer = await self.axil.write(self.registers[name]["address"], word.to_bytes(4, "little"))
         assert answer.resp == AxiResp.OKAY, f"write of {name}: {answer.resp!r}; {rerun()}"
@@ -242,7 +243,7 @@ class PortBench:
 
     # runs
 
-    def _offer(self, beats):
+    def offer(self, beats):
         """Queue beats, cut at each TLAST into frames."""
         user = np.zeros(len(beats), np.int64)
         for name, values in (("type", beats.type), ("bypass", beats.bypass)):
@@ -263,10 +264,10 @@ class PortBench:
         Raises `Mismatch` at the first difference. `late` says that estimators may be told of an end while data of that type
         passes; what they then miss is taken from their own count of it.
         """
-        self._catch_up()
+        self.catch_up()
         self.last_beat = self.cycle
         self.pauses(idle, stall)
-        self._offer(beats)
+        self.offer(beats)
         task = cocotb.start_soon(during) if during is not None else None
         while True:
             await ClockCycles(self.dut.clk, QUIET)
@@ -278,16 +279,16 @@ class PortBench:
             self.check_hanging("m_core", len(beats), patience=None)
         self.pauses(0, 0)
         writes = list(zip(self.commits, self.issued, strict=True))
-        await self._settle()
+        await self.settle()
         missed = await self._missed() if late else {}
         self.commits.clear()
         self.issued.clear()
-        packs, returned = self._got("m_mem"), self._got("m_core")
-        self._compare(self._got("s_core"), beats, "s_core")
+        packs, returned = self.got("m_mem"), self.got("m_core")
+        self.compare(self.got("s_core"), beats, "s_core")
         wanted = self._replay(beats, packs, writes, missed)
-        self._compare(packs, wanted, "m_mem")
-        self._compare(returned, self.port.read(wanted), "m_core")
-        self._report(len(beats))
+        self.compare(packs, wanted, "m_mem")
+        self.compare(returned, self.port.read(wanted), "m_core")
+        self.report(len(beats))
 
     def check_hanging(self, face, due, patience=40 * QUIET):
         """Raise ProtocolError if more than the `due` beats passed a face, or nothing passed any for too long."""
@@ -297,13 +298,13 @@ class PortBench:
 
     async def stream_only(self, beats, during):
         """Send `beats`, all to be encoded, and check codes and what comes back, but no statistics: ends come thick and fast."""
-        self._catch_up()
-        self._offer(beats)
+        self.catch_up()
+        self.offer(beats)
         task = cocotb.start_soon(during)
         while not (task.done() and self.cycle - self.last_beat > QUIET and len(self.faces["s_core"].beats) == len(beats)):
             await ClockCycles(self.dut.clk, QUIET)
-        packs = self._got("m_mem")
-        self._compare(self._got("m_core"), self.port.read(packs), "m_core")
+        packs = self.got("m_mem")
+        self.compare(self.got("m_core"), self.port.read(packs), "m_core")
         for t in range(self.types):
             of_type = packs[packs.type == t]
             breaks = np.flatnonzero(np.diff(of_type.bias.astype(int)))
@@ -311,9 +312,9 @@ class PortBench:
             biases = np.repeat(of_type.bias, of_type.keep.sum(axis=1))
             codes = encode(beats[beats.type == t].kept_words().view(np.float32), self.fmt, bias=biases)
             assert np.array_equal(of_type.bytes[of_type.keep], codes), f"codes of type {t} are wrong; {rerun()}"
-        self._report(len(beats))
+        self.report(len(beats))
 
-    def _got(self, prefix):
+    def got(self, prefix):
         bytes_, keep, user, last = self.faces[prefix].columns(self.lanes)
         zeros = np.zeros(len(last), np.int64)
         types, bypass = user.get("type", zeros).astype(np.uint8), user["bypass"].astype(bool)
@@ -321,7 +322,7 @@ class PortBench:
             return CoreBeats(bytes_.view("<u4"), keep, types, bypass, last)
         return MemoryBeats(bytes_, keep, types, bypass, user["packed"].astype(bool), user["bias"].astype(np.uint8), last)
 
-    def _compare(self, got, want, where):
+    def compare(self, got, want, where):
         """Bytes that are not kept may be anything."""
         if len(got) != len(want):
             raise Mismatch(f"{where}: got {len(got)} beats, want {len(want)}; {rerun()}")
@@ -354,7 +355,7 @@ class PortBench:
         events += [(cycle, 3, "beat", index, None) for index, cycle in enumerate(cycles)]
         events.sort(key=lambda event: event[:2])
         biases = {t: iter(packs.bias[packs.packed & packs.last & (packs.type == t)].tolist()) for t in range(self.types)}
-        history = {t: [(-SETTLING, port._next_bias(t))] for t in range(self.types)}
+        history = {t: [(-SETTLING, port.next_bias(t))] for t in range(self.types)}
         waiting, served_before, results = set(), 0, []
 
         def serve(cycle):
@@ -372,7 +373,7 @@ class PortBench:
                 if of == t
             }
             port.end_pass(t, late=late)
-            history[t].append((cycle, port._next_bias(t)))
+            history[t].append((cycle, port.next_bias(t)))
 
         run = []  # beats between which nothing happens
 
@@ -383,7 +384,7 @@ class PortBench:
 
         def note(cycle):
             for t in range(self.types):
-                history[t].append((cycle, port._next_bias(t)))
+                history[t].append((cycle, port.next_bias(t)))
 
         opens, alone = self._opening(beats)
         for cycle, _, kind, what, values in events:
@@ -408,7 +409,7 @@ class PortBench:
                 write_run(cycle)
                 port.force[t] = chosen
                 note(cycle)
-                observed = not beats.bypass[what] and port._tensor_mode[t] in OBSERVED
+                observed = not beats.bypass[what] and port.tensor_mode[t] in OBSERVED
                 if waiting and not (observed and beats.last[what] and not port.end_on_epoch[t]):
                     serve(cycle)
             served_before = cycle + 1
@@ -451,12 +452,12 @@ class PortBench:
         elif register.startswith("FORCE") and kind == "starts":
             port.force[t] = values["bias"] if values["enable"] else None
         elif register.startswith("FLAGS") and kind == "clears":
-            port.flags[t] &= 0xF ^ self._pack_fields(register, values)
+            port.flags[t] &= 0xF ^ self.pack_fields(register, values)
         elif register == "EPOCH" and kind == "ends":
             return {of for of in range(self.types) if values["types"] >> of & 1 and port.end_on_epoch[of]}
         return set()
 
-    async def _settle(self):
+    async def settle(self):
         """Wait until no estimator is at work, and so long that no older bias counts any more."""
         await ClockCycles(self.dut.clk, SETTLING)
         for t in range(self.types):
@@ -488,16 +489,16 @@ class PortBench:
             chosen = self.port.estimators.get(self.port.estimator[t])
             want = {
                 "BIAS.current": self.port.bias[t],
-                "BIAS.next": self.port._next_bias(t),
+                "BIAS.next": self.port.next_bias(t),
                 "FLAGS": int(self.port.flags[t]),
                 "STATUS.settled": int(chosen is not None and chosen.settled[t]),
-                "STATUS.open": int(self.port._open[t]),
-                "STATUS.mode": MODES.index(self.port._tensor_mode[t] if self.port._open[t] else self.port.mode[t]),
+                "STATUS.open": int(self.port.open[t]),
+                "STATUS.mode": MODES.index(self.port.tensor_mode[t] if self.port.open[t] else self.port.mode[t]),
             }
             got = {
                 "BIAS.current": bias["current"],
                 "BIAS.next": bias["next"],
-                "FLAGS": self._pack_fields(f"FLAGS{t}", flags),
+                "FLAGS": self.pack_fields(f"FLAGS{t}", flags),
                 "STATUS.settled": status["settled"],
                 "STATUS.open": status["open"],
                 "STATUS.mode": status["mode"],
@@ -513,14 +514,14 @@ class PortBench:
         if differences:
             raise Mismatch(f"{'; '.join(differences[:4])}; {len(differences)} differ; {rerun()}")
 
-    def _report(self, beats):
+    def report(self, beats):
         self._total += beats
         if self._total % PROGRESS_EVERY < beats:
             self._progress.write_text(str(self._total))
         path = Path(os.environ["NARROWFLOAT_REPORT"])
         report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
         report["vectors"] += beats * self.lanes
-        report["cycles"] += self.cycle - self._reported if hasattr(self, "_reported") else self.cycle
+        report["cycles"] += self.cycle - self._reported
         self._reported = self.cycle
         path.write_text(json.dumps(report))
 
@@ -558,7 +559,7 @@ async def registers_answer_on_every_mix_of_pauses(dut):
     }
     plain = [name for name in words if writable[name]] + ["ID", "CONFIG"]
     for name in plain:
-        words[name] = bench._pack_fields(name, await bench.read_register(name))
+        words[name] = bench.pack_fields(name, await bench.read_register(name))
     by_address = {register["address"]: name for name, register in bench.registers.items()}
     space = 1 << len(dut.s_axil_awaddr)
     free = [address for address in range(0, space, 4) if address not in by_address]
@@ -577,7 +578,7 @@ async def registers_answer_on_every_mix_of_pauses(dut):
             words[name] = words[name] & ~mask | value << 8 * first & mask
             # a random other one, so that writes that go astray are found
             name = bench.rng.choice(plain)
-            got = bench._pack_fields(name, await bench.read_register(name))
+            got = bench.pack_fields(name, await bench.read_register(name))
             assert got == words[name], f"{name}: got {got:#x}, want {words[name]:#x}; {rerun()}"
             address = int(bench.rng.choice(free)) if free else space
             if free:
@@ -705,7 +706,7 @@ async def read_whatever_memory_holds(dut):
         bypass, packed = user["bypass"].astype(bool), user["packed"].astype(bool)
         data = bench.rng.integers(256, size=(count, size), dtype=np.uint8)
         beats = MemoryBeats(data, keep, types, bypass, packed, user["bias"].astype(np.uint8), last)
-        bench._clear()
+        bench.begin()
         word = sum(user[name] << lsb for name, (lsb, _) in bench.faces["s_mem"].fields.items())
         for first, after in pairwise([0, *np.flatnonzero(last) + 1]):
             users = np.repeat(word[first:after], size).tolist()
@@ -717,8 +718,8 @@ async def read_whatever_memory_holds(dut):
         while len(bench.faces["m_core"].beats) < len(want) or bench.cycle - bench.last_beat < QUIET:
             await ClockCycles(dut.clk, QUIET)
             bench.check_hanging("m_core", len(want))
-        bench._compare(bench._got("m_core"), want, "m_core")
-        bench._report(count)
+        bench.compare(bench.got("m_core"), want, "m_core")
+        bench.report(count)
 
 
 @cocotb.test
@@ -766,8 +767,8 @@ async def real_tensors_through_calibration_and_fp8(dut):
         beats = [CoreBeats.of_tensor(tensor, t, lanes=bench.lanes) for t, tensor in enumerate(chosen)]
         await bench.run(bench.interleave(beats, burst=8))
         await bench.write_register("EPOCH", types=2**bench.types - 1)
-        await bench._settle()
-        bench._catch_up()
+        await bench.settle()
+        bench.catch_up()
         await bench.check_registers()
 
 
@@ -779,7 +780,7 @@ async def reset_in_mid_stream(dut):
         for t in range(bench.types):
             await bench.control(t, "fp8")
         bench.pauses(0.3, 0.5)
-        bench._offer(bench.interleave([bench.tensor(t, 50) for t in range(bench.types)], burst=3))
+        bench.offer(bench.interleave([bench.tensor(t, 50) for t in range(bench.types)], burst=3))
         await ClockCycles(dut.clk, int(bench.rng.integers(40, 200)))
         for end in (bench.core_source, bench.mem_source, bench.mem_sink, bench.core_sink):
             end.clear()

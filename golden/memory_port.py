@@ -134,6 +134,10 @@ class MemoryPort:
         A bias in its place, or None.
     end_on_epoch : list of bool, one per type
         Whether the estimators' passes end with `epoch`, and not with each tensor.
+    open : bool array, one per type
+        Whether a tensor has begun and not ended.
+    tensor_mode : list of str, one per type
+        The mode of the tensor that began last.
     flags : uint8 array, one per type
         `golden.rounding.Flag` that encoding has raised; set it to 0 to clear.
     estimators : dict
@@ -172,17 +176,18 @@ class MemoryPort:
         self.force = [None] * types
         self.end_on_epoch = [False] * types
         self.flags = np.zeros(types, np.uint8)
-        self._open = np.zeros(types, bool)
-        self._tensor_mode = ["fp32"] * types
+        self.open = np.zeros(types, bool)
+        self.tensor_mode = ["fp32"] * types
         self._tensor_bias = [fmt.bias] * types
         self._held = None
 
     @property
     def bias(self):
         """For each type the bias of its open tensor or, if none is open, of one that starts now: list of int."""
-        return [self._tensor_bias[t] if self._open[t] else self._next_bias(t) for t in range(self.types)]
+        return [self._tensor_bias[t] if self.open[t] else self.next_bias(t) for t in range(self.types)]
 
-    def _next_bias(self, type_):
+    def next_bias(self, type_):
+        """The bias of a tensor that starts once none of its type is open."""
         if self.force[type_] is not None:
             check_int("force", self.force[type_], 0, BIAS_MAX)
             return self.force[type_]
@@ -219,7 +224,7 @@ class MemoryPort:
         starts = np.empty(types.shape, bool)
         for type_ in range(self.types):
             rows = np.flatnonzero(types == type_)
-            starts[rows[:1]] = not self._open[type_]
+            starts[rows[:1]] = not self.open[type_]
             starts[rows[1:]] = last[rows[:-1]]
         return starts
 
@@ -227,16 +232,16 @@ class MemoryPort:
         """Beats of tensors of which none begins but, if `starts`, that of the first."""
         if starts:
             type_ = int(beats.type[rows[0]])
-            self._tensor_mode[type_], self._tensor_bias[type_] = self.mode[type_], self._next_bias(type_)
+            self.tensor_mode[type_], self._tensor_bias[type_] = self.mode[type_], self.next_bias(type_)
             check_choice("mode", self.mode[type_], MODES)
         types, last = beats.type[rows], beats.last[rows]
         present = np.unique(types).tolist()
         observed = np.zeros(rows.size, bool)
         for type_ in present:
             here = types == type_
-            self._open[type_] = not last[here].any()
-            observed |= here & (self._tensor_mode[type_] in _OBSERVED)
-            if self._tensor_mode[type_] in _ENCODING:
+            self.open[type_] = not last[here].any()
+            observed |= here & (self.tensor_mode[type_] in _OBSERVED)
+            if self.tensor_mode[type_] in _ENCODING:
                 packed[rows[here]], bias[rows[here]] = True, self._tensor_bias[type_]
         seen = rows[observed]
         if not seen.size:
