@@ -12,10 +12,14 @@ from synth import vectors
 from synth.baselines import BASELINES
 from synth.cache import cached, sources
 
-# A block is measured as it is shipped; a codec also as one lane without registers, the form in which structures are compared.
-# Whoever asks for a design also gets other shapes, which take long: wide codecs, estimators for one type and four.
-_ONE_LANE, _SHIPPED, _WIDE = {"lanes": "1", "stages": "0"}, {}, {"lanes": "16"}
-_SHAPES = [{"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")]
+# A codec is measured as one lane without registers, the form in which structures are compared, and as it is shipped; a memory
+# port with the smallest estimator, all else as it is shipped.
+_CODEC = ({"lanes": "1", "stages": "0"}, {})
+_SHAPES = {"float_encoder": _CODEC, "float_decoder": _CODEC, "memory_port": ({"estimators": "tracker"},)}
+# Who asks for a design gets these, too, which take long: wide codecs of one format, estimators for one type and four.
+_MORE_CODEC = ({"lanes": "16"},)
+_MORE_SHAPES = {"float_encoder": _MORE_CODEC, "float_decoder": _MORE_CODEC, "memory_port": ({},)}
+_MORE_ESTIMATOR = tuple({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16"))
 
 # The model's results for the inputs that a design is simulated with, from its manifest.
 _VECTORS = {
@@ -81,16 +85,15 @@ def builds(name, every_shape):
     """Settings of the builds of the design or baseline of that name that are measured."""
     if name in BASELINES:
         return list(BASELINES[name].builds)
-    known = {parameter.name for parameter in DESIGNS[name].parameters}
     found = {}
     for design, settings in SHIPPED:
-        plain = len(settings) <= 1 and "," not in "".join(settings)
-        codec = "stages" in known
-        shapes = ([_WIDE] if codec else _SHAPES) if every_shape and plain else []
-        for form in (*([_ONE_LANE] if codec else []), _SHIPPED, *shapes):
-            if design == name and form.keys() <= known:
-                kept = [setting for setting in settings if setting.partition("=")[0] not in form]
-                found[(*kept, *map("=".join, form.items()))] = None
+        if design == name:
+            shapes = _SHAPES.get(name, ({},))
+            if every_shape and len(settings) <= 1 and "," not in "".join(settings):
+                shapes += _MORE_SHAPES.get(name, _MORE_ESTIMATOR)
+            for shape in shapes:
+                kept = [setting for setting in settings if setting.partition("=")[0] not in shape]
+                found[(*kept, *map("=".join, shape.items()))] = None
     return list(found)
 
 
