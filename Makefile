@@ -1,6 +1,7 @@
 # The commands of Narrowfloat. The first that runs in a fresh clone sets up .venv (see bootstrap.py), later ones start at once.
 #
 #   make sim DESIGN=float_encoder SIM=icarus SEED=7 WAVES=1     DESIGN: one or more, default all; SIM: verilator or icarus
+#   make synth DESIGN=float_encoder CHECK=1                     CHECK: fail if anything got worse by more than 2 %
 #   make test LONG=1                                            the long tests instead of the quick ones
 #   make lock UPGRADE=1                                         newest versions instead of only what is missing
 #   make PYTHON=python3.12 ...                                  the Python that sets up .venv, 3.11 or newer
@@ -23,8 +24,8 @@ sim: $(READY) ## co-simulate every unit against the golden model on real tensors
 test: $(READY) ## all quick tests; LONG=1 runs the long ones instead
 	@$(BIN)python -m pytest -n 2 --dist worksteal $(if $(filter-out 0,$(LONG)),-m long)
 
-synth: $(READY) ## area, LUTs and flip-flops of every unit (DESIGN=)
-	@$(BIN)python -m synth $(DESIGN)
+synth: $(READY) ## area, delay and power of every unit on FPGAs and standard cells (DESIGN= CHECK=1)
+	@$(BIN)python -m synth $(DESIGN) $(if $(filter-out 0,$(CHECK)),--check)
 
 verilog: $(READY) ## emit every catalogued design under build/rtl/
 	@$(BIN)python -m hdl emit --all --out build/rtl

@@ -21,14 +21,19 @@ VENV = ROOT / ".venv"
 READY = VENV / "ready"
 LOG = ROOT / "build" / "setup.log"
 
-# Each program comes with the Debian package of the same name.
-PROGRAMS = {
-    "iverilog": "the second simulator",
-    "berkeley-abc": "formal proofs",
-    "g++": "building Verilator's models",
-    "make": "building Verilator's models",
-    "perl": "starting Verilator",
+# Debian packages: a program or file by which one knows that each is there, and what it is for.
+PACKAGES = {
+    "iverilog": ("iverilog", "the second simulator"),
+    "berkeley-abc": ("berkeley-abc", "formal proofs"),
+    "g++": ("g++", "building Verilator's models"),
+    "make": ("make", "building Verilator's models"),
+    "perl": ("perl", "starting Verilator"),
+    "opensta": ("sta", "timing and power of standard cells"),
+    "qflow-tech-osu018": ("/usr/share/qflow/tech/osu018/osu018_stdcells.lib", "standard cells"),
+    "qflow-tech-osu035": ("/usr/share/qflow/tech/osu035/osu035_stdcells.lib", "standard cells"),
 }
+if os.environ.get("CI"):  # where every test must run; too large for everyone else
+    PACKAGES["chromium"] = ("chromium", "the test of the page of plots")
 
 
 class StepError(Exception):
@@ -69,12 +74,17 @@ def main():
 def missing_packages():
     """Debian packages that this machine lacks, each with what it is for."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    missing = {program: purpose for program, purpose in PROGRAMS.items() if shutil.which(program) is None}
+    missing = {package: purpose for package, (sign, purpose) in PACKAGES.items() if not is_there(sign)}
     if importlib.util.find_spec("ensurepip") is None:
         missing[f"{version}-venv"] = "creating .venv"
     if not has_shared_python():
         missing[f"lib{version}"] = "Python inside a simulator"
     return missing
+
+
+def is_there(sign):
+    """Whether a program, or a file by its whole path, is on this machine."""
+    return Path(sign).exists() if sign.startswith("/") else shutil.which(sign) is not None
 
 
 def has_shared_python():

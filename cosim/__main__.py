@@ -115,7 +115,7 @@ def _summary(results):
     for result in results:
         table.add_row(
             result.design,
-            ", ".join(result.parameters.get("formats", ())),
+            ", ".join(result.parameters.get("formats") or [result.parameters.get("fmt", "")]),
             result.job.simulator,
             f"{result.vectors:,}",
             f"{result.cycles:,}",

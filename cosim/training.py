@@ -40,8 +40,8 @@ def load_mnist():
     return table[:, :-1] / np.float32(255), table[:, -1].astype(np.int64)
 
 
-def train(images, labels):
-    """Trains on four fifths of the images and records tensors of the start, after one epoch, and of the end.
+def train(images, labels, snapshots=SNAPSHOTS):
+    """Trains on four fifths of the images and records tensors at the start (0) and after the epochs in `snapshots`.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def train(images, labels):
                     velocity *= MOMENTUM
                     velocity -= LEARNING_RATE * (gradient + WEIGHT_DECAY * parameter)
                     parameter += velocity
-        if epoch in SNAPSHOTS:
+        if epoch in snapshots:
             activations, errors, gradients = propagate(parameters, images[probe], labels[probe])
             for layer, *found in zip(LAYERS, weights, activations[1:], errors, gradients, strict=False):
                 for kind, tensor in zip(("weight", "activation", "error", "gradient"), found, strict=True):

@@ -1,4 +1,4 @@
-"""Tops with flat ports, as in AXI4-Stream, around blocks that have streams of beats or listen to one."""
+"""Tops with flat AXI4-Stream and AXI4-Lite ports, around blocks that have streams of beats and registers, or listen to a stream."""
 
 from dataclasses import dataclass
 
@@ -18,18 +18,52 @@ class Field:
     msb: int
 
 
-class AxiStreamTop(wiring.Component):
-    """Flat ports for a block with a stream of beats `i` and one `o` (see `hdl.stream.beats`).
+class AxiLite(wiring.Signature):
+    """AXI4-Lite with 32 bits of data, as its master sees it.
 
-    The port ``s_axis_tdata`` is the payload's data, lane 0 lowest; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct,
-    first field lowest, and absent where that has no bits. ``m_axis_...`` likewise. A block without registers has no clock and no
-    reset.
+    Parameters
+    ----------
+    address_bits : int
+    """
+
+    def __init__(self, address_bits):
+        super().__init__(
+            {
+                **_channel("aw", Out, {"addr": address_bits, "prot": 3}),
+                **_channel("w", Out, {"data": 32, "strb": 4}),
+                **_channel("b", In, {"resp": 2}),
+                **_channel("ar", Out, {"addr": address_bits, "prot": 3}),
+                **_channel("r", In, {"data": 32, "resp": 2}),
+            }
+        )
+
+
+def _channel(name, outward, payload):
+    inward = In if outward is Out else Out
+    members = {f"{name}{part}": outward(width) for part, width in payload.items()}
+    return members | {f"{name}valid": outward(1), f"{name}ready": inward(1)}
+
+
+class AxiStreamTop(wiring.Component):
+    """Flat ports for a block with streams of beats (see `hdl.stream.beats`), and maybe registers.
+
+    The port ``s_axis_tdata`` is the data of the payload of the block's stream `i`, lane 0 lowest; ``s_axis_tkeep`` its keep,
+    where it has that; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct, first field lowest, and absent where that
+    has no bits. ``m_axis_...`` are those of the stream `o`; streams of other names give their ports these. An `AxiLite` called
+    `axil` becomes ``s_axil_...``. A block without registers of any kind has no clock and no reset.
 
     Parameters
     ----------
     block : wiring.Component
     reset : str
         One of `RESETS`; the port is called rst, or rst_n if it is active low.
+
+    Attributes
+    ----------
+    facts : dict
+        What the manifest says of it besides its ports; `facts` of the block are added.
+    registers : sequence of hdl.registers.Register
+        Those of the block, which may have none.
     """
 
     def __init__(self, block, reset="sync_high"):
@@ -37,11 +71,18 @@ class AxiStreamTop(wiring.Component):
         self._reset = reset
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
         self.fields = {}
-        self.facts = {"latency": block.latency, "initiation_interval": 1}
+        self.facts = {"latency": block.latency, "initiation_interval": 1, **getattr(block, "facts", {})}
+        self.registers = getattr(block, "registers", ())
         members = {"clk": In(1), self.reset_name: In(1)} if block.clocked else {}
-        for prefix, stream, inward, outward in (("s_axis", block.i, In, Out), ("m_axis", block.o, Out, In)):
-            layout = stream.payload.shape()
+        for prefix, member, face in self._faces():
+            inward, outward = (In, Out) if member.flow is In else (Out, In)
+            if not hasattr(face, "payload"):
+                members |= {f"{prefix}_{name}": part for name, part in face.signature.members.items()}
+                continue
+            layout = face.payload.shape()
             members |= {f"{prefix}_tvalid": inward(1), f"{prefix}_tready": outward(1), f"{prefix}_tlast": inward(1)}
+            if "keep" in dict(iter(layout)):
+                members[f"{prefix}_tkeep"] = inward(layout["keep"].width)
             for port, part in (("tdata", "data"), ("tuser", "user")):
                 shape = layout[part].shape
                 if width := Shape.cast(shape).width:
@@ -49,19 +90,32 @@ class AxiStreamTop(wiring.Component):
                     self.fields[f"{prefix}_{port}"] = list(_fields(shape, "lane" if port == "tdata" else ""))
         super().__init__(members)
 
+    def _faces(self):
+        """Prefix of the ports, member of the signature, and the interface, of each stream and of the registers."""
+        prefixes = {"i": "s_axis", "o": "m_axis", "axil": "s_axil"}
+        return [
+            (prefixes.get(name, name), member, getattr(self._block, name))
+            for name, member in self._block.signature.members.items()
+        ]
+
     def elaborate(self, platform):
         m = Module()
         if self._block.clocked:
             _clock(m, self, self._reset)
-        m.submodules.block = block = self._block
-        for prefix, stream in (("s_axis", block.i), ("m_axis", block.o)):
-            pairs = [(f"{prefix}_tvalid", stream.valid), (f"{prefix}_tlast", stream.p.last)]
-            pairs += [(f"{prefix}_tdata", stream.p.data.as_value()), (f"{prefix}_tuser", stream.p.user.as_value())]
+        m.submodules.block = self._block
+        for prefix, _, face in self._faces():
+            if not hasattr(face, "payload"):
+                pairs = [(name, getattr(face, name)) for name in face.signature.members]
+            else:
+                payload = face.payload
+                pairs = [("tvalid", face.valid), ("tready", face.ready), ("tlast", payload.last)]
+                pairs += [("tdata", payload.data.as_value()), ("tuser", payload.user.as_value())]
+                if "keep" in dict(iter(payload.shape())):
+                    pairs.append(("tkeep", payload.keep))
             for name, inner in pairs:
-                if (port := getattr(self, name, None)) is not None:
-                    m.d.comb += inner.eq(port) if prefix == "s_axis" else port.eq(inner)
-            ready = getattr(self, f"{prefix}_tready")
-            m.d.comb += ready.eq(stream.ready) if prefix == "s_axis" else stream.ready.eq(ready)
+                if (port := f"{prefix}_{name}") in self.signature.members:
+                    is_input = self.signature.members[port].flow is In
+                    m.d.comb += inner.eq(getattr(self, port)) if is_input else getattr(self, port).eq(inner)
         return m
 
 
@@ -84,6 +138,7 @@ class TapTop(wiring.Component):
         self._reset = reset
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
         self.fields = {}
+        self.registers = ()
         self.facts = {"latency": block.latency, "initiation_interval": 1, "statistics": list(block.statistics)}
         self._inner = {}
         members = {"clk": In(1), self.reset_name: In(1)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from golden.checks import check_choice
 from golden.formats import BIAS_MAX, CATALOG, FloatFormat
-from hdl import float_codec, statistics
+from hdl import float_codec, memory_port, statistics
 from hdl.axi import RESETS, AxiStreamTop, TapTop
 from hdl.shapes import ROUNDINGS
 
@@ -202,6 +202,20 @@ DESIGNS = {
                 _RESET,
             ),
         ),
+        Design(
+            "memory_port",
+            "FP32 to packed 8-bit floats and back, with biases that follow the data",
+            lambda reset, **own: AxiStreamTop(memory_port.MemoryPort(**own), reset),
+            (
+                _FORMAT,
+                _integer("lanes", 4, 1, statistics.MAX_LANES),
+                Parameter("types", 4, " | ".join(map(str, memory_port.TYPES)), int),
+                _subset("estimators", ("median", "histogram", "tracker"), memory_port.ESTIMATORS),
+                _COUNTER,
+                *_BIASES[1:],
+                _RESET,
+            ),
+        ),
     )
 }
 
@@ -219,7 +233,7 @@ SHIPPED = tuple(
             ("float_decoder", (_CHOSEN_AT_RUN_TIME,)),
             ("float_encoder", (_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
         ),
-        ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments")),
+        ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments", "memory_port")),
     )
 )
 

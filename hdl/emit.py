@@ -12,7 +12,7 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from hdl import yosys
+from hdl import registers, yosys
 
 # Flattened and cleaned, and without initial values, which neither standard cells nor their memories have: reset sets all that
 # matters.
@@ -106,6 +106,8 @@ def emit(design, settings=()):
         f"{module}.f": f"{module}.sv\n",
         f"{module}.core": _core(module, design.summary),
     }
+    if top.registers:
+        texts[f"{module}.md"] = registers.markdown(module, top.registers)
     return Emission(module, manifest, texts)
 
 
@@ -127,7 +129,7 @@ def _unused_inputs(netlist):
 def _tidy(body, module, ports, unused, header):
     """Our header for Yosys', the manifest's order of ports, plain names, and a word to the linter on ignored inputs."""
     body = re.sub(r"^/\*.*\*/\n+", header, body)
-    body = re.sub(rf"^module {module}\(.*\);$", f"module {module}({', '.join(ports)});", body, flags=re.MULTILINE)
+    body = re.sub(rf"^module {module}\([^;]*\);$", f"module {module}({', '.join(ports)});", body, flags=re.MULTILINE)
     # Yosys names a register after the range of the port that it drives.
     body = re.sub(r"\\(\w+)\[(\d+)(?::(\d+))?\] ", lambda match: "_".join(filter(None, match.groups())) + "_ ", body)
     for name in unused:

@@ -649,7 +649,9 @@ class _Rebias(wiring.Component):
             if fmt.specials == "fnu":
                 fraction = Cat(Const(0, FP32_MAN_BITS - 1), ~self.i.exponent.any())
         else:
-            # 127 - bias is a one and then the bias inverted: no carry to add
+            # 127 - bias is a one and then the bias inverted: no carry to add. To subtract E from the bias and invert the difference
+            # takes 28 instead of 34 iCE40 LUTs for E4M3, but 71 instead of 66 gate equivalents; to choose zero's and NaN's
+            # addends in front of the adder, 30 and 67.
             offset = Cat(~_bias(self._formats, self._bias_port, self.control), 1)
             m.d.comb += exponent.eq(self.i.exponent + offset)
         quiet = Const(1 << (FP32_MAN_BITS - 1), FP32_MAN_BITS)

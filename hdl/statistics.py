@@ -131,7 +131,7 @@ class _Tallies(wiring.Component):
     """Saturating counters by type and slot, of which every one may grow by up to `lanes` in a cycle.
 
     Only the low end of each counter is in registers, just wide enough. One after the other they are visited: emptied into the
-    counters' full width, which is in a memory, through a single adder. With 26 slots for 4 types of 4 lanes that leaves 11 bits
+    counters' full width, which is in a memory, through a single adder. With 26 slots for 4 types of 4 lanes that leaves 12 bits
     of 40 in registers.
 
     At the end of a type, after up to a round through one type's slots, work on it begins: for `work_cycles` the cycle's number
@@ -320,12 +320,12 @@ class MedianEstimator(_CountingEstimator):
 
     What a pass finds and how it goes on is said in `golden.statistics.MedianEstimator`, which is bit-exact.
 
-    Work at the end of a pass takes `work_cycles`, 33 by default, from 4 cycles after the end if no other work was just before:
-    one bin per cycle is looked at, and meanwhile the width is divided, one bit per cycle. Where values go is not known
-    before, so beats of the same type are missed until then; other types are not concerned.
+    At the end of a pass one bin per cycle is looked at, and meanwhile the width is divided, one bit per cycle: by default the
+    next pass or the bias is there 37 cycles after the end (`latency`), unless other types' ends are being dealt with. Where
+    values go is not known before, so beats of the same type are missed until then; other types are not concerned.
 
     There are no edges: the distance from the low end is divided by the width, which takes one subtraction for each of five bits
-    instead of twenty comparisons with twenty stored edges. That is a third of the LUTs per lane.
+    instead of twenty comparisons, and stores two words per type instead of twenty-one.
 
     Parameters
     ----------
@@ -556,8 +556,8 @@ class ExponentHistogram(_CountingEstimator):
     A beat of 16 lanes touches up to 16 bins, more than a memory has ports, so the low ends of the counters are in registers. That
     is affordable because there is a bin for each possible bias only; `first` = 1 and `last` = 254 build all of them.
 
-    Work at the end of a tensor looks at one bin per cycle, 36 cycles by default, from 2 cycles after the end if no other work
-    was just before. Until then beats of the same type are missed.
+    At the end of a tensor one bin per cycle is looked at: by default the bias is there 39 cycles after the end (`latency`),
+    unless other types' ends are being dealt with. Until then beats of the same type are missed.
 
     Parameters
     ----------
@@ -621,9 +621,9 @@ class LogMoments(_CountingEstimator):
     """Mean and maximum of log2|x| for S2FP8, and the largest magnitude in a window of tensors for delayed scaling: see
     `golden.statistics.LogMoments`, which is bit-exact.
 
-    Work at the end of a tensor takes `work_cycles`, 22 by default, from 2 cycles after the end if no other work was just
-    before: the division for the mean gives a bit per cycle, and meanwhile the window is looked through. Until then beats of the
-    same type are missed.
+    At the end of a tensor the division for the mean gives a bit per cycle, and meanwhile the window is looked through: by
+    default the results are there 24 cycles after the end (`latency`), unless other types' ends are being dealt with. Until
+    then beats of the same type are missed.
 
     Parameters
     ----------

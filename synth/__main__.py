@@ -1,4 +1,4 @@
-"""Measure what designs cost on each target."""
+"""Measure what designs cost on each target, beside baselines."""
 
 import argparse
 import json
@@ -9,30 +9,36 @@ from rich.console import Console
 from rich.progress import Progress
 
 from golden.checks import check_choice
-from hdl.catalog import DESIGNS
 from hdl.yosys import ToolError
-from synth import asic, bench, fpga, report, units, yosys
+from synth import asic, bench, fpga, page, report, units, yosys
+from synth.cache import FOLDER
+from synth.results import KINDS, Results, merge, reference
 
 BASELINE = Path(__file__).with_name("baseline.json")
-MEASUREMENTS = (
-    *yosys.MEASUREMENTS,
-    *fpga.MEASUREMENTS,
-    asic.StandardCells(asic.LIBRARIES["osu018"], curve=True),
-    asic.StandardCells(asic.LIBRARIES["osu035"]),
-)
+MEASUREMENTS = (*yosys.MEASUREMENTS, *fpga.MEASUREMENTS, *asic.MEASUREMENTS)
 TARGETS = tuple(dict.fromkeys(measurement.target for measurement in MEASUREMENTS))
-# What `make synth` measures in minutes; all else when it is asked for.
-DEFAULT_TARGETS = ("ice40", "ecp5", "xc7", "generic")
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth", description=__doc__)
-    names, defaults = ", ".join(units.NAMES), ", ".join(DESIGNS)
-    parser.add_argument("designs", nargs="*", metavar="DESIGN", help=f"some of {names}; default {defaults}")
-    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="measure DESIGN with this parameter, not as shipped")
-    targets, defaults = ", ".join(TARGETS), ", ".join(DEFAULT_TARGETS)
-    parser.add_argument("--target", action="append", metavar="TARGET", help=f"one of {targets}; default {defaults}")
+    parser.add_argument(
+        "designs", nargs="*", metavar="DESIGN", help=f"some of {', '.join(units.NAMES)}; in all shapes; default all as shipped"
+    )
+    parser.add_argument(
+        "--set", action="append", metavar="NAME=VALUE", help="measure DESIGN with this parameter, not as shipped"
+    )
+    parser.add_argument("--target", action="append", metavar="TARGET", help=f"one of {', '.join(TARGETS)}; default all")
+    parser.add_argument(
+        "--liberty",
+        type=Path,
+        metavar="FILE",
+        help="a library of standard cells, a target named as the file; the only one by default",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows of results there")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write the page with plots there, not to build/synth/report.html"
+    )
+    parser.add_argument("--check", action="store_true", help="fail if anything got worse by more than 2 %%")
     parser.add_argument("--update-baseline", action="store_true", help="make these results the ones to compare with")
     options = parser.parse_args(arguments)
     try:
@@ -46,43 +52,74 @@ def main(arguments=None):
 
 
 def run(options):
+    measurements = MEASUREMENTS
+    if options.liberty:
+        measurements = (asic.StandardCells(asic.Library(options.liberty.stem, options.liberty), curve_limit=1000),)
+        if options.target:
+            measurements += MEASUREMENTS
+    known = tuple(dict.fromkeys(measurement.target for measurement in measurements))
     for target in options.target or ():
-        check_choice("target", target, TARGETS)
+        check_choice("target", target, known)
     for design in options.designs:
         check_choice("design", design, units.NAMES)
     if options.set and len(options.designs) != 1:
         raise ValueError("--set goes with exactly one design")
-    measurements = [each for each in MEASUREMENTS if each.target in (options.target or DEFAULT_TARGETS)]
-    missing = {each.missing(): each for each in measurements if each.missing()}
-    measurements = [each for each in measurements if not each.missing()]
+    for path in filter(None, (options.json, options.html)):
+        if not path.resolve().parent.is_dir():
+            raise ValueError(f"cannot write {path}: there is no folder {path.resolve().parent}")
+    measurements = [each for each in measurements if not options.target or each.target in options.target]
+    missing = {each.target: each.missing() for each in measurements if each.missing()}
+    if options.liberty and options.liberty.stem in missing:
+        raise ToolError(missing[options.liberty.stem])
+    measurements = [each for each in measurements if each.target not in missing]
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        chosen = [
-            units.unit(name, settings)
-            for name in progress.track(options.designs or list(DESIGNS), description="emitting")
-            for settings in ([options.set] if options.set else units.builds(name))
-        ]
+        wanted = dict.fromkeys(wanted_builds(options))
+        chosen = [units.unit(*build) for build in progress.track(wanted, description="emitting")]
         task = progress.add_task("synthesizing", total=len(chosen) * len(measurements))
         rows, problems = bench.measure(chosen, measurements, lambda: progress.advance(task))
 
-    earlier = json.loads(BASELINE.read_text()) if BASELINE.exists() else []
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    for part in report.views(rows, earlier):
+    results = Results(rows, json.loads(BASELINE.read_text()) if BASELINE.exists() else [])
+    console = Console()
+    for part in report.views(results):
         console.print(part)
-    for problem, measurement in missing.items():
-        console.print(f"not measured: {measurement.target}: {problem}", style="yellow")
+    for target, problem in missing.items():
+        console.print(f"not measured: {target}: {problem}", style="yellow", highlight=False)
     for problem in problems:
         print(f"synth: {problem}", file=sys.stderr)
+    html = options.html or FOLDER / "report.html"
+    command = ["python -m synth", *options.designs, *(f"--set {each}" for each in options.set or ())]
+    _write(html, page.page(results, " ".join([*command, *([f"--liberty {options.liberty}"] if options.liberty else [])])))
+    console.print(f"plots: {html}", highlight=False)
     if options.json:
-        _write(options.json, rows)
+        _write(options.json, _as_json(rows))
     if options.update_baseline and not problems:
-        _write(BASELINE, report.merge(earlier, rows))
+        _write(BASELINE, _as_json(merge(results.earlier, rows)))
         console.print(f"{BASELINE.name} is up to date")
-    return 2 if problems else 0
+    if problems:
+        return 2
+    if options.check and (worse := list(results.regressions())):
+        for line in worse:
+            print(f"synth: worse by more than 2 %: {line}", file=sys.stderr)
+        return 1
+    return 0
 
 
-def _write(path, rows):
+def wanted_builds(options):
+    """(design, settings) of each unit to measure, and those of the baselines to which they are relative."""
+    for name in options.designs or units.NAMES:
+        for settings in [tuple(options.set)] if options.set else units.builds(name, every_shape=name in options.designs):
+            yield name, settings
+            if found := reference(name, KINDS[name].parse(settings)):
+                yield found
+
+
+def _as_json(rows):
+    return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+
+
+def _write(path, text):
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    unfinished.write_text(text)
     unfinished.rename(path)
 
 

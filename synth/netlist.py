@@ -1,7 +1,10 @@
-"""Netlists of library cells, one net per bit, as the plainest Verilog there is: OpenSTA 2.0 reads no concatenation and no `signed`."""
+"""Netlists of library cells, one net per bit, as the plainest Verilog there is.
+
+OpenSTA 2.0 reads no concatenation and no `signed`.
+"""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Netlist:
             for cell in found["cells"].values()
         ]
         return cls(module, ports, cells)
+
+    def without_outputs(self):
+        """The same without output ports, so that each net has a name of its own or that of an input."""
+        return replace(self, ports=[port for port in self.ports if port.direction == "input"])
 
     def names(self):
         """The name of each bit in `verilog`: that of an input, else of an output, else one of its own."""

@@ -1,6 +1,8 @@
 """What is measured: blocks as they are emitted, and the baselines beside them."""
 
+import re
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from importlib.metadata import version
 
 from hdl import yosys
@@ -10,11 +12,21 @@ from synth import vectors
 from synth.baselines import BASELINES
 from synth.cache import cached, sources
 
-# A block is measured as one lane without registers, the form in which structures are compared; as it is shipped; and wide.
-FORMS = ({"lanes": "1", "stages": "0"}, {}, {"lanes": "16"})
+# A codec is measured as one lane without registers, the form in which structures are compared, and as it is shipped; a memory
+# port with the smallest estimator, all else as it is shipped.
+_CODEC = ({"lanes": "1", "stages": "0"}, {})
+_SHAPES = {"float_encoder": _CODEC, "float_decoder": _CODEC, "memory_port": ({"estimators": "tracker"},)}
+# Who asks for a design gets these, too, which take long: wide codecs of one format, estimators for one type and four.
+_MORE_CODEC = ({"lanes": "16"},)
+_MORE_SHAPES = {"float_encoder": _MORE_CODEC, "float_decoder": _MORE_CODEC, "memory_port": ({},)}
+_MORE_ESTIMATOR = tuple({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16"))
 
 # The model's results for the inputs that a design is simulated with, from its manifest.
-_VECTORS = {"float_encoder": vectors.float_codec, "float_decoder": vectors.float_codec}
+_VECTORS = {
+    "float_encoder": vectors.float_codec,
+    "float_decoder": vectors.float_codec,
+    "median_tracker": vectors.median_tracker,
+}
 
 NAMES = (*DESIGNS, *BASELINES)
 
@@ -52,24 +64,36 @@ class Unit:
         """Whether it has a clock."""
         return "clk" in self.inputs
 
+    @property
+    def has_memory(self):
+        """Whether some of its registers are an array, which FPGAs have block RAM for and cells do not."""
+        return re.search(r"^ *reg [^;]*\] \w+ \[", self.verilog, re.MULTILINE) is not None
+
     def vectors(self):
         """Inputs to simulate it with and the model's results (`synth.vectors.Vectors`), or None if there is no model yet."""
         if self.role == "baseline":
             return BASELINES[self.design].vectors(**self.parameters)
         return _VECTORS[self.design](self.manifest) if self.design in _VECTORS else None
 
+    def vectors_digest(self):
+        """A digest of the vectors, by which results from them are kept."""
+        made_by = sources("golden", "synth/vectors.py", "synth/baselines", "cosim/stimulus.py", "cosim/training.py")
+        return cached([self.top, self.verilog, made_by], lambda: sha256(repr(self.vectors()).encode()).hexdigest())
 
-def builds(name):
-    """Settings of every build of the design or baseline of that name that is measured by default."""
+
+def builds(name, every_shape):
+    """Settings of the builds of the design or baseline of that name that are measured."""
     if name in BASELINES:
         return list(BASELINES[name].builds)
-    known = {parameter.name for parameter in DESIGNS[name].parameters}
     found = {}
     for design, settings in SHIPPED:
-        for form in FORMS:
-            if design == name and form.keys() <= known:
-                kept = [setting for setting in settings if setting.partition("=")[0] not in form]
-                found[(*kept, *map("=".join, form.items()))] = None
+        if design == name:
+            shapes = _SHAPES.get(name, ({},))
+            if every_shape and len(settings) <= 1 and "," not in "".join(settings):
+                shapes += _MORE_SHAPES.get(name, _MORE_ESTIMATOR)
+            for shape in shapes:
+                kept = [setting for setting in settings if setting.partition("=")[0] not in shape]
+                found[(*kept, *map("=".join, shape.items()))] = None
     return list(found)
 
 

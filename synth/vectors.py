@@ -8,10 +8,10 @@ from functools import cache
 import numpy as np
 
 from golden.float_codec import decode, encode
-from golden.formats import FloatFormat
+from golden.formats import BIAS_BITS, FloatFormat
 from golden.lfsr import lane_bits
 from golden.rounding import ROUNDINGS
-from golden.statistics import exact_median_bias
+from golden.statistics import MedianTracker, exact_median_bias
 from hdl.yosys import ToolError
 from synth.cache import FOLDER, sources
 
@@ -43,7 +43,7 @@ def real_tensors():
     ToolError
         They cannot be made.
     """
-    path = FOLDER / f"tensors-{sources('cosim')[:16]}.npz"
+    path = FOLDER / f"tensors-{sources('cosim/stimulus.py', 'cosim/training.py')[:16]}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished.npz")
@@ -74,7 +74,12 @@ def float_codec(manifest):
     bias = np.repeat([_bias(formats[i % len(formats)], parameters, x) for i, x in enumerate(tensors.values())], BEATS)
     names = parameters.get("roundings", ["rne"])
     rounding = np.array([ROUNDINGS.index(name) for name in names])[rng.integers(len(names), size=len(words))]
-    user = {"bias": bias, "format": format_of, "rounding": rounding, "user": rng.integers(2 ** parameters["user_bits"], size=len(words))}
+    user = {
+        "bias": bias,
+        "format": format_of,
+        "rounding": rounding,
+        "user": rng.integers(2 ** parameters["user_bits"], size=len(words)),
+    }
     random = _random(parameters, rng, len(words), lanes)
     user |= {f"random{lane}": random[:, lane] for lane in range(lanes)}
     codes, flags = (np.zeros(words.shape, np.int64) for _ in range(2))
@@ -82,7 +87,11 @@ def float_codec(manifest):
     for index, fmt in enumerate(formats):
         for code, name in enumerate(ROUNDINGS):
             rows = (format_of == index) & (rounding == code)
-            options = {"overflow": parameters.get("overflow", "saturate"), "rounding": name, "sr_bits": parameters.get("sr_bits", 8)}
+            options = {
+                "overflow": parameters.get("overflow", "saturate"),
+                "rounding": name,
+                "sr_bits": parameters.get("sr_bits", 8),
+            }
             biases = np.broadcast_to(bias[rows, None], words[rows].shape)
             codes[rows], flags[rows] = encode(words[rows], fmt, bias=biases, random_bits=random[rows], flags=True, **options)
             values[rows] = decode(codes[rows].astype(np.uint8 if fmt.bits <= 8 else np.uint16), fmt, bias=biases)
@@ -106,6 +115,33 @@ def float_codec(manifest):
             column = _pack(port["fields"], data.get(name, user), len(words))
         (inputs if port["direction"] == "input" else outputs)[name] = column
     return Vectors(inputs, outputs, manifest["latency"])
+
+
+def median_tracker(manifest):
+    """Vectors for a median tracker with this manifest, a beat in every cycle, types changing with the tensors."""
+    parameters = manifest["parameters"]
+    lanes, types = parameters["lanes"], parameters["types"]
+    tensors = real_tensors()
+    words = runs(tensors, BEATS * lanes).reshape(-1, lanes)
+    type_of = np.repeat(np.arange(len(tensors)) % types, BEATS).tolist()
+    names = ("types", "fraction", "run", "initial_bias", "bias_min", "bias_max")
+    model = MedianTracker(**{name: parameters[name] for name in names})
+    outputs = {"bias": [], "settled": []}
+    for beat, type_ in zip(words, type_of):
+        model.observe(beat[None], type_)
+        outputs["bias"].append(sum(bias << BIAS_BITS * i for i, bias in enumerate(model.bias.tolist())))
+        outputs["settled"].append(sum(bit << i for i, bit in enumerate(model.settled.tolist())))
+    fields = [{"name": f"lane{lane}", "lsb": 32 * lane} for lane in range(lanes)]
+    inputs = {
+        "tap_tdata": _pack(fields, _lanes(words.view(np.uint32)), len(words)),
+        "tap_tvalid": [1] * len(words),
+        "tap_tkeep": [2**lanes - 1] * len(words),
+        "tap_tuser": type_of,
+    }
+    ports = [port["name"] for port in manifest["ports"] if port["direction"] == "input"]
+    idle = [0] * len(words)
+    inputs = {name: inputs.get(name, idle) for name in ports if name not in ("clk", "rst", "rst_n")}
+    return Vectors(inputs, outputs, latency=1)
 
 
 def _bias(fmt, parameters, tensor):

@@ -30,15 +30,17 @@ class CellCount:
 
     def missing(self):
         """What must be installed first: nothing, as emission needs Yosys already."""
-        return None
+        return
 
-    def key(self):
-        """Texts on which the metrics depend beside the unit."""
+    def key(self, unit):
+        """Texts on which the metrics depend beside the unit's Verilog."""
         return [self.recipe, self.script, sources("synth/yosys.py"), yosys.version()]
 
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`."""
         (folder / "unit.v").write_text(unit.verilog)
+        if self.target == "generic" and unit.has_memory:
+            return {}
         if self.multiplies and not _cells("hierarchy -top {top}\nproc\nflatten\nopt", unit, folder)("$mul"):
             return {}
         return {self.recipe: self.count(_cells(self.script, unit, folder))}

@@ -30,8 +30,8 @@ class Interface:
 class Baseline:
     """A kind of plain design: how it is built, and what it computes.
 
-    `interface` and `vectors` are called with the parameters' values by name; `builds` are the settings, texts NAME=VALUE, that are
-    measured by default.
+    `interface` and `vectors` are called with the parameters' values by name; `builds` are the settings, texts NAME=VALUE,
+    that are measured by default.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Baseline:
         return values
 
     def top(self, values):
-        """Name and Verilog of a module of its own for these values: without parameters, with the ports that `interface` says."""
+        """Name and Verilog of a module for these values: without parameters, with the ports that `interface` says."""
         interface = self.interface(**values)
         name = "_".join(["baseline", self.name, *map(str, values.values())])
         declared = [
@@ -96,7 +96,7 @@ def _choice(name, default, allowed):
     return Parameter(name, default, " | ".join(allowed), parse)
 
 
-# --- multipliers ---------------------------------------------------------------------------------------------------------------
+# --- multipliers --------------------------------------------------------------------------------------------------------------
 
 _BEATS = 1440  # shares evenly among the tensors of either kind
 
@@ -106,7 +106,9 @@ _NUMBERS = {"signed": ("star", "booth", "baugh_wooley"), "unsigned": ("star", "b
 
 def _multiplier(width, numbers, method):
     if method not in _NUMBERS[numbers]:
-        raise ValueError(f"method of a multiplier of {numbers} numbers must be one of {', '.join(_NUMBERS[numbers])}, not {method!r}")
+        raise ValueError(
+            f"method of a multiplier of {numbers} numbers must be one of {', '.join(_NUMBERS[numbers])}, not {method!r}"
+        )
     product = 2 * width - (numbers == "sign_magnitude")
     module, settings = f"multiplier_{method}", {"WIDTH": width, "SIGNED": int(numbers == "signed")}
     if numbers == "sign_magnitude" or method == "baugh_wooley":
@@ -143,7 +145,7 @@ def quantized_pair(width, lanes, signed=True):
     return pair
 
 
-# --- dot products --------------------------------------------------------------------------------------------------------------
+# --- dot products -------------------------------------------------------------------------------------------------------------
 
 _LANES = 16
 _RUN = 64  # vectors until the accumulator starts anew
@@ -172,7 +174,7 @@ def _join(lanes, width):
     return [sum((value & 2**width - 1) << width * lane for lane, value in enumerate(row)) for row in lanes.tolist()]
 
 
-# --- conversions ---------------------------------------------------------------------------------------------------------------
+# --- conversions --------------------------------------------------------------------------------------------------------------
 
 
 def _fp32_words():
@@ -180,7 +182,9 @@ def _fp32_words():
     words = runs(real_tensors(), BEATS).ravel()
     rng = np.random.default_rng(SEED)
     corners = rng.integers(2**32, size=256, dtype=np.uint32).view(np.float32)
-    specials = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-40, 464, 465, -480, 2**-9, 2**-10, 1.5 * 2**-10], np.float32)
+    specials = np.array(
+        [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-40, 464, 465, -480, 2**-9, 2**-10, 1.5 * 2**-10], np.float32
+    )
     return np.concatenate([words, specials, corners])
 
 
@@ -201,7 +205,7 @@ def _from_codes(fmt):
     return vectors
 
 
-# --- multiply-add --------------------------------------------------------------------------------------------------------------
+# --- multiply-add -------------------------------------------------------------------------------------------------------------
 
 _MULTIPLY_ADD = {"bfloat16": (8, 7), "fp32": (8, 23)}
 
@@ -243,7 +247,7 @@ def _multiply_add_vectors(format):
     columns = [np.roll(runs(tensors, BEATS), k, axis=0).ravel() for k in range(3)]
     specials = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 2.0**-126, -(2.0**127), 3e38, 1.0 + 2**-7, 1e-40]
     corners = np.array(np.meshgrid(specials, specials, specials), np.float32).reshape(3, -1)
-    near = rng.standard_normal((3, 512)).astype(np.float32) * np.float32(2.0) ** rng.integers(-12, 12, (3, 512))
+    near = (rng.standard_normal((3, 512)) * 2.0 ** rng.integers(-12, 12, (3, 512))).astype(np.float32)
     cancelling = np.stack([near[0], near[1], -(near[0] * near[1])])
     wild = rng.integers(2**32, size=(3, 512), dtype=np.uint32).view(np.float32)
     drop = 23 - man_bits
@@ -267,11 +271,9 @@ BASELINES = {
                 _choice("numbers", "signed", tuple(_NUMBERS)),
                 _choice("method", "star", ("star", "booth", "baugh_wooley")),
             ),
-            tuple(
-                (f"width={width}", f"numbers={numbers}", f"method={method}")
-                for width in (4, 8, 16)
-                for numbers, methods in _NUMBERS.items()
-                for method in methods
+            (
+                *((f"numbers={numbers}", f"method={method}") for numbers, methods in _NUMBERS.items() for method in methods),
+                *((f"width={width}", f"method={method}") for width in (4, 16) for method in _NUMBERS["signed"]),
             ),
             _multiplier,
             _multiplier_vectors,

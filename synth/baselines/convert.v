@@ -16,17 +16,27 @@ module fp32_to_e4m3 (
   output [7:0] code
 );
   wire nan = &word[30:23] & |word[22:0];
-  // E - 1: the significand's leading one adds the one. Negative where it has to be aligned to the subnormals' grid.
-  wire [8:0] base = {1'b0, word[30:23]} - 9'd121;
-  wire subnormal = base[8];
-  // From 5 on all is below half of the smallest code.
-  wire [3:0] distance = base[7:3] == 5'b11111 ? -{1'b1, base[2:0]} : 4'd8;
-  wire [23:0] significand = {1'b1, word[22:0]};
-  wire [31:0] shifted = {significand, 8'b0} >> (subnormal ? distance : 4'd0);
-  wire round_up = shifted[27] & (shifted[28] | |shifted[26:0]);
-  wire [10:0] rounded = {subnormal ? 8'd0 : base[7:0], 3'd0} + {7'd0, shifted[31:28]} + {10'd0, round_up};
-  wire [6:0] magnitude = rounded > 11'h7e ? 7'h7e : rounded[6:0];
-  assign code = {word[31], nan ? 7'h7f : magnitude};
+  wire below_20 = |word[19:0];
+  wire [8:0] exponent = {1'b0, word[30:23]} - 9'd120;
+  reg normal;
+  reg [2:0] mantissa;
+  reg guard, sticky;
+  always @* begin
+    normal = 0;
+    casez (exponent)
+      9'b000000000: {mantissa, guard, sticky} = {1'b1, word[22:20], below_20};
+      9'b111111111: {mantissa, guard, sticky} = {2'b01, word[22:21], word[20] | below_20};
+      9'b111111110: {mantissa, guard, sticky} = {3'b001, word[22], |word[21:20] | below_20};
+      9'b111111101: {mantissa, guard, sticky} = {4'b0001, |word[22:20] | below_20};
+      9'b1????????: {mantissa, guard, sticky} = 5'b00001;
+      default: begin
+        normal = 1;
+        {mantissa, guard, sticky} = {word[22:19], |word[18:0]};
+      end
+    endcase
+  end
+  wire [10:0] rounded = {normal ? exponent[7:0] : 8'd0, mantissa} + (guard & (sticky | mantissa[0]));
+  assign code = {word[31], nan ? 7'h7f : rounded > 11'h7e ? 7'h7e : rounded[6:0]};
 endmodule
 
 module e4m3_to_fp32 (

@@ -1,5 +1,7 @@
 """The statistics units beyond what is shipped: one lane and sixteen, one type, odd bins, counters that saturate, all resets."""
 
+import re
+
 import pytest
 
 from cosim.runner import Job, run
@@ -21,7 +23,15 @@ BUILDS = (
 )
 
 
-@pytest.mark.parametrize("name, settings", [(name, settings) for name, *settings in BUILDS], ids=lambda v: "".join(v)[:40])
+# those that Icarus simulates for more than ten seconds
+LONG = ("lanes=16", "lanes=5", "lanes=3")
+
+
+def _case(name, *settings):
+    return pytest.param(name, settings, marks=[pytest.mark.long] if settings[0] in LONG else [])
+
+
+@pytest.mark.parametrize("name, settings", [_case(*build) for build in BUILDS], ids=lambda v: "".join(v)[:40])
 def test_build_on_icarus(name, settings, tmp_path, require_tool):
     require_tool("iverilog")
     emission = emit(find(name), settings)
@@ -29,3 +39,19 @@ def test_build_on_icarus(name, settings, tmp_path, require_tool):
     result = run(Job(tmp_path, emission.module, "icarus", seed=3, tests=QUICK, runs=tmp_path))
     assert result.failure is None
     assert result.vectors > 5000
+
+
+def test_wrong_direction_is_caught_and_shown(tmp_path, require_tool):
+    require_tool("iverilog")
+    emission = emit(find("median_tracker"))
+    emission.write(tmp_path)
+    source = tmp_path / f"{emission.module}.sv"
+    text = source.read_text()
+    assert " > " in text
+    source.write_text(text.replace(" > ", " < ", 1))
+    result = run(Job(tmp_path, emission.module, "icarus", seed=3, tests="one_value", runs=tmp_path))
+    assert re.match(
+        r"tensors_of_one_value: type \d: got bias, settled \(\d+, \w+\), want \(\d+, \w+\); "
+        r"rerun: make sim DESIGN=median_tracker_x4 SIM=icarus SEED=3",
+        result.failure,
+    )

@@ -36,6 +36,8 @@ CORNERS_OF_THE_PARAMETERS = (
     ("float_decoder", "formats=float8_e8m0fnu"),
     ("float_decoder", "formats=e2m0,e7m7_fnuz,ab_e5m2_paper", "user_bits=3"),
     ("float_decoder", "formats=float4_e2m1fn", "bias_port=0", "reset=sync_low"),
+    ("memory_port", "lanes=1", "types=1", "estimators=tracker"),
+    ("memory_port", "lanes=3", "types=8", "estimators=tracker,moments", "reset=async_low", "fmt=float8_e5m2"),
 )
 ALL = [*((name, *settings) for name, settings in SHIPPED), *CORNERS_OF_THE_PARAMETERS]
 
@@ -150,7 +152,8 @@ def test_manifest_describes_the_verilog(name, settings):
     assert {port: (direction, int(high or 0) + 1) for direction, high, port in declared} == ports
     order = re.search(r"^module \w+\((.*)\);", text, re.MULTILINE)[1].split(", ")
     assert order == list(ports)
-    assert set(emission.files) == {f"{emission.module}.{suffix}" for suffix in ("sv", "json", "f", "core")}
+    suffixes = ["sv", "json", "f", "core", *["md"] * ("registers" in emission.manifest)]
+    assert set(emission.files) == {f"{emission.module}.{suffix}" for suffix in suffixes}
     assert f"files: [{emission.module}.sv]" in emission.files[f"{emission.module}.core"]
     assert emission.files[f"{emission.module}.f"] == f"{emission.module}.sv\n"
 

@@ -1,0 +1,346 @@
+"""The memory port: tensors encoded on their way to memory, with biases that follow the data. Bit-exact to `hdl.memory_port`.
+
+After Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2, sections 4 and 5.
+"""
+
+from dataclasses import dataclass, fields
+from itertools import pairwise
+
+import numpy as np
+
+from golden.checks import check_choice, check_int
+from golden.float_codec import decode, encode
+from golden.formats import BIAS_MAX, CATALOG, FloatFormat
+from golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
+
+SLOTS = 4
+TYPES = (1, 2, 4, 8)
+WORD_BYTES = 4
+ESTIMATORS = {"median": MedianEstimator, "histogram": ExponentHistogram, "tracker": MedianTracker, "moments": LogMoments}
+# In the order of the register's codes; which encode, and which are observed.
+MODES = ("fp32", "calibrate", "fp8", "frozen")
+_ENCODING, _OBSERVED = ("fp8", "frozen"), ("calibrate", "fp8")
+
+
+@dataclass
+class _Table:
+    """Arrays of as many rows as there are beats, which can be indexed and joined as a whole."""
+
+    def __len__(self):
+        return len(self.last)
+
+    def __getitem__(self, rows):
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def join(cls, parts):
+        """All the rows of `parts`, one or more, in their order."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+@dataclass
+class CoreBeats(_Table):
+    """Beats on the core's side.
+
+    Attributes
+    ----------
+    words : uint32 [beats, lanes]
+    keep : bool [beats, 4 * lanes]
+        For each byte of the words, lowest first.
+    type : uint8 [beats]
+    bypass, last : bool [beats]
+    """
+
+    words: np.ndarray
+    keep: np.ndarray
+    type: np.ndarray
+    bypass: np.ndarray
+    last: np.ndarray
+
+    @classmethod
+    def of_tensor(cls, x, type, *, lanes=4):
+        """The beats of one tensor: float32 or uint32 of any shape and not empty, the last beat filled up with what is not kept."""
+        words = np.ascontiguousarray(x).reshape(-1)
+        if words.dtype not in (np.float32, np.uint32):
+            raise TypeError(f"x must be float32 or uint32, not {words.dtype}: convert with .astype(np.float32)")
+        if not words.size:
+            raise ValueError("x must not be empty: without a beat a tensor has no end")
+        beats = -(-words.size // lanes)
+        padded = np.zeros((beats, lanes), np.uint32)
+        padded.reshape(-1)[: words.size] = words.view(np.uint32)
+        keep = np.ones((beats, WORD_BYTES * lanes), bool)
+        keep[-1, WORD_BYTES * (words.size - lanes * (beats - 1)) :] = False
+        last = np.arange(beats) == beats - 1
+        return cls(padded, keep, np.full(beats, type, np.uint8), np.zeros(beats, bool), last)
+
+    def kept_words(self):
+        """The words of which all four bytes are kept, uint32 [n], in order."""
+        return self.words[_kept_words(self.keep)]
+
+
+@dataclass
+class MemoryBeats(_Table):
+    """Beats on the memory's side.
+
+    Attributes
+    ----------
+    bytes : uint8 [beats, 4 * lanes]
+        Codes, lane by lane and slot by slot, or the bytes of words, lowest first.
+    keep : bool [beats, 4 * lanes]
+    type : uint8 [beats]
+    bypass, packed : bool [beats]
+    bias : uint8 [beats]
+        That of the codes; 0 where there are none.
+    last : bool [beats]
+    """
+
+    bytes: np.ndarray
+    keep: np.ndarray
+    type: np.ndarray
+    bypass: np.ndarray
+    packed: np.ndarray
+    bias: np.ndarray
+    last: np.ndarray
+
+
+class MemoryPort:
+    """A memory port without a clock: everything is done before the next call.
+
+    So the hardware with pauses: where a tensor of a type starts before its estimators have finished with the one before, it
+    may still get the older bias there, and the estimators miss its first beats; `end_pass` can be told.
+
+    Parameters
+    ----------
+    lanes : int
+        Words per beat, 1 to 16.
+    types : int
+        Tensor types: 1, 2, 4 or 8.
+    fmt : FloatFormat
+        8 bits, 5 of them exponent.
+    estimators : dict, or sequence of str
+        Which of `ESTIMATORS` there are; the first is chosen at first. In a dictionary each name comes with its parameters, if
+        they are not the defaults.
+    bias_min, bias_max : int
+        Range of the estimators' biases.
+
+    Attributes
+    ----------
+    mode : list of str, one per type
+        One of `MODES`: "fp32" words pass; "calibrate" they pass and are observed; "fp8" they are encoded, and observed; "frozen"
+        they are encoded. A tensor keeps the mode, and the bias, that it starts with.
+    estimator : list of str, one per type
+        Which one gives the bias.
+    force : list, one per type
+        A bias in its place, or None.
+    end_on_epoch : list of bool, one per type
+        Whether the estimators' passes end with `epoch`, and not with each tensor.
+    open : bool array, one per type
+        Whether a tensor has begun and not ended.
+    tensor_mode : list of str, one per type
+        The mode of the tensor that began last.
+    flags : uint8 array, one per type
+        `golden.rounding.Flag` that encoding has raised; set it to 0 to clear.
+    estimators : dict
+        The estimators of `golden.statistics` by name.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        lanes=4,
+        types=4,
+        fmt=CATALOG["ab_e5m2"],
+        estimators=("median", "histogram", "tracker"),
+        bias_min=10,
+        bias_max=40,
+    ):
+        check_int("lanes", lanes, 1, 16)
+        check_choice("types", types, TYPES)
+        if not isinstance(fmt, FloatFormat) or (fmt.bits, fmt.exp_bits) != (8, 5):
+            raise ValueError(f"fmt must have 8 bits, 5 of them exponent, unlike {getattr(fmt, 'name', fmt)}")
+        estimators = estimators if isinstance(estimators, dict) else {name: {} for name in estimators}
+        if not estimators:
+            raise ValueError(f"estimators must be one or more of {', '.join(ESTIMATORS)}")
+        for name in estimators:
+            check_choice("estimator", name, ESTIMATORS)
+        limits = {"initial_bias": fmt.bias, "bias_min": bias_min, "bias_max": bias_max}
+        self.lanes, self.types, self.fmt = lanes, types, fmt
+        self.estimators = {name: ESTIMATORS[name](types, **limits, **own) for name, own in estimators.items()}
+        self.mode = ["fp32"] * types
+        self.estimator = [next(iter(estimators))] * types
+        self.force = [None] * types
+        self.end_on_epoch = [False] * types
+        self.flags = np.zeros(types, np.uint8)
+        self.open = np.zeros(types, bool)
+        self.tensor_mode = ["fp32"] * types
+        self._tensor_bias = [fmt.bias] * types
+        self._held = None
+
+    @property
+    def bias(self):
+        """For each type the bias of its open tensor or, if none is open, of one that starts now: list of int."""
+        return [self._tensor_bias[t] if self.open[t] else self.next_bias(t) for t in range(self.types)]
+
+    def next_bias(self, type_):
+        """The bias of a tensor that starts once none of its type is open."""
+        if self.force[type_] is not None:
+            check_int("force", self.force[type_], 0, BIAS_MAX)
+            return self.force[type_]
+        chosen = self.estimators.get(self.estimator[type_])
+        return self.fmt.bias if chosen is None else int(chosen.bias[type_])
+
+    def write(self, beats):
+        """Write to memory.
+
+        A pack that is not full and does not hold a tensor's last beat is kept back until the next beat comes.
+
+        Parameters
+        ----------
+        beats : CoreBeats
+
+        Returns
+        -------
+        MemoryBeats
+        """
+        count = len(beats)
+        packed, bias = np.zeros(count, bool), np.zeros(count, np.uint8)
+        tensors = np.flatnonzero(~beats.bypass)
+        starts = self._starts(beats.type[tensors], beats.last[tensors])
+        bounds = [0, *np.flatnonzero(starts)[1 if starts[:1].any() else 0 :], tensors.size]
+        for first, after in pairwise(bounds):
+            rows = tensors[first:after]
+            if rows.size:
+                self._pass(beats, rows, bool(starts[first]), packed, bias)
+        encoded = self._encode(beats, packed, bias)
+        return self._pack(encoded)
+
+    def _starts(self, types, last):
+        """Which beats are the first of a tensor."""
+        starts = np.empty(types.shape, bool)
+        for type_ in range(self.types):
+            rows = np.flatnonzero(types == type_)
+            starts[rows[:1]] = not self.open[type_]
+            starts[rows[1:]] = last[rows[:-1]]
+        return starts
+
+    def _pass(self, beats, rows, starts, packed, bias):
+        """Beats of tensors of which none begins but, if `starts`, that of the first."""
+        if starts:
+            type_ = int(beats.type[rows[0]])
+            self.tensor_mode[type_], self._tensor_bias[type_] = self.mode[type_], self.next_bias(type_)
+            check_choice("mode", self.mode[type_], MODES)
+        types, last = beats.type[rows], beats.last[rows]
+        present = np.unique(types).tolist()
+        observed = np.zeros(rows.size, bool)
+        for type_ in present:
+            here = types == type_
+            self.open[type_] = not last[here].any()
+            observed |= here & (self.tensor_mode[type_] in _OBSERVED)
+            if self.tensor_mode[type_] in _ENCODING:
+                packed[rows[here]], bias[rows[here]] = True, self._tensor_bias[type_]
+        seen = rows[observed]
+        if not seen.size:
+            return
+        words, keep = beats.words[seen], _kept_words(beats.keep[seen])
+        one_type = present[0] if len(present) == 1 else types[observed]
+        for estimator in self.estimators.values():
+            estimator.observe(words, one_type, None if keep.all() else keep)
+        for type_ in np.unique(types[observed & last]).tolist():
+            if not self.end_on_epoch[type_]:
+                self.end_pass(type_)
+
+    def epoch(self, types):
+        """An epoch of `types`, a sequence of int, ends; it concerns those with `end_on_epoch`."""
+        for type_ in types:
+            if self.end_on_epoch[type_]:
+                self.end_pass(type_)
+
+    def end_pass(self, type_, late=0):
+        """The pass of a type's estimators ends; of its next beats the hardware misses `late`, by estimator's name or all alike."""
+        for name, estimator in self.estimators.items():
+            estimator.end(type_, late=late.get(name, 0) if isinstance(late, dict) else late)
+
+    def _encode(self, beats, packed, bias):
+        """The beats as they lie in memory before they are packed: codes in the lower quarter."""
+        count = len(beats)
+        data = np.ascontiguousarray(beats.words, "<u4").view(np.uint8).copy()
+        keep = beats.keep.copy()
+        data[packed], keep[packed] = 0, False
+        kept = _kept_words(beats.keep)
+        groups = bias.astype(np.int64) * self.types + beats.type
+        for group in np.unique(groups[packed]).tolist():
+            rows = np.flatnonzero(packed & (groups == group))
+            codes, flags = encode(beats.words[rows].view(np.float32), self.fmt, bias=group // self.types, flags=True)
+            data[rows, : self.lanes], keep[rows, : self.lanes] = codes, kept[rows]
+            self.flags[group % self.types] |= np.bitwise_or.reduce(flags[kept[rows]])
+        return MemoryBeats(
+            data, keep, beats.type.astype(np.uint8), beats.bypass.copy(), packed, bias.reshape(count), beats.last.copy()
+        )
+
+    def _pack(self, encoded):
+        if self._held is not None:
+            encoded, self._held = MemoryBeats.join([self._held, encoded]), None
+        if not len(encoded):
+            return encoded
+        # beats of one kind up to a tensor's last make a run, and every four of a run a pack
+        index = np.arange(len(encoded))
+        continues = np.zeros(len(encoded), bool)
+        continues[1:] = encoded.packed[1:] & encoded.packed[:-1] & (encoded.type[1:] == encoded.type[:-1]) & ~encoded.last[:-1]
+        position = index - np.maximum.accumulate(np.where(continues, 0, index))
+        slot = np.where(encoded.packed, position % SLOTS, 0)
+        firsts = np.flatnonzero(slot == 0)
+        finals = np.append(firsts[1:], len(encoded)) - 1
+        if encoded.packed[-1] and not encoded.last[-1] and slot[-1] < SLOTS - 1:
+            self._held = encoded[firsts[-1] :]
+            firsts, finals = firsts[:-1], finals[:-1]
+        packs = encoded[firsts]
+        packs.last = encoded.last[finals]
+        whose = np.cumsum(slot == 0) - 1
+        for number in range(1, SLOTS):
+            rows = np.flatnonzero((slot == number) & (whose < len(firsts)))
+            columns = slice(number * self.lanes, (number + 1) * self.lanes)
+            packs.bytes[whose[rows], columns] = encoded.bytes[rows, : self.lanes]
+            packs.keep[whose[rows], columns] = encoded.keep[rows, : self.lanes]
+        return packs
+
+    def read(self, beats):
+        """Read from memory.
+
+        Parameters
+        ----------
+        beats : MemoryBeats
+            As `write` gives them: `bias` with each.
+
+        Returns
+        -------
+        CoreBeats
+            For each packed beat one for every slot with a kept code, or one where none is kept.
+        """
+        count, lanes = len(beats), self.lanes
+        expands = beats.packed & ~beats.bypass
+        kept = beats.keep.reshape(count, SLOTS, lanes)
+        leaves = kept.any(axis=2) & expands[:, None]
+        leaves[~leaves.any(axis=1), 0] = True
+        rows, slots = np.nonzero(leaves)
+        words = np.ascontiguousarray(beats.bytes).view("<u4")[rows]
+        keep = beats.keep[rows]
+        is_code = expands[rows]
+        codes = beats.bytes.reshape(count, SLOTS, lanes)[rows[is_code], slots[is_code]]
+        biases = beats.bias[rows[is_code]]
+        values = np.empty(codes.shape, np.float32)
+        for bias in np.unique(biases).tolist():
+            values[biases == bias] = decode(codes[biases == bias], self.fmt, bias=bias)
+        words[is_code] = values.view(np.uint32)
+        keep[is_code] = np.repeat(kept[rows[is_code], slots[is_code]], WORD_BYTES, axis=1)
+        final = np.append(rows[1:] != rows[:-1], True)[: rows.size]
+        return CoreBeats(words, keep, beats.type[rows], beats.bypass[rows], beats.last[rows] & final)
+
+
+def _kept_words(keep):
+    """bool [beats, lanes]: which words have all their bytes."""
+    return keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES).all(axis=2)

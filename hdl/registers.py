@@ -1,0 +1,247 @@
+"""AXI4-Lite registers, from one table that also makes their description in the manifest and in Markdown."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Const, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from golden.checks import check_choice, check_int
+from hdl.axi import AxiLite
+
+WORD = 32
+ACCESSES = {
+    "ro": "read only",
+    "rw": "read and write",
+    "w1c": "sticky; writing ones clears",
+    "strobe": "writing ones acts once; reads as zero",
+}
+OKAY, SLVERR = 0, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """Bits of a register.
+
+    Parameters
+    ----------
+    name : str
+        Lower-case identifier.
+    lsb, width : int
+        Where it lies. One that can be written lies within a byte, so that a byte strobe takes it whole.
+    access : str
+        One of `ACCESSES`.
+    description : str
+        For the register map.
+    reset : int
+        Value after reset, of what is "rw".
+    slow : bool
+        For "ro": the value has to be fetched, and the read takes as long.
+    """
+
+    name: str
+    lsb: int
+    width: int
+    access: str
+    description: str
+    reset: int = 0
+    slow: bool = False
+
+    def __post_init__(self):
+        check_choice("access", self.access, ACCESSES)
+        check_int("lsb", self.lsb, 0, WORD - 1)
+        check_int("width", self.width, 1, WORD - self.lsb)
+        check_int("reset", self.reset, 0, 2**self.width - 1 if self.access == "rw" else 0)
+        if self.access != "ro" and self.lsb // 8 != self.msb // 8:
+            raise ValueError(f"bits {self.msb}:{self.lsb} of {self.name} must lie within a byte, as they can be written")
+        if self.slow and self.access != "ro":
+            raise ValueError(f"{self.name} must be ro to be slow, not {self.access}")
+
+    @property
+    def msb(self):
+        return self.lsb + self.width - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register:
+    """A 32-bit register at a byte `address`, a multiple of 4; bits that belong to no field read as zero."""
+
+    name: str
+    address: int
+    description: str
+    fields: tuple[Field, ...]
+
+    def __post_init__(self):
+        if self.address % 4:
+            raise ValueError(f"address of {self.name} must be a multiple of 4, not {self.address:#x}")
+        free = 0
+        for field in self.fields:
+            if field.lsb < free:
+                raise ValueError(f"fields of {self.name} must rise and not overlap, unlike {field.name} at bit {field.lsb}")
+            free = field.msb + 1
+        if any(field.slow for field in self.fields) and len(self.fields) > 1:
+            raise ValueError(f"a slow field must be alone in its register, unlike those of {self.name}")
+
+    @property
+    def words(self):
+        """The address in words."""
+        return self.address // 4
+
+
+class Registers(wiring.Component):
+    """Registers behind AXI4-Lite.
+
+    Write address, write data and read address may come in any order and wait for one another as they like. A write takes two
+    cycles and a read two, besides what a slow register waits for. Byte strobes are honoured. What has no register answers
+    SLVERR; writing what is read only is OKAY and does nothing. Addresses are taken by whole words. No output depends on an
+    input of the same cycle.
+
+    Parameters
+    ----------
+    table : sequence of Register
+
+    Members
+    -------
+    axil : In(AxiLite)
+    REGISTER_FIELD : for each field, named in lower case
+        "ro": In, the value, and where slow the outputs ..._enable, held until the input ..._done, when the value is valid.
+        "rw": Out. "w1c": In, bits to set, which wins over clearing. "strobe": Out, the written bits in one cycle.
+
+    Raises
+    ------
+    ValueError
+        Two registers have the same address or name.
+    """
+
+    def __init__(self, table):
+        self.table = tuple(table)
+        for what in ("address", "name"):
+            values = [getattr(register, what) for register in self.table]
+            for value in values:
+                if values.count(value) > 1:
+                    shown = f"{value:#x}" if what == "address" else value
+                    raise ValueError(f"registers must differ in {what}, and {values.count(value)} have {shown}")
+        members = {"axil": In(AxiLite(max(register.address for register in self.table).bit_length()))}
+        for register, field in self._fields():
+            flow = In if field.access in ("ro", "w1c") else Out
+            members[_member(register, field)] = flow(field.width)
+            if field.slow:
+                members |= {f"{_member(register, field)}_enable": Out(1), f"{_member(register, field)}_done": In(1)}
+        super().__init__(members)
+
+    def _fields(self):
+        return [(register, field) for register in self.table for field in register.fields]
+
+    def elaborate(self, platform):
+        m = Module()
+        values = {}
+        for register, field in self._fields():
+            member = getattr(self, _member(register, field))
+            if field.access == "rw":
+                value = Signal(field.width, init=field.reset, name=f"{_member(register, field)}_value")
+                m.d.comb += member.eq(value)
+            elif field.access == "w1c":
+                value = Signal(field.width, name=f"{_member(register, field)}_sticky")
+                m.d.sync += value.eq(value | member)
+            else:
+                value = member if field.access == "ro" else Const(0, field.width)
+            values[register, field] = value
+        self._write(m, values)
+        self._read(m, values)
+        return m
+
+    def _write(self, m, values):
+        axil = self.axil
+        take = Signal()  # address and data are both taken in this cycle
+        m.d.sync += take.eq(axil.awvalid & axil.wvalid & ~take & (~axil.bvalid | axil.bready))
+        m.d.comb += [axil.awready.eq(take), axil.wready.eq(take)]
+        with m.If(axil.bready):
+            m.d.sync += axil.bvalid.eq(0)
+        with m.If(take):
+            m.d.sync += [axil.bvalid.eq(1), axil.bresp.eq(OKAY)]
+            with m.Switch(axil.awaddr[2:]):
+                for register in self.table:
+                    with m.Case(register.words):
+                        for field in register.fields:
+                            with m.If(axil.wstrb[field.lsb // 8]):
+                                self._write_field(m, register, field, values[register, field])
+                with m.Default():
+                    m.d.sync += axil.bresp.eq(SLVERR)
+
+    def _write_field(self, m, register, field, value):
+        member = getattr(self, _member(register, field))
+        written = self.axil.wdata[field.lsb : field.msb + 1]
+        if field.access == "rw":
+            m.d.sync += value.eq(written)
+        elif field.access == "w1c":
+            m.d.sync += value.eq(value & ~written | member)
+        elif field.access == "strobe":
+            m.d.comb += member.eq(written)
+
+    def _read(self, m, values):
+        axil = self.axil
+        reading = Signal()
+        waiting = Signal()
+        word = Signal(len(axil.araddr) - 2)
+        m.d.comb += axil.arready.eq(~reading & ~axil.rvalid)
+        with m.If(axil.arready & axil.arvalid):
+            m.d.sync += [reading.eq(1), word.eq(axil.araddr[2:])]
+        with m.If(axil.rready):
+            m.d.sync += axil.rvalid.eq(0)
+        with m.If(reading):
+            with m.If(~waiting):
+                m.d.sync += [reading.eq(0), axil.rvalid.eq(1), axil.rresp.eq(OKAY), axil.rdata.eq(0)]
+            with m.Switch(word):
+                for register in self.table:
+                    with m.Case(register.words):
+                        for field in register.fields:
+                            if field.slow:
+                                name = _member(register, field)
+                                done = getattr(self, f"{name}_done")
+                                m.d.comb += [getattr(self, f"{name}_enable").eq(1), waiting.eq(~done)]
+                            m.d.sync += axil.rdata[field.lsb : field.msb + 1].eq(values[register, field])
+                with m.Default():
+                    m.d.sync += axil.rresp.eq(SLVERR)
+
+
+def _member(register, field):
+    return f"{register.name}_{field.name}".lower()
+
+
+def as_json(table):
+    """The table as the manifest shows it."""
+    return [
+        {
+            "name": register.name,
+            "address": register.address,
+            "description": register.description,
+            "fields": [
+                {
+                    "name": field.name,
+                    "lsb": field.lsb,
+                    "msb": field.msb,
+                    "access": field.access,
+                    "reset": field.reset,
+                    "description": field.description,
+                }
+                for field in register.fields
+            ],
+        }
+        for register in table
+    ]
+
+
+def markdown(title, table):
+    """The table as a page of Markdown."""
+    lines = [f"# Registers of {title}", "", "32 bits each, little endian, on AXI4-Lite.", ""]
+    lines += ["| access | |", "|---|---|", *(f"| {name} | {meaning} |" for name, meaning in ACCESSES.items()), ""]
+    lines += ["| address | register | |", "|---|---|---|"]
+    lines += [f"| {register.address:#05x} | {register.name} | {register.description} |" for register in table]
+    for register in table:
+        lines += ["", f"## {register.name}, {register.address:#05x}", "", register.description, ""]
+        lines += ["| bits | field | access | reset | |", "|---|---|---|---|---|"]
+        for field in register.fields:
+            bits = f"{field.msb}:{field.lsb}" if field.width > 1 else f"{field.lsb}"
+            reset = f"{field.reset:#x}" if field.access != "ro" else ""
+            lines.append(f"| {bits} | {field.name} | {field.access} | {reset} | {field.description} |")
+    return "\n".join(lines) + "\n"

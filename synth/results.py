@@ -1,0 +1,172 @@
+"""What rows of results mean beside one another: labels, references, changes, the best of a kind."""
+
+import json
+from dataclasses import dataclass
+
+from hdl.catalog import DESIGNS
+from synth.baselines import BASELINES
+
+KINDS = {**DESIGNS, **BASELINES}
+
+# Parameters that say how wide a unit is and how deep.
+SHAPE = ("types", "lanes", "stages")
+
+# A metric that got worse by more than this share is marked, and fails a check.
+TOLERANCE = 0.02
+# Of all others less is better.
+MORE_IS_BETTER = {"fmax_mhz"}
+# What is per lane where a unit has lanes; energies are per operation anyway.
+PER_LANE = {"lut4", "lut6", "carry", "ff", "bram", "dsp", "gate_equivalents", "area_um2"}
+
+# Estimators, whose figures are relative to the paper's structure of the same shape.
+_ESTIMATORS = ("median_estimator", "exponent_histogram", "median_tracker", "log_moments")
+# The baseline to which another design's figures are relative, and its settings.
+_REFERENCES = {
+    "float_encoder": ("fp32_to_e4m3", ()),
+    "float_decoder": ("e4m3_to_fp32", ()),
+    "fp32_to_bfloat16": ("fp32_to_e4m3", ()),
+    "fp32_to_e4m3": ("fp32_to_e4m3", ()),
+    "e4m3_to_fp32": ("e4m3_to_fp32", ()),
+    "multiplier": ("multiplier", ("width=8", "numbers=signed", "method=star")),
+    "dot_product": ("dot_product", ("width=8", "method=star")),
+    "multiply_add": ("multiply_add", ("format=fp32",)),
+}
+
+
+def reference(design, parameters):
+    """Name and settings of what the figures of a design are relative to when it is built with `parameters`, or None."""
+    if design in _ESTIMATORS:
+        return "median_estimator", tuple(f"{name}={parameters[name]}" for name in ("types", "lanes"))
+    return _REFERENCES.get(design)
+
+
+def reference_in_words(design):
+    """What a design's figures are relative to, for headings, or None."""
+    if design in _ESTIMATORS:
+        return "median_estimator of the same shape"
+    if design not in _REFERENCES:
+        return None
+    name, given = _REFERENCES[design]
+    return " ".join([name, *given]) + (", per lane" if design in DESIGNS else "")
+
+
+def unit_key(row):
+    """What all rows of a unit share."""
+    return json.dumps([row["design"], row["parameters"]])
+
+
+def key(row):
+    """What makes a row the same measurement in another run."""
+    return json.dumps([row["design"], row["parameters"], row["target"], row["recipe"]])
+
+
+def merge(earlier, rows):
+    """The rows `earlier` with `rows` in place of those that are the same measurement, in a fixed order."""
+    merged = {key(row): row for row in earlier} | {key(row): row for row in rows}
+    return [merged[name] for name in sorted(merged)]
+
+
+def settings(row):
+    """NAME=VALUE of each parameter of a row's unit that a reader must know: formats, and what is not at its default."""
+    parameters = KINDS[row["design"]].parameters
+    return [
+        f"{parameter.name}={_text(row['parameters'][parameter.name])}"
+        for parameter in parameters
+        if parameter.name == "formats"
+        or row["role"] == "baseline"
+        or row["parameters"][parameter.name] != parameter.to_json(parameter.default)
+    ]
+
+
+def label(row):
+    """The unit of a row in a few words: the design, its formats, its other settings."""
+    words = [word.removeprefix("formats=") for word in settings(row) if word.partition("=")[0] not in SHAPE]
+    shape = [f"{row['parameters'][name]} {name}" for name in SHAPE if name in row["parameters"]]
+    return " ".join([row["design"], *words, *([f"({', '.join(shape)})"] if shape else [])])
+
+
+def _text(value):
+    if isinstance(value, list):
+        return ",".join(value)
+    return str(int(value) if isinstance(value, bool) else value)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Rows of a run, beside those of an earlier one."""
+
+    rows: list
+    earlier: list
+
+    def __post_init__(self):
+        object.__setattr__(self, "_now", {key(row): row["metrics"] for row in self.rows})
+        object.__setattr__(self, "_before", {key(row): row["metrics"] for row in self.earlier})
+
+    def units(self, design=None):
+        """The units of a design or of all, each as a dict of its rows by (target, recipe)."""
+        units = {}
+        for row in self.rows:
+            if design in (None, row["design"]):
+                units.setdefault(unit_key(row), {})[row["target"], row["recipe"]] = row
+        return list(units.values())
+
+    def libraries(self):
+        """The targets that are libraries of standard cells, each with its name in headings."""
+        names = {"osu018": "0.18 um", "osu035": "0.35 um"}
+        return {row["target"]: names.get(row["target"], row["target"]) for row in self.rows if row["recipe"] == "area"}
+
+    def change(self, row, metric):
+        """How much the metric differs from the earlier run's, or None if it was not measured then."""
+        old = self._before.get(key(row), {}).get(metric)
+        return None if old is None or metric not in row["metrics"] else row["metrics"][metric] - old
+
+    def worse(self, row, metric):
+        """Whether it got worse by more than the tolerance."""
+        change = self.change(row, metric)
+        if not change:
+            return False
+        old = row["metrics"][metric] - change
+        loss = -change if metric in MORE_IS_BETTER else change
+        return loss > TOLERANCE * abs(old)
+
+    def regressions(self):
+        """A line for each metric that got worse by more than the tolerance."""
+        for row in self.rows:
+            for metric, value in row["metrics"].items():
+                if self.worse(row, metric):
+                    old = value - self.change(row, metric)
+                    yield f"{label(row)} on {row['target']} ({row['recipe']}): {metric} {old:g} -> {value:g}"
+
+    def ratio(self, row, metric):
+        """The metric over that of the row's `reference` in this run, per lane where that makes sense, or None."""
+        found = reference(row["design"], row["parameters"])
+        if found is None or metric not in row["metrics"]:
+            return None
+        kind = KINDS[found[0]]
+        values = kind.parse(found[1])
+        parameters = {parameter.name: parameter.to_json(values[parameter.name]) for parameter in kind.parameters}
+        base = self._now.get(key(row | {"design": kind.name, "parameters": parameters}), {}).get(metric)
+        if not base:
+            return None
+        lanes = row["parameters"].get("lanes", 1) / parameters.get("lanes", 1) if metric in PER_LANE else 1
+        return row["metrics"][metric] / lanes / base
+
+    def best(self, target, recipe, metric):
+        """Of each kind, things that do the same, the row whose metric is best: {kind: row}, for kinds of two and more."""
+        kinds = {}
+        for row in self.rows:
+            if (row["target"], row["recipe"]) == (target, recipe) and metric in row["metrics"] and (kind := _kind(row)):
+                kinds.setdefault(kind, []).append(row)
+        pick = max if metric in MORE_IS_BETTER else min
+        return {kind: pick(rows, key=lambda row: row["metrics"][metric]) for kind, rows in kinds.items() if len(rows) > 1}
+
+
+def _kind(row):
+    parameters = row["parameters"]
+    if row["design"] in ("float_encoder", "float_decoder") and (parameters["lanes"] != 1 or parameters["stages"]):
+        return None
+    conversion = {"float_encoder": "FP32 to 8 bits", "fp32_to_e4m3": "FP32 to 8 bits"}
+    conversion |= {"float_decoder": "8 bits to FP32", "e4m3_to_fp32": "8 bits to FP32"}
+    if row["design"] in conversion:
+        return conversion[row["design"]]
+    return " ".join([row["design"], *(word for word in settings(row) if not word.startswith("method="))])

@@ -1,0 +1,75 @@
+"""The memory port beyond what is shipped, and faults that its bench must catch."""
+
+import re
+
+import pytest
+
+from cosim.runner import Job, run
+from hdl.catalog import find
+from hdl.emit import emit
+
+SMALL = ("lanes=1", "types=2", "estimators=tracker")
+BUILDS = (
+    ("lanes=1", "types=1", "estimators=tracker", "reset=async_low"),
+    ("lanes=2", "types=2", "estimators=moments,tracker", "cnt_width=5", "fmt=ab_e5m2_gradual", "reset=sync_low"),
+    pytest.param(("lanes=3", "types=8", "estimators=moments,histogram", "cnt_width=6"), marks=pytest.mark.long),
+    pytest.param(("lanes=16", "types=4", "estimators=median", "fmt=float8_e5m2", "bias_max=31"), marks=pytest.mark.long),
+)
+FAULTS = {
+    "open": (
+        "control_at_random_moments",
+        r"block_write_open_0_ <= block_write_stays_open0;",
+        "block_write_open_0_ <= 1'h0;",
+        r"(bias of type 0 in cycle \d+: got \d+, want one of \[.*\]|m_mem, beat \d+ of type 0: \w+: got \w+, want \w+; \d+ differ)",
+    ),
+    "flag": (
+        "special_tensors",
+        r"block_registers_flags1_overflow_sticky <= _\d+_;",
+        "block_registers_flags1_overflow_sticky <= 1'h0;",
+        r"type 1: FLAGS: got \d+, want \d+; \d+ differ",
+    ),
+    "slot": (
+        "read_whatever_memory_holds",
+        r"block_read_left_2_ <= _\d+_;",
+        "block_read_left_2_ <= 1'h0;",
+        r"m_core: \d+ beats passed, \d+ are due",
+    ),
+    "order": (
+        "every_mode",
+        r"m_mem_tuser\[0\] <= (\w+);",
+        r"m_mem_tuser[0] <= ~\1;",
+        r"(m_mem: got \d+ beats, want \d+|m_mem, beat \d+ of type \d: type: got \d, want \d; \d+ differ)",
+    ),
+}
+
+
+@pytest.fixture
+def simulate(tmp_path, require_tool):
+    """A function that emits a port, edits its Verilog if asked to, and simulates it on Icarus."""
+
+    def simulate(settings, tests=None, old=None, new=None):
+        require_tool("iverilog")
+        emission = emit(find("memory_port"), settings)
+        emission.write(tmp_path)
+        if old:
+            source = tmp_path / f"{emission.module}.sv"
+            text, number = re.subn(old, new, source.read_text(), count=1)
+            assert number == 1
+            source.write_text(text)
+        return run(Job(tmp_path, emission.module, "icarus", seed=3, tests=tests, runs=tmp_path))
+
+    return simulate
+
+
+@pytest.mark.parametrize("settings", BUILDS, ids=lambda settings: "-".join(settings[:3]))
+def test_build_on_icarus(settings, simulate):
+    result = simulate(settings, "every_mode|one_beat|control|never|read_|reset|registers")
+    assert result.failure is None
+    assert result.vectors > 5000
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_caught_and_shown(fault, simulate):
+    tests, old, new, message = FAULTS[fault]
+    failure = simulate(SMALL, tests, old, new).failure
+    assert re.match(rf"\w+: {message}; rerun: make sim DESIGN=memory_port_x1_\w+ SIM=icarus SEED=3\n", failure), failure

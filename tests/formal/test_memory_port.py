@@ -1,0 +1,338 @@
+"""The memory port neither loses, makes up, changes nor reorders data, gives a tensor one bias, and heeds its estimators in nothing else.
+
+Each promise is about one clock edge, from any state in which `invariant` holds; that it always holds is one of the promises, and
+so is that reset leads there. The codec is compared with the emitted encoder and decoder, which have proofs of their own.
+"""
+
+import os
+
+import pytest
+import z3
+from amaranth.back import rtlil
+
+from golden.formats import CATALOG
+from hdl import yosys
+from hdl.memory_port import ReadPath, WritePath
+from tests.formal.codec import emitted
+from tests.formal.machine import TIMEOUT, Machine
+from tests.formal.mutation import mutants
+
+TYPES, SLOTS, CODE_BITS = 2, 4, 8
+NO, YES = z3.BitVecVal(0, 1), z3.BitVecVal(1, 1)
+# Fields of a beat of one lane, lowest bit first; those of the core's side are the first five.
+LAYOUT = {"data": 32, "keep": 4, "last": 1, "type": 1, "bypass": 1, "packed": 1, "bias": 6}
+
+
+def component(block, folder):
+    """The Verilog of a component, with its ports as they are."""
+    (folder / "component.il").write_text(rtlil.convert(block, name="component"))
+    script = "read_rtlil component.il; proc; flatten -separator _; opt_clean; rename -unescape"
+    yosys.run(f"{script}; write_verilog -sv -noattr component.sv", folder)
+    return (folder / "component.sv").read_text()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("memory_port")
+
+
+def codec(design, folder):
+    """Encoder or decoder of one lane as a machine without registers."""
+    emission = emitted(design, ("formats=ab_e5m2", "lanes=1", "stages=0"))
+    return Machine(emission.files[f"{emission.module}.sv"], emission.module, folder)
+
+
+def fields(payload):
+    """The fields of a beat by name."""
+    result, low = {}, 0
+    for name, width in LAYOUT.items():
+        if low < payload.size():
+            result[name] = z3.Extract(low + width - 1, low, payload)
+            low += width
+    return result
+
+
+def of_type(array, type_):
+    """The element of an array with one for each type."""
+    width = array.size() // TYPES
+    return z3.If(type_ == YES, z3.Extract(2 * width - 1, width, array), z3.Extract(width - 1, 0, array))
+
+
+def both(*conditions):
+    """Conditions, some of which are single bits, as one bit."""
+    return z3.If(z3.And([c if z3.is_bool(c) else c == YES for c in conditions]), YES, NO)
+
+
+def bit(word, number):
+    return z3.Extract(number, number, word)
+
+
+def without_gaps(entries):
+    """How many of `entries`, pairs of a valid bit and a value, are valid, and these in front of the others' places."""
+    number, values = z3.BitVecVal(0, 5), [z3.BitVecVal(0, entries[0][1].size())] * len(entries)
+    for valid, value in entries:
+        values = [z3.If(z3.And(valid == YES, number == place), value, old) for place, old in enumerate(values)]
+        number += z3.ZeroExt(4, valid)
+    return number, values
+
+
+def contents(valid, beat, slots):
+    """What a beat of the memory's side holds: kept codes or a beat of words, and the mark of a tensor's end.
+
+    A code that is not kept is nothing, as a null byte on AXI4-Stream.
+    """
+    whose = z3.Concat(beat["type"], beat["bypass"], beat["packed"])
+    codes = []
+    for slot in range(slots):
+        code = z3.ZeroExt(24, z3.Extract(CODE_BITS * slot + CODE_BITS - 1, CODE_BITS * slot, beat["data"]))
+        value = z3.Concat(NO, whose, beat["bias"], z3.BitVecVal(1, 4), code)
+        codes.append((both(valid, beat["packed"], bit(beat["keep"], slot)), value))
+    words = z3.Concat(NO, whose, z3.BitVecVal(0, 6), beat["keep"], beat["data"])
+    end = z3.Concat(YES, whose, z3.BitVecVal(0, 42))
+    return [*codes, (both(valid, ~beat["packed"]), words), (both(valid, beat["last"]), end)]
+
+
+def broken(facts, promises):
+    """Promises that are not kept, as text, or None."""
+    solver = z3.SolverFor("QF_BV")
+    solver.set(timeout=TIMEOUT)
+    solver.add(*facts, z3.Not(z3.And(list(promises.values()))))
+    answer = solver.check()
+    if answer == z3.unsat:
+        return None
+    assert answer == z3.sat, solver.reason_unknown()
+    model = solver.model()
+    names = [name for name, promise in promises.items() if not model.eval(promise, model_completion=True)]
+    test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
+    return f"not kept: {'; '.join(names)}; rerun: .venv/bin/python -m pytest '{test}'"
+
+
+def write_invariant(now):
+    """A pack that waits for more, and a beat that waits to join one, belong to an open tensor with their mode and bias."""
+    pack, beat = fields(now["m_mem__payload"]), fields(now["encoded_o__payload"])
+    waits, encoded = both(now["taken"], ~now["complete"]), both(now["encoded_o__valid"], beat["packed"])
+
+    def belongs(to):
+        opened, mode = of_type(now["open"], to["type"]), of_type(now["mode"], to["type"])
+        return both(opened, bit(mode, 1), of_type(now["bias"], to["type"]) == to["bias"])
+
+    joins = both(encoded, beat["type"] == pack["type"])
+    empty = z3.And([z3.Or(bit(pack["keep"], slot) == NO, z3.UGT(now["position"], slot)) for slot in range(1, SLOTS)])
+    return z3.And(
+        z3.Implies(waits == YES, both(pack["packed"], ~pack["bypass"], ~pack["last"], now["position"] != 0, empty) == YES),
+        z3.Implies(waits & joins == YES, pack["bias"] == beat["bias"]),
+        z3.Implies(waits & ~joins == YES, belongs(pack) == YES),
+        z3.Implies(encoded == YES, both(~beat["bypass"], z3.Extract(3, 1, beat["keep"]) == 0) == YES),
+        z3.Implies(both(encoded, ~beat["last"]) == YES, belongs(beat) == YES),
+    )
+
+
+def broken_promises_of_writing(machine, encoder):
+    state, following, other, code_state, after_reset = (
+        m.state(name)
+        for m, name in ((machine, "now"), (machine, "then"), (machine, "other"), (encoder, "code"), (machine, "after_reset"))
+    )
+    now, then, blank = machine.signals(state), machine.signals(following), machine.signals(after_reset)
+    # the same registers with other inputs
+    elsewise = machine.signals(other)
+    resetting_state = machine.state("resetting")
+    resetting = machine.signals(resetting_state)
+    core = fields(now["s_core__payload"])
+    code = encoder.signals(code_state)
+    mode, bias = of_type(now["mode"], core["type"]), of_type(now["bias"], core["type"])
+    facts = [
+        machine.follows(state, following),
+        machine.follows(resetting_state, after_reset),
+        resetting["rst"] == YES,
+        now["rst"] == NO,
+        write_invariant(now),
+        code["s_axis_tdata"] == core["data"],
+        code["s_axis_tuser"] == bias,
+        *(now[name] == elsewise[name] for name in machine.registers),
+    ]
+
+    def inside(signals):
+        """What is in the pack, and then in the register before it."""
+        first = contents(signals["taken"], fields(signals["m_mem__payload"]), SLOTS)
+        return first, contents(signals["encoded_o__valid"], fields(signals["encoded_o__payload"]), 1)
+
+    accepted, delivered = now["s_core__valid"] & now["s_core__ready"], now["m_mem__valid"] & now["m_mem__ready"]
+    encodes = both(~core["bypass"], bit(mode, 1))
+    kept = z3.If(core["keep"] == 15, z3.BitVecVal(1, 4), z3.BitVecVal(0, 4))
+    pushed = core | {
+        "packed": encodes,
+        "bias": z3.If(encodes == YES, bias, 0),
+        "keep": z3.If(encodes == YES, kept, core["keep"]),
+        "data": z3.If(encodes == YES, z3.ZeroExt(24, code["m_axis_tdata"]), core["data"]),
+    }
+    packed_now, encoded_now = inside(now)
+    due = [*((valid & ~delivered, value) for valid, value in packed_now), *encoded_now, *contents(accepted, pushed, 1)]
+    number_due, due = without_gaps(due)
+    first_then, second_then = inside(then)
+    number_then, got = without_gaps([*first_then, *second_then])
+    number_blank, _ = without_gaps([entry for part in inside(blank) for entry in part])
+    same_tensor, opening = [], []
+    for t in range(TYPES):
+        here = both(accepted, ~core["bypass"], core["type"] == t)
+        stays = z3.If(here == YES, ~core["last"], bit(now["open"], t))
+        opening.append(bit(then["open"], t) == stays)
+        held = z3.And(
+            [of_type(now[name], z3.BitVecVal(t, 1)) == of_type(then[name], z3.BitVecVal(t, 1)) for name in ("mode", "bias")]
+        )
+        same_tensor.append(z3.Implies(stays == YES, held))
+    promises = {
+        "nothing is lost, made up, changed or overtaken": z3.And(
+            number_then == number_due, *(z3.Or(z3.ULE(number_due, place), a == b) for place, (a, b) in enumerate(zip(got, due)))
+        ),
+        "a tensor is open from its first beat to its last": z3.And(opening),
+        "mode and bias stay while a tensor is open": z3.And(same_tensor),
+        "tvalid and the beat depend on registers alone": z3.And(
+            now["m_mem__valid"] == elsewise["m_mem__valid"], now["m_mem__payload"] == elsewise["m_mem__payload"]
+        ),
+        "tvalid and the beat stay until tready": z3.Implies(
+            z3.And(now["m_mem__valid"] == YES, now["m_mem__ready"] == NO),
+            z3.And(then["m_mem__valid"] == YES, then["m_mem__payload"] == now["m_mem__payload"]),
+        ),
+        "with a ready memory the core never waits": z3.Implies(now["m_mem__ready"] == YES, now["s_core__ready"] == YES),
+        "a complete pack is offered at once": z3.Implies(now["taken"] & now["complete"] == YES, now["m_mem__valid"] == YES),
+        "the invariant is kept": write_invariant(then),
+        "reset leaves nothing, and the invariant holds": z3.And(number_blank == 0, blank["open"] == 0, write_invariant(blank)),
+    }
+    return broken(facts, promises)
+
+
+def test_writing_from_every_state(folder):
+    machine = Machine(component(WritePath(CATALOG["ab_e5m2"], 1, TYPES), folder), "component", folder)
+    assert broken_promises_of_writing(machine, codec("float_encoder", folder)) is None
+
+
+def broken_promises_of_reading(machine, decoder):
+    state, following, code_state = machine.state("now"), machine.state("then"), decoder.state("code")
+    now, then, word = machine.signals(state), machine.signals(following), decoder.signals(code_state)
+    beat, got, held = (
+        fields(now["s_mem__payload"]),
+        fields(then["m_core__payload"]),
+        now["m_core__valid"] & ~now["m_core__ready"],
+    )
+    expands = both(beat["packed"], ~beat["bypass"])
+
+    def ahead(signals, payload):
+        return [
+            both(payload["packed"], ~payload["bypass"], bit(payload["keep"], s), ~bit(signals["left"], s)) for s in range(SLOTS)
+        ]
+
+    def invariant(signals):
+        """A beat of which slots have left is still there, and has more."""
+        waiting = both(signals["s_mem__valid"], z3.Or([a == YES for a in ahead(signals, fields(signals["s_mem__payload"]))]))
+        return z3.Implies(signals["left"] != 0, waiting == YES)
+
+    slots = ahead(now, beat)
+    number = sum((z3.ZeroExt(2, a) for a in slots[1:]), z3.ZeroExt(2, slots[0]))
+    first, mask = z3.BitVecVal(0, CODE_BITS), z3.BitVecVal(0, SLOTS)
+    code_kept = z3.BitVecVal(0, 1)
+    for slot in reversed(range(SLOTS)):
+        here = slots[slot] == YES
+        first = z3.If(here, z3.Extract(CODE_BITS * slot + CODE_BITS - 1, CODE_BITS * slot, beat["data"]), first)
+        mask = z3.If(here, z3.BitVecVal(1 << slot, SLOTS), mask)
+        code_kept = z3.If(here, YES, code_kept)
+    final = z3.ULE(number, 1)
+    taken, accepted = both(now["s_mem__valid"], ~held), now["s_mem__valid"] & now["s_mem__ready"]
+    facts = [
+        machine.follows(state, following),
+        now["rst"] == NO,
+        invariant(now),
+        # what AXI4-Stream asks of a source
+        z3.Implies(
+            z3.And(now["s_mem__valid"] == YES, now["s_mem__ready"] == NO),
+            z3.And(then["s_mem__valid"] == YES, then["s_mem__payload"] == now["s_mem__payload"]),
+        ),
+        word["s_axis_tdata"] == first,
+        word["s_axis_tuser"] == beat["bias"],
+    ]
+    everything = z3.SignExt(3, code_kept)
+    promises = {
+        "the next slot with a kept code comes out decoded with the beat's bias, a beat of words as it is": z3.Implies(
+            taken == YES,
+            z3.And(
+                then["m_core__valid"] == YES,
+                z3.Implies(z3.And(expands == YES, code_kept == YES), got["data"] == word["m_axis_tdata"]),
+                z3.Implies(expands == NO, got["data"] == beat["data"]),
+                got["keep"] == z3.If(expands == YES, everything, beat["keep"]),
+                got["last"] == both(beat["last"], final),
+                got["type"] == beat["type"],
+                got["bypass"] == beat["bypass"],
+            ),
+        ),
+        "nothing comes out of nothing": z3.Implies(z3.And(taken == NO, held == NO), then["m_core__valid"] == NO),
+        "tvalid and the beat stay until tready": z3.Implies(
+            held == YES, z3.And(then["m_core__valid"] == YES, then["m_core__payload"] == now["m_core__payload"])
+        ),
+        "a beat is accepted with its last slot": z3.Implies(
+            now["s_mem__valid"] == YES, (accepted == YES) == z3.And(held == NO, final)
+        ),
+        "slots leave once": then["left"]
+        == z3.If(taken == NO, now["left"], z3.If(final, z3.BitVecVal(0, SLOTS), now["left"] | mask)),
+        "the invariant is kept": invariant(then),
+    }
+    return broken(facts, promises)
+
+
+def test_reading_from_every_state(folder):
+    machine = Machine(component(ReadPath(CATALOG["ab_e5m2"], 1, TYPES), folder), "component", folder)
+    assert broken_promises_of_reading(machine, codec("float_decoder", folder)) is None
+
+
+@pytest.mark.parametrize("path", ["writing", "reading"])
+def test_mutants_break_promises(path, folder):
+    """Not all do: a bit that is not kept may be anything, and what is observed or flagged is not promised."""
+    block, design = {"writing": (WritePath, "float_encoder"), "reading": (ReadPath, "float_decoder")}[path]
+    check = {"writing": broken_promises_of_writing, "reading": broken_promises_of_reading}[path]
+    text = component(block(CATALOG["ab_e5m2"], 1, TYPES), folder)
+    registers = set(Machine(text, "component", folder).registers)
+    machines = [Machine(mutant, "component", folder) for mutant in mutants(text, "component", 12, folder)]
+    # the invariants speak of registers by their names, which some faults take away
+    lines = [check(machine, codec(design, folder)) for machine in machines if registers == set(machine.registers)]
+    assert len(lines) > 4 and sum(line is not None for line in lines) > len(lines) / 2
+
+
+def output_bits_that_can_differ(machine, inputs, outputs, at_first, forced):
+    """Which bits, as (name, number), of two ports' `outputs` can differ although they have the same `inputs`, if at first only
+    registers differ that have `at_first` in their names. With `forced`, a bias is forced on every type."""
+    states = [machine.state(name) for name in ("a", "a_then", "b", "b_then")]
+    a, a_then, b, b_then = (machine.signals(state) for state in states)
+    solver = z3.SolverFor("QF_BV")
+    solver.set(timeout=TIMEOUT)
+    solver.add(machine.follows(states[0], states[1]), machine.follows(states[2], states[3]))
+    solver.add(*(a[name] == b[name] for name in inputs))
+    if forced:
+        solver.add(*(a[name] == YES for name in machine.registers if name.endswith("_enable")))
+    same = [(name, number) for name in machine.registers if at_first not in name for number in range(a[name].size())]
+    while True:
+        solver.push()
+        solver.add(*(bit(a[name], number) == bit(b[name], number) for name, number in same))
+        if solver.check(z3.Or([bit(a_then[name], number) != bit(b_then[name], number) for name, number in same])) == z3.unsat:
+            bits = [(name, number) for name in outputs for number in range(a[name].size())]
+            return {
+                (name, number)
+                for name, number in bits
+                if solver.check(bit(a[name], number) != bit(b[name], number)) != z3.unsat
+            }
+        model = solver.model()
+        words = {name: model.eval(a_then[name] ^ b_then[name], model_completion=True).as_long() for name in machine.registers}
+        same = [(name, number) for name, number in same if not words[name] >> number & 1]
+        solver.pop()
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_estimators_touch_nothing_but_the_bias(forced, folder):
+    emission = emitted("memory_port", ("estimators=tracker", f"types={TYPES}", "lanes=1"))
+    machine = Machine(emission.files[f"{emission.module}.sv"], emission.module, folder)
+    ports = {way: [p["name"] for p in emission.manifest["ports"] if p["direction"] == way] for way in ("input", "output")}
+    bits = output_bits_that_can_differ(machine, ports["input"], ports["output"], "tracker", forced)
+    bias = next(field for port in emission.manifest["ports"] if port["name"] == "m_mem_tuser" for field in port["fields"][3:])
+    allowed = {("s_axil_rdata", number) for number in range(32)}
+    if not forced:
+        allowed |= {("m_mem_tdata", number) for number in range(32)}
+        allowed |= {("m_mem_tuser", number) for number in range(bias["lsb"], bias["msb"] + 1)}
+        assert ("m_mem_tuser", bias["lsb"]) in bits
+    assert bits <= allowed

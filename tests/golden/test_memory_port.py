@@ -1,0 +1,280 @@
+"""`golden.memory_port` against plain loops over beats."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden.float_codec import decode, encode
+from golden.formats import CATALOG
+from golden.memory_port import MODES, SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
+from golden.rounding import Flag
+from golden.statistics import exact_median_bias
+
+AB_E5M2 = CATALOG["ab_e5m2"]
+TYPES, LANES = 2, 2
+
+
+def f32(*values):
+    return np.array(values, np.float32)
+
+
+def port(mode="fp8", **options):
+    made = MemoryPort(**{"lanes": LANES, "types": TYPES, "estimators": ("tracker",)} | options)
+    made.mode = [mode] * made.types
+    return made
+
+
+def tensor(count, type_=0, seed=1, scale=1.0, lanes=LANES):
+    x = np.random.default_rng(seed).standard_normal(count).astype(np.float32) * np.float32(scale)
+    return x, CoreBeats.of_tensor(x, type_, lanes=lanes)
+
+
+class SlowPort:
+    """Write and read beat by beat, with forced biases and modes that change between beats."""
+
+    def __init__(self, modes, biases):
+        self.modes, self.biases = modes, biases
+        self.tensors, self.pack, self.out = {}, None, []
+
+    def write(self, words, keep, type_, bypass, last):
+        encodes = False
+        if not bypass:
+            mode, bias = self.tensors.setdefault(type_, (self.modes[type_], self.biases[type_]))
+            encodes = mode in ("fp8", "frozen")
+            if last:
+                del self.tensors[type_]
+        if self.pack and not (encodes and self.pack["type"] == type_):
+            self.flush()
+        if not encodes:
+            self.out.append({"type": type_, "bypass": bypass, "packed": False, "bias": 0, "last": last,
+                             "bytes": [(byte, kept) for byte, kept in zip(words.tobytes(), keep)]})  # fmt: skip
+            return
+        self.pack = self.pack or {"type": type_, "bypass": False, "packed": True, "bias": bias, "bytes": []}
+        codes = encode(words.view(np.float32), AB_E5M2, bias=bias)
+        whole = [all(keep[WORD_BYTES * lane : WORD_BYTES * (lane + 1)]) for lane in range(len(words))]
+        self.pack["bytes"] += [(int(code), kept) for code, kept in zip(codes, whole)]
+        self.pack["last"] = last
+        if last or len(self.pack["bytes"]) == SLOTS * len(words):
+            self.flush()
+
+    def flush(self):
+        if self.pack:
+            self.pack["bytes"] += [(0, False)] * (WORD_BYTES * LANES - len(self.pack["bytes"]))
+            self.out.append(self.pack)
+        self.pack = None
+
+
+def rows(beats):
+    """Memory beats as SlowPort lists them, bytes that are not kept as 0."""
+    return [
+        {"type": int(beats.type[i]), "bypass": bool(beats.bypass[i]), "packed": bool(beats.packed[i]),
+         "bias": int(beats.bias[i]), "last": bool(beats.last[i]),
+         "bytes": [(int(byte) if kept else 0, bool(kept)) for byte, kept in zip(beats.bytes[i], beats.keep[i])]}
+        for i in range(len(beats))
+    ]  # fmt: skip
+
+
+def without_dropped_bytes(beats):
+    return [beat | {"bytes": [(byte if kept else 0, bool(kept)) for byte, kept in beat["bytes"]]} for beat in beats]
+
+
+beats_of_any_kind = st.lists(
+    st.tuples(
+        st.integers(0, TYPES - 1),
+        st.booleans() | st.just(False),
+        st.booleans(),
+        st.sampled_from([0, 0xF, 0xF0, 0xFF, 0xFF, 0x7F, 0x31]),
+        st.sampled_from(MODES),
+        st.integers(0, 63),
+    ),
+    max_size=40,
+)
+
+
+@given(beats_of_any_kind, st.integers(0, 2**32 - 1), st.sets(st.integers(0, 40)))
+def test_write_of_any_beats_in_any_parts(plan, seed, cuts):
+    rng = np.random.default_rng(seed)
+    words = rng.integers(2**32, size=(len(plan) + 2, LANES), dtype=np.uint32)
+    # TLAST of both types at the end, so that nothing is held back
+    plan = [*plan, *((t, False, True, 0xFF, "fp8", 3) for t in range(TYPES))]
+    fast, slow = port(), SlowPort(["fp8"] * TYPES, [15] * TYPES)
+    fast.force = [15] * TYPES
+    got, waiting = [], []
+    for i, (type_, bypass, last, kept, mode, bias) in enumerate(plan):
+        if i in cuts:  # modes and biases of the model change between calls
+            got += rows(fast.write(CoreBeats.join(waiting))) if waiting else []
+            waiting = []
+            fast.mode[type_] = slow.modes[type_] = mode
+            fast.force[type_] = slow.biases[type_] = bias
+        keep = np.array([kept >> bit & 1 for bit in range(WORD_BYTES * LANES)], bool)
+        slow.write(words[i], keep, type_, bypass, last)
+        waiting.append(
+            CoreBeats(words[i : i + 1], keep[None], np.array([type_], np.uint8), np.array([bypass]), np.array([last]))
+        )
+    got += rows(fast.write(CoreBeats.join(waiting)))
+    assert got == without_dropped_bytes(slow.out)
+
+
+@given(st.integers(1, 60), st.sampled_from([1, 2, 3, 4, 16]), st.sampled_from(["fp8", "frozen"]), st.integers(0, 63))
+def test_what_comes_back_is_decoded_from_its_code(count, lanes, mode, bias):
+    x, beats = tensor(count, lanes=lanes)
+    memory = port(mode, lanes=lanes)
+    memory.force = [bias] * TYPES
+    packs = memory.write(beats)
+    assert len(packs) == -(-len(beats) // SLOTS) and packs.last.tolist() == [False] * (len(packs) - 1) + [True]
+    back = memory.read(packs)
+    assert len(back) == len(beats) and np.array_equal(back.last, beats.last) and np.array_equal(back.keep, beats.keep)
+    want = decode(encode(x, AB_E5M2, bias=bias), AB_E5M2, bias=bias)
+    assert np.array_equal(back.kept_words(), want.view(np.uint32))
+
+
+@pytest.mark.parametrize("mode", ["fp32", "calibrate"])
+def test_words_pass_where_a_mode_does_not_encode(mode):
+    _, beats = tensor(11)
+    memory = port(mode)
+    packs = memory.write(beats)
+    assert not packs.packed.any() and not packs.bias.any()
+    back = memory.read(packs)
+    assert all(
+        np.array_equal(getattr(back, name), getattr(beats, name)) for name in ("words", "keep", "type", "last", "bypass")
+    )
+
+
+def test_bypass_passes_and_counts_for_nothing():
+    _, beats = tensor(12)
+    beats.bypass[:] = True
+    memory = port(estimators=("median", "tracker"))
+    before = memory.estimators["tracker"].raw(0)
+    packs = memory.write(beats)
+    assert not packs.packed.any() and packs.bypass.all() and not memory.flags.any()
+    assert memory.estimators["tracker"].raw(0) == before and memory.estimators["median"].raw(0)["total"] == 0
+    assert np.array_equal(memory.read(packs).words, beats.words)
+
+
+@pytest.mark.parametrize(("mode", "observed"), [("fp32", False), ("calibrate", True), ("fp8", True), ("frozen", False)])
+def test_modes_that_observe(mode, observed):
+    memory = port(mode, estimators=("histogram",))
+    memory.end_on_epoch = [True] * TYPES
+    memory.write(tensor(10)[1])
+    assert memory.estimators["histogram"].raw(0)["total"] == 10 * observed
+    memory.epoch([0, 1])
+    assert memory.estimators["histogram"].settled.tolist() == [observed, False]
+
+
+def test_pass_ends_with_each_tensor_unless_on_epoch():
+    memory = port(estimators=("histogram",))
+    memory.end_on_epoch = [False, True]
+    for type_ in range(TYPES):
+        memory.write(tensor(10, type_)[1])
+    memory.epoch([0])
+    assert memory.estimators["histogram"].settled.tolist() == [True, False]
+
+
+def test_open_tensor_keeps_mode_and_bias():
+    x, beats = tensor(24)
+    memory = port()
+    memory.force = [20, 20]
+    first = memory.write(beats[:6])
+    memory.force, memory.mode = [30, 30], ["fp32"] * TYPES
+    assert memory.bias == [20, 30]
+    packs = MemoryBeats.join([first, memory.write(beats[6:])])
+    assert packs.packed.all() and set(packs.bias.tolist()) == {20}
+    assert memory.bias == [30, 30]
+    assert np.array_equal(
+        memory.read(packs).kept_words().view(np.float32), decode(encode(x, AB_E5M2, bias=20), AB_E5M2, bias=20)
+    )
+    assert not memory.write(tensor(3)[1]).packed.any()
+
+
+@pytest.mark.parametrize("name", ["median", "histogram", "tracker", "moments"])
+def test_bias_follows_the_data(name):
+    memory = port("calibrate", estimators=(name,))
+    x, beats = tensor(4000, scale=1e-4)
+    assert memory.bias == [AB_E5M2.bias] * TYPES
+    for _ in range(4):
+        memory.write(beats)
+    assert abs(memory.bias[0] - exact_median_bias(x)) <= 1 and memory.bias[1] == AB_E5M2.bias
+    memory.force[0] = 3
+    assert memory.bias[0] == 3
+
+
+def test_estimator_that_is_not_there_gives_the_default_bias():
+    memory = port()
+    memory.estimator[0] = "moments"
+    assert memory.bias[0] == AB_E5M2.bias
+
+
+def test_flags_are_sticky_and_of_kept_words_only():
+    memory = port("frozen")
+    beats = CoreBeats.of_tensor(f32(1e30, 1, np.nan), 1, lanes=LANES)
+    memory.write(beats)
+    assert memory.flags.tolist() == [0, Flag.OVERFLOW | Flag.INEXACT | Flag.INVALID]
+    memory.flags[:] = 0
+    beats.keep[0, 3] = beats.keep[1, 0] = False
+    memory.write(beats)
+    assert not memory.flags.any()
+    memory.write(CoreBeats.of_tensor(f32(1e-30), 0, lanes=LANES))
+    assert memory.flags.tolist() == [Flag.UNDERFLOW | Flag.INEXACT, 0]
+
+
+def test_pack_that_is_not_full_waits_for_the_next_beat():
+    _, beats = tensor(24)
+    memory = port()
+    assert len(memory.write(beats[:3])) == 0
+    assert len(memory.write(beats[3:4])) == 1
+    assert len(memory.write(beats[4:6])) == 0
+    packs = memory.write(tensor(1, 1)[1])
+    assert packs.type.tolist() == [0, 1] and packs.keep.sum(axis=1).tolist() == [4, 1]
+    nothing = memory.write(beats[:0])
+    assert len(nothing) == len(memory.read(nothing)) == 0
+
+
+def test_read_skips_slots_without_kept_codes():
+    size = WORD_BYTES * LANES
+    keep = np.zeros((4, size), bool)
+    keep[0, [2, 7]] = keep[1, 0] = keep[3, 1:3] = True
+    count = np.zeros(4)
+    beats = MemoryBeats(
+        np.full((4, size), 0x3C, np.uint8), keep, count.astype(np.uint8), np.array([False, False, False, True]),
+        np.ones(4, bool), np.full(4, 15, np.uint8), np.array([True, False, True, False]),
+    )  # fmt: skip
+    back = port().read(beats)
+    assert back.last.tolist() == [False, True, False, True, False]
+    kept = [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3], [], [1, 2]]
+    assert [np.flatnonzero(row).tolist() for row in back.keep] == kept
+    assert back.kept_words().view(np.float32).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lanes": 17}, "lanes must be an integer from 1 to 16, not 17"),
+        ({"types": 3}, "types must be one of 1, 2, 4, 8, not 3"),
+        ({"fmt": CATALOG["float8_e4m3fn"]}, "fmt must have 8 bits, 5 of them exponent, unlike float8_e4m3fn"),
+        ({"fmt": "ab_e5m2"}, "fmt must have 8 bits, 5 of them exponent, unlike ab_e5m2"),
+        ({"estimators": ()}, "estimators must be one or more of median, histogram, tracker, moments"),
+        ({"estimators": ("mode",)}, "estimator must be one of median, histogram, tracker, moments, not 'mode'"),
+        ({"bias_min": 16}, "initial_bias must be an integer from 16 to 40, not 15"),
+    ],
+)
+def test_wrong_parameters(options, message):
+    with pytest.raises(ValueError, match=message):
+        MemoryPort(**options)
+
+
+def test_wrong_settings():
+    memory = port("fp16")
+    with pytest.raises(ValueError, match="mode must be one of fp32, calibrate, fp8, frozen, not 'fp16'"):
+        memory.write(tensor(3)[1])
+    memory = port()
+    memory.force[0] = 64
+    with pytest.raises(ValueError, match="force must be an integer from 0 to 63, not 64"):
+        memory.write(tensor(3)[1])
+
+
+def test_wrong_tensors():
+    with pytest.raises(TypeError, match="x must be float32 or uint32, not float64"):
+        CoreBeats.of_tensor(np.ones(3), 0)
+    with pytest.raises(ValueError, match="x must not be empty"):
+        CoreBeats.of_tensor(f32(), 0)

@@ -1,0 +1,124 @@
+"""The memory port's registers and parameters. What it does is for co-simulation and proofs to show."""
+
+import re
+
+import pytest
+
+from golden.memory_port import ESTIMATORS, MODES
+from hdl import memory_port
+from hdl.__main__ import main
+from hdl.catalog import find
+from hdl.emit import emit
+from hdl.memory_port import TYPES, register_table
+from hdl.registers import ACCESSES, Field, Register, Registers, markdown
+
+
+@pytest.fixture(scope="module")
+def emission():
+    return emit(find("memory_port"), ["estimators=tracker", "types=2", "lanes=1"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_registers_do_not_overlap(types):
+    table = register_table(lanes=4, types=types, estimators=("median",))
+    addresses = [register.address for register in table]
+    assert addresses == sorted(set(addresses)) and all(address % 4 == 0 for address in addresses)
+    assert len({register.name for register in table}) == len(table)
+    for register in table:
+        taken = [bit for field in register.fields for bit in range(field.lsb, field.msb + 1)]
+        assert len(set(taken)) == len(taken) and max(taken) < 32
+        assert all(field.access in ACCESSES and field.description for field in register.fields)
+
+
+def test_model_and_hardware_have_the_same_codes():
+    assert list(memory_port.ESTIMATORS) == list(ESTIMATORS)
+    table = {register.name: register for register in register_table(lanes=4, types=1, estimators=("tracker",))}
+    mode, estimator, _ = table["CONTROL0"].fields
+    assert estimator.reset == list(ESTIMATORS).index("tracker")
+    assert all(f"{code} {name}" in estimator.description for code, name in enumerate(ESTIMATORS))
+    assert all(f"{code} {name}" in mode.description.lower() for code, name in enumerate(MODES))
+
+
+def test_page_names_every_register_and_field(emission):
+    page = emission.files[f"{emission.module}.md"]
+    for register in emission.manifest["registers"]:
+        start = page.index(f"\n## {register['name']}, {register['address']:#05x}\n")
+        section = page[start + 1 :].split("\n## ")[0]
+        assert register["description"] in section
+        for field in register["fields"]:
+            msb, lsb = field["msb"], field["lsb"]
+            bits = f"{msb}:{lsb}" if msb > lsb else f"{lsb}"
+            assert f"| {bits} | {field['name']} | {field['access']} |" in section and field["description"] in section
+
+
+def test_manifest(emission):
+    manifest = emission.manifest
+    assert manifest["latency"] == {"write": 2, "read": 1} and manifest["initiation_interval"] == 1
+    assert manifest["statistics"].keys() == {"tracker"}
+    ports = {port["name"]: port for port in manifest["ports"]}
+    fields = {
+        name: [(f["name"], f["lsb"], f["msb"]) for f in port["fields"]] for name, port in ports.items() if "fields" in port
+    }
+    core, memory = [("type", 0, 0), ("bypass", 1, 1)], [("packed", 2, 2), ("bias", 3, 8)]
+    assert fields["s_core_tuser"] == fields["m_core_tuser"] == core
+    assert fields["s_mem_tuser"] == fields["m_mem_tuser"] == core + memory
+    assert [ports[f"{face}_tkeep"]["width"] for face in ("s_core", "m_mem", "s_mem", "m_core")] == [4] * 4
+    highest = max(register["address"] for register in manifest["registers"])
+    assert ports["s_axil_awaddr"]["width"] == ports["s_axil_araddr"]["width"] == highest.bit_length()
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ("lanes=17", "lanes must be an integer from 1 to 16, not 17"),
+        ("types=3", "types must be one of 1, 2, 4, 8, not 3"),
+        ("fmt=float8_e4m3fn", "fmt must have 8 bits, 5 of them exponent, unlike float8_e4m3fn"),
+        ("fmt=e5m3", "fmt must have 8 bits, 5 of them exponent, unlike e5m3"),
+        ("estimators=mean", "estimator must be one of median, histogram, tracker, moments, not 'mean'"),
+        ("estimators=tracker,tracker", "estimators must be one or more different ones of median, histogram,"),
+        ("bias_max=9", "bias_min must be an integer from 0 to 9, not 10"),
+        ("cnt_width=0", "cnt_width must be an integer from 1 to 64, not 0"),
+    ],
+)
+def test_wrong_parameters_get_one_line(setting, message, tmp_path, capsys):
+    assert main(["emit", "memory_port", "--set", setting, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"hdl: {message}") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def field(**changed):
+    return Field(**{"name": "f", "lsb": 0, "width": 8, "access": "rw", "description": "d"} | changed)
+
+
+def register(*fields, **changed):
+    return Register(**{"name": "R", "address": 0, "description": "d", "fields": fields} | changed)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: field(access="wo"), "access must be one of ro, rw, w1c, strobe, not 'wo'"),
+        (lambda: field(lsb=30), "width must be an integer from 1 to 2, not 8"),
+        (lambda: field(lsb=4), "bits 11:4 of f must lie within a byte, as they can be written"),
+        (lambda: field(access="strobe", reset=1), "reset must be an integer from 0 to 0, not 1"),
+        (lambda: field(slow=True), "f must be ro to be slow, not rw"),
+        (lambda: register(address=6), "address of R must be a multiple of 4, not 0x6"),
+        (lambda: register(field(), field(name="g")), "fields of R must rise and not overlap, unlike g at bit 0"),
+        (
+            lambda: register(field(), field(name="g", lsb=8, access="ro", slow=True)),
+            "a slow field must be alone in its register, unlike those of R",
+        ),
+        (lambda: Registers([register(), register(name="S")]), "registers must differ in address, and 2 have 0x0"),
+        (lambda: Registers([register(), register(address=4)]), "registers must differ in name, and 2 have R"),
+    ],
+)
+def test_wrong_tables_are_refused(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
+
+
+def test_page_of_a_small_table():
+    page = markdown("m", [register(field(name="bias", width=6, reset=15), address=0x40)])
+    assert "| 0x040 | R | d |\n\n## R, 0x040\n\nd\n\n| bits | field | access | reset | |\n|---|---|---|---|---|\n" in page
+    assert page.endswith("| 5:0 | bias | rw | 0xf | d |\n")

@@ -1,0 +1,121 @@
+"""Mapped netlists: measured the same twice, checked against the model, and their power by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from synth import fpga, gates, power, units, yosys
+from synth.asic import StandardCells
+from synth.netlist import Netlist, Port
+from synth.vectors import Vectors
+import itertools
+
+ENCODER = ("float_encoder", ("formats=ab_e5m2", "lanes=1", "stages=0"))
+STREAM = ("float_encoder", ("formats=float8_e4m3fn", "lanes=1", "stages=1", "roundings=rne,sr", "flags=1", "user_bits=2"))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A function that gives empty folders."""
+    count = iter(range(100))
+
+    def new():
+        folder = tmp_path / str(next(count))
+        folder.mkdir()
+        return folder
+
+    return new
+
+
+def test_same_netlist_measured_twice_gives_the_same_figures(cells, folders):
+    unit = units.unit(*ENCODER)
+    for measurement in (yosys.MEASUREMENTS[0], fpga.MEASUREMENTS[0], StandardCells(cells, curve_limit=1000)):
+        assert measurement.measure(unit, folders()) == measurement.measure(unit, folders())
+
+
+def test_recipes_stand_in_order(cells, folders):
+    results = StandardCells(cells, curve_limit=1000).measure(units.unit(*ENCODER), folders())
+    area, delay = results["area"], results["delay"]
+    assert area["gate_equivalents"] == min(metrics["gate_equivalents"] for metrics in results.values())
+    assert delay["delay_ns"] == min(metrics["delay_ns"] for metrics in results.values())
+    curve = [metrics for recipe, metrics in results.items() if recipe.startswith("delay x")]
+    assert [point["gate_equivalents"] for point in curve] == sorted((p["gate_equivalents"] for p in curve), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "build", [STREAM, ("float_decoder", ("formats=float8_e5m2", "lanes=2", "stages=3"))], ids=lambda b: b[0]
+)
+def test_registered_block_passes_the_gate_level_check(build, cells, folders):
+    results = StandardCells(cells).measure(units.unit(*build), folders())
+    assert results["area"]["ff"] > 0 and results["area"]["energy_pj_per_op"] > 0
+
+
+def test_broken_emission_is_caught(cells, folders):
+    unit = units.unit(*ENCODER)
+    broken = replace(unit, verilog=unit.verilog.replace(" & ", " | ", 1))
+    assert broken.verilog != unit.verilog
+    with pytest.raises(gates.GateError, match=r"cycle \d+, m_axis_tdata: got 0x\w\w, want 0x\w\w for .*s_axis_tdata 0x"):
+        StandardCells(cells).measure(broken, folders())
+
+
+def test_register_that_reset_does_not_reach_is_caught(cells, folders):
+    unit = units.unit(*STREAM)
+    broken = replace(unit, verilog=unit.verilog.replace("if (rst)", "if (1'h0)"))
+    assert broken.verilog != unit.verilog
+    with pytest.raises(gates.GateError, match="got 0x.*x"):
+        StandardCells(cells).measure(broken, folders())
+
+
+def inverter(count=1):
+    """A chain of inverters from a to y."""
+    nets = range(2, count + 3)
+    pins = [("INVX1", {"A": ("input", x), "Y": ("output", y)}) for x, y in itertools.pairwise(nets)]
+    return Netlist("chain", [Port("a", "input", (nets[0],)), Port("y", "output", (nets[-1],))], pins)
+
+
+def unit_of(netlist):
+    widths = {direction: {p.name: 1 for p in netlist.ports if p.direction == direction} for direction in ("input", "output")}
+    return units.Unit("chain", {}, "block", netlist.module, "", widths["input"], widths["output"], 1)
+
+
+def test_switching_power_by_hand(cells, tmp_path):
+    """Half of C V**2 per toggle on the inner net of two inverters, 0.009 to 0.011 pF at 1.8 V, beside the cells' own."""
+    (tmp_path / "power.lib").write_text(cells.power_view)
+    one, two = inverter(1), inverter(2)
+    alone, leakage = power.measure(one, unit_of(one), "power.lib", {"a": 1, "y": 1}, 10, tmp_path)
+    both, more = power.measure(two, unit_of(two), "power.lib", {"a": 1, "n3": 1, "y": 1}, 10, tmp_path)
+    assert leakage == pytest.approx(more / 2, rel=1e-6)
+    capacitance = 0.00932456e-12
+    expected = 0.5 * capacitance * 1.8**2 / 10e-9 * 1e6
+    assert both - 2 * alone == pytest.approx(expected, rel=0.5)
+    assert power.measure(two, unit_of(two), "power.lib", {"a": 2, "n3": 2, "y": 2}, 10, tmp_path)[0] == pytest.approx(2 * both)
+
+
+def multiplier_power(cells, folder, operands):
+    """(dynamic, leakage) in microwatts of the 8-bit multiplier with these operands, one pair per cycle."""
+    unit = units.unit("multiplier", ())
+    a, b = operands
+    product = [(x * y) & 0xFFFF for x, y in zip(a, b, strict=True)]
+    vectors = Vectors({"a": [x & 0xFF for x in a], "b": [y & 0xFF for y in b]}, {"product": product})
+
+    class WithVectors(units.Unit):
+        def vectors(self):
+            return vectors
+
+    measured = StandardCells(cells).measure(WithVectors(**vars(unit)), folder)["area"]
+    return measured["dynamic_uw"], measured["leakage_uw"]
+
+
+def test_multiplier_on_constant_operands_only_leaks(cells, folders):
+    dynamic, leakage = multiplier_power(cells, folders(), ([-77] * 100, [45] * 100))
+    assert dynamic == 0 and leakage > 0
+
+
+def test_doubled_activity_doubles_dynamic_power(cells, folders):
+    a = [(37 * i * i + 11 * i) % 256 - 128 for i in range(200)]
+    b = [(101 * i * i + 29 * i) % 256 - 128 for i in range(200)]
+    slow = [[value for value in x for _ in range(2)] for x in (a, b)]
+    once, leakage = multiplier_power(cells, folders(), slow)
+    twice, same = multiplier_power(cells, folders(), (a, b))
+    assert twice == pytest.approx(2 * once, rel=0.05)
+    assert leakage == same
