@@ -117,15 +117,15 @@ class Model:
         return self._output.unpack(m_data)["lane"], self._output_user.unpack(m_user)
 
 
-def build(source):
-    """The shared library of the emitted Verilog file `source`; made if it is not in `CACHE`.
+def build(source, driver="native.cpp"):
+    """The shared library of the emitted Verilog file `source` and of `driver`, a file in this folder; made if not in `CACHE`.
 
     Raises
     ------
     hdl.yosys.ToolError
         Verilator or the C++ compiler is missing or fails.
     """
-    driver = files("cosim").joinpath("native.cpp")
+    driver = files("cosim").joinpath(driver)
     tools = _tools()
     content = [source.read_text(), driver.read_text(), tools.versions, *_VERILATE, *_COMPILE, *_LINK]
     library = CACHE.absolute() / f"{_digest(content)}.so"

@@ -1,0 +1,677 @@
+"""A network that trains through the emitted memory port, bit for bit as it does through the golden one.
+
+A 196-32-16-10 network with ReLU learns MNIST-5k, its images halved in size, by gradient descent with momentum in NumPy float32.
+Every tensor goes to memory through the write side of the port and is read back through its read side before it is used: images
+and activations, errors, gradients and weights as the four types, and beside them, with bypass, the FP32 weights and velocities
+that the updates are made to. Calibration epochs in FP32, in which the port observes, come first, then FP8. Modes, estimators,
+forced biases and ends of epochs are written to the port's registers.
+
+The same training runs twice in step, with the emitted Verilog, compiled by Verilator, and with `golden.memory_port`. What goes
+to the port, what lies in memory, what comes back, the biases after every step, and flags and raw statistics after every epoch
+must be the same to the last bit, and so must the weights at the end.
+
+The golden model has no clock. Therefore a tensor is not written before STATUS says that no estimator of its type is busy, and
+two cycles pass after a register is written: then the hardware's biases, too, depend on nothing but the order of the tensors, and
+its estimators miss no beat.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cosim.native import CACHE
+from cosim.native_port import NativePort
+from cosim.scoreboard import Mismatch, spell_code, spell_float32
+from cosim.training import MOMENTUM, WEIGHT_DECAY, load_mnist
+from golden import readout
+from golden.formats import FloatFormat
+from golden.memory_port import ESTIMATORS, MODES, CoreBeats, MemoryPort
+from hdl.catalog import find
+from hdl.emit import emit
+from hdl.yosys import ToolError
+
+TYPES = ("activation", "error", "gradient", "weight")
+ACTIVATION, ERROR, GRADIENT, WEIGHT = range(len(TYPES))
+SEED = 1
+RTL = CACHE / "rtl"
+PLOT = Path("build", "training_loop", "biases.html")
+LEARNING_RATE = np.float32(0.05)
+_COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
+_DASHES = {"tracker": "solid", "median": "dash"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of a training: `calibration` of the `epochs` are in FP32, the rest in FP8."""
+
+    widths: tuple[int, ...] = (196, 32, 16, 10)
+    epochs: int = 12
+    calibration: int = 4
+    trained: int = 2000
+    held_out: int = 1000
+    batch: int = 100
+
+    @property
+    def steps(self):
+        """In all epochs together."""
+        return self.epochs * (self.trained // self.batch)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How the port is set: an estimator that chooses the biases, or a forced bias, or neither, which is FP32 from start to end."""
+
+    name: str
+    estimator: str | None = None
+    end_on_epoch: bool = False
+    force: int | None = None
+
+    @property
+    def is_fp32(self):
+        return self.estimator is None and self.force is None
+
+
+SCHEMES = (
+    Scheme("FP32"),
+    Scheme("E5M2, bias 15", force=15),
+    Scheme("adaptive, tracker", "tracker"),
+    Scheme("adaptive, median", "median", end_on_epoch=True),
+)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Asks for a tensor to be written to memory; with bypass, if it has no type."""
+
+    name: str
+    type: int | None
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Load:
+    """Asks for a tensor that has been written: float32, in the shape it had."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Asks the port for what its method `name` does."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+class Training:
+    """A training that knows no port: `run` yields what it asks for, and is sent the answers.
+
+    Parameters
+    ----------
+    plan : Plan
+    scheme : Scheme
+    images, labels
+        As from `small_images`.
+    seed : int
+        Of the first weights and of the order of the images.
+
+    Attributes
+    ----------
+    step : int
+        How many steps are done.
+    biases : list
+        After each step that of every type's next tensor.
+    history : list of dict
+        For each epoch its number, the mean loss of its steps, and the loss and accuracy with the images that are held out.
+    """
+
+    def __init__(self, plan, scheme, images, labels, seed):
+        self._plan, self._scheme = plan, scheme
+        self._images, self._labels = images, labels
+        self._rng = np.random.default_rng(seed)
+        self.step = 0
+        self.biases = []
+        self.history = []
+
+    def run(self):
+        """Generator of `Store`, `Load` and `Ask`; its value are the FP32 weights of each layer with their velocities."""
+        plan, scheme = self._plan, self._scheme
+        order = self._rng.permutation(len(self._labels))
+        trained, held_out = order[: plan.trained], order[plan.trained :][: plan.held_out]
+        yield Ask("choose", {"estimator": scheme.estimator, "end_on_epoch": scheme.end_on_epoch, "force": scheme.force})
+        for epoch in range(plan.epochs):
+            observes, evaluates = ("calibrate", "fp32") if epoch < plan.calibration else ("fp8", "frozen")
+            yield Ask("set_mode", {"mode": "fp32" if scheme.is_fp32 else observes})
+            if epoch == 0:
+                yield from self._begin()
+            losses = []
+            for batch in np.split(self._rng.permutation(trained), range(plan.batch, plan.trained, plan.batch)):
+                losses.append((yield from self._train(self._images[batch], self._labels[batch])))
+                self.step += 1
+                self.biases.append((yield Ask("biases")))
+            yield Ask("end_epoch")
+            yield Ask("statistics")
+            yield Ask("set_mode", {"mode": "fp32" if scheme.is_fp32 else evaluates})
+            scores = yield from self._forward(self._images[held_out])
+            loss, _ = _loss(scores, self._labels[held_out])
+            accuracy = float(np.mean(scores.argmax(axis=1) == self._labels[held_out]))
+            self.history.append(
+                {"epoch": epoch + 1, "loss": float(np.mean(losses)), "held_out_loss": loss, "accuracy": accuracy}
+            )
+        states = []
+        for layer in self._layers:
+            states.append((yield Load(f"fc{layer}.state")))
+        return states
+
+    @property
+    def _layers(self):
+        return range(1, len(self._plan.widths))
+
+    def _begin(self):
+        for layer, fan_in, fan_out in zip(self._layers, self._plan.widths, self._plan.widths[1:], strict=False):
+            # He et al. 2015, arXiv 1502.01852; the last column is what is added to the products
+            weight = np.zeros((fan_out, fan_in + 1), np.float32)
+            weight[:, :-1] = self._rng.standard_normal((fan_out, fan_in), np.float32) * np.float32((2 / fan_in) ** 0.5)
+            yield Store(f"fc{layer}.state", None, np.stack([weight, np.zeros_like(weight)]))
+            yield Store(f"fc{layer}.weight", WEIGHT, weight)
+
+    def _forward(self, images):
+        """The scores, as they come from memory."""
+        yield Store("fc0.activation", ACTIVATION, images)
+        for layer in self._layers:
+            inputs = yield Load(f"fc{layer - 1}.activation")
+            weight = yield Load(f"fc{layer}.weight")
+            output = inputs @ weight[:, :-1].T + weight[:, -1]
+            output = np.maximum(output, 0) if layer < self._layers[-1] else output
+            yield Store(f"fc{layer}.activation", ACTIVATION, output)
+        return (yield Load(f"fc{self._layers[-1]}.activation"))
+
+    def _train(self, images, labels):
+        """One step; its loss."""
+        scores = yield from self._forward(images)
+        loss, error = _loss(scores, labels)
+        for layer in reversed(self._layers):
+            yield Store(f"fc{layer}.error", ERROR, error)
+            error = yield Load(f"fc{layer}.error")
+            inputs = yield Load(f"fc{layer - 1}.activation")
+            gradient = np.concatenate([error.T @ inputs, error.sum(axis=0)[:, None]], axis=1)
+            yield Store(f"fc{layer}.gradient", GRADIENT, gradient)
+            if layer > 1:
+                weight = yield Load(f"fc{layer}.weight")
+                error = error @ weight[:, :-1] * (inputs > 0)
+        for layer in self._layers:
+            weight, velocity = yield Load(f"fc{layer}.state")
+            gradient = yield Load(f"fc{layer}.gradient")
+            velocity = MOMENTUM * velocity - LEARNING_RATE * (gradient + WEIGHT_DECAY * weight)
+            weight = weight + velocity
+            yield Store(f"fc{layer}.state", None, np.stack([weight, velocity]))
+            yield Store(f"fc{layer}.weight", WEIGHT, weight)
+        return loss
+
+
+def _loss(scores, labels):
+    """Mean cross-entropy, and its gradient with respect to the scores."""
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    shares = np.exp(shifted)
+    sums = shares.sum(axis=1, keepdims=True)
+    loss = float(np.mean(np.log(sums[:, 0]) - shifted[np.arange(len(labels)), labels]))
+    error = shares / sums
+    error[np.arange(len(labels)), labels] -= 1
+    return loss, error / np.float32(len(labels))
+
+
+def small_images():
+    """MNIST-5k with each 2 x 2 pixels made one: float32 [5000, 196] from 0 to 1, and labels [5000]."""
+    images, labels = load_mnist()
+    return images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(-1, 196), labels
+
+
+class Hardware:
+    """The emitted port, as a training asks for it."""
+
+    def __init__(self, manifest):
+        self.port = NativePort(manifest)
+        self.lanes, self.types = self.port.lanes, range(self.port.types)
+        self._control = {}
+
+    def write(self, beats, type):
+        if type is not None:
+            self.port.settle(type)
+        return self.port.write(beats)
+
+    def read(self, beats):
+        return self.port.read(beats)
+
+    def choose(self, estimator, end_on_epoch, force):
+        self._control["end_on_epoch"] = int(end_on_epoch)
+        if estimator is not None:
+            self._control["estimator"] = list(ESTIMATORS).index(estimator)
+        for t in self.types:
+            self.port.poke(f"FORCE{t}", bias=force or 0, enable=int(force is not None))
+
+    def set_mode(self, mode):
+        for t in self.types:
+            self.port.poke(f"CONTROL{t}", **self._control, mode=MODES.index(mode))
+
+    def biases(self):
+        for t in self.types:
+            self.port.settle(t)
+        return [self.port.peek(f"BIAS{t}")["next"] for t in self.types]
+
+    def end_epoch(self):
+        self.port.poke("EPOCH", types=2 ** len(self.types) - 1)
+
+    def statistics(self):
+        """By name: flags and all raw statistics of every type, each as a 32-bit word."""
+        found = {}
+        for t in self.types:
+            self.port.settle(t)
+            found[f"{TYPES[t]} flags"] = sum(bit << n for n, bit in enumerate(self.port.peek(f"FLAGS{t}").values()))
+            for estimator, names in self.port.manifest["statistics"].items():
+                for index, name in enumerate(names):
+                    self.port.poke("STAT_INDEX", index=index, type=t, estimator=list(ESTIMATORS).index(estimator))
+                    found[f"{TYPES[t]} {estimator} {name}"] = self.port.peek("STAT_DATA")["word"]
+        return found
+
+
+class Model:
+    """The golden port with the parameters of the emitted one, as a training asks for it."""
+
+    def __init__(self, manifest):
+        self._manifest = manifest
+        own = manifest["parameters"]
+        counters = {name: {} if name == "tracker" else {"cnt_width": own["cnt_width"]} for name in own["estimators"]}
+        self.port = MemoryPort(
+            lanes=own["lanes"],
+            types=own["types"],
+            fmt=FloatFormat.parse(own["fmt"]),
+            estimators=counters,
+            bias_min=own["bias_min"],
+            bias_max=own["bias_max"],
+        )
+        self.lanes, self.types = own["lanes"], range(own["types"])
+
+    def write(self, beats, type):
+        return self.port.write(beats)
+
+    def read(self, beats):
+        return self.port.read(beats)
+
+    def choose(self, estimator, end_on_epoch, force):
+        for t in self.types:
+            self.port.estimator[t] = estimator or self.port.estimator[t]
+            self.port.end_on_epoch[t], self.port.force[t] = end_on_epoch, force
+
+    def set_mode(self, mode):
+        self.port.mode = [mode for _ in self.types]
+
+    def biases(self):
+        return [self.port.next_bias(t) for t in self.types]
+
+    def end_epoch(self):
+        self.port.epoch(self.types)
+
+    def statistics(self):
+        """As that of `Hardware`."""
+        found = {}
+        for t in self.types:
+            found[f"{TYPES[t]} flags"] = int(self.port.flags[t])
+            for estimator, names in self._manifest["statistics"].items():
+                words = readout.words(self.port.estimators[estimator].raw(t), names)
+                found |= {f"{TYPES[t]} {estimator} {name}": int(word) for name, word in zip(names, words, strict=True)}
+        return found
+
+
+class _Side:
+    """A training with its port and what lies in memory."""
+
+    def __init__(self, training, port):
+        self.training, self.port = training, port
+        self._requests = training.run()
+        self._answer = None
+        self._memory = {}
+        self.weights = None
+
+    def ask(self):
+        """The training's next request, None when it has ended."""
+        try:
+            return self._requests.send(self._answer)
+        except StopIteration as end:
+            self.weights = end.value
+            return None
+
+    def serve(self, request):
+        """Do what is asked for; what the port gave."""
+        if isinstance(request, Ask):
+            self._answer = getattr(self.port, request.name)(**request.arguments)
+            return self._answer
+        if isinstance(request, Store):
+            beats = CoreBeats.of_tensor(request.values, request.type or 0, lanes=self.port.lanes)
+            beats.bypass[:] = request.type is None
+            stored = self.port.write(beats, request.type)
+            self._memory[request.name] = stored, request.values.shape
+            self._answer = None
+            return stored
+        stored, shape = self._memory[request.name]
+        loaded = self.port.read(stored)
+        words = loaded.kept_words()
+        # what is wrong in number the comparison tells
+        self._answer = words.view(np.float32).reshape(shape) if words.size == np.prod(shape) else None
+        return loaded
+
+    def bias(self, name):
+        """That with which the tensor `name` was stored; 0 if it is not encoded."""
+        return int(self._memory[name][0].bias[0])
+
+
+def lockstep(hardware, model, advance=lambda: None):
+    """Run two trainings, each with its port, and compare all that passes.
+
+    Parameters
+    ----------
+    hardware, model : tuple
+        Of a `Training` and a `Hardware` or `Model`.
+    advance : callable
+        Is called after every step.
+
+    Returns
+    -------
+    words : int
+        How many have been written and read.
+
+    Raises
+    ------
+    cosim.scoreboard.Mismatch
+        With the step, the tensor, the index of its first value that differs, and what was got and wanted.
+    """
+    ours, theirs = _Side(*hardware), _Side(*model)
+    fmt = theirs.port.port.fmt
+    words, step = 0, 0
+    while True:
+        request, wanted = ours.ask(), theirs.ask()
+        try:
+            if request is None and wanted is None:
+                for layer, (got, want) in enumerate(zip(ours.weights, theirs.weights, strict=True), start=1):
+                    _compare_words(f"fc{layer}.state", "at the end", got.view(np.uint32), want.view(np.uint32), "0")
+                return words
+            if isinstance(request, Store):
+                _compare_words(request.name, "computed", request.values.view(np.uint32), wanted.values.view(np.uint32), "none yet")
+            got, want = ours.serve(request), theirs.serve(wanted)
+            if isinstance(request, Store):
+                _compare_stored(request, got, want, fmt)
+                words += request.values.size
+            elif isinstance(request, Load):
+                _compare_loaded(request.name, got, want, ours.bias(request.name))
+                words += got.words.size
+            elif got != want:
+                _differ(request.name, got, want)
+        except Mismatch as mismatch:
+            raise Mismatch(f"step {theirs.training.step}: {mismatch}") from None
+        if theirs.training.step > step:
+            step = theirs.training.step
+            advance()
+
+
+def _compare_words(name, when, got, want, bias):
+    got, want = got.reshape(-1), want.reshape(-1)
+    differs = got != want
+    if differs.any():
+        index = int(np.argmax(differs))
+        raise Mismatch(
+            f"{name} {when}, value {index}: got {spell_float32(got[index])}, want {spell_float32(want[index])}, "
+            f"bias {bias}; {differs.sum()} differ"
+        )
+
+
+def _compare_stored(request, got, want, fmt):
+    """Two `MemoryBeats` of the tensor that `request` is about."""
+    name, count = request.name, request.values.size
+    _compare_lengths(name, "in memory", got, want)
+    if np.array_equal(got.packed, want.packed):
+        packed = bool(want.packed[0])
+        codes = [beats.bytes.view(np.uint8 if packed else np.uint32) for beats in (got, want)]
+        differs = codes[0] != codes[1]
+        differs |= (got.bias != want.bias)[:, None]
+        differs = differs.reshape(-1)[:count]
+        if differs.any():
+            index = int(np.argmax(differs))
+            row = index // codes[0].shape[1]
+            spelled = [
+                f"{spell_code(code.reshape(-1)[index], fmt, beats.bias[row])} at bias {beats.bias[row]}"
+                if packed
+                else spell_float32(code.reshape(-1)[index])
+                for code, beats in zip(codes, (got, want), strict=True)
+            ]
+            word = request.values.reshape(-1).view(np.uint32)[index]
+            raise Mismatch(
+                f"{name} in memory, value {index}, {spell_float32(word)}: got {spelled[0]}, want {spelled[1]}; "
+                f"{differs.sum()} differ"
+            )
+    _compare_fields(name, "in memory", got, want)
+
+
+def _compare_loaded(name, got, want, bias):
+    """Two `CoreBeats` of the tensor `name`."""
+    _compare_lengths(name, "read back", got, want)
+    if np.array_equal(got.keep, want.keep):
+        _compare_words(name, "read back", got.kept_words(), want.kept_words(), bias)
+    _compare_fields(name, "read back", got, want)
+
+
+def _compare_lengths(name, where, got, want):
+    if len(got) != len(want):
+        raise Mismatch(f"{name} {where}: got {len(got)} beats, want {len(want)}")
+
+
+def _compare_fields(name, where, got, want):
+    for part, expected in vars(want).items():
+        found = getattr(got, part)
+        differs = (found != expected).reshape(len(want), -1)
+        if differs.any():
+            beat = int(np.argmax(differs.any(axis=1)))
+            raise Mismatch(f"{name} {where}, beat {beat}: {part}: got {found[beat]}, want {expected[beat]}")
+
+
+def _differ(what, got, want):
+    """Raise for two lists by type, or two dictionaries, that are not equal."""
+    pairs = got if isinstance(got, dict) else dict(zip(TYPES, got, strict=True))
+    expected = want if isinstance(want, dict) else dict(zip(TYPES, want, strict=True))
+    name = next(name for name in expected if pairs[name] != expected[name])
+    raise Mismatch(f"{what}: {name}: got {pairs[name]}, want {expected[name]}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training with both ports came to; `training` is that with the model."""
+
+    scheme: Scheme
+    training: Training
+    parameters: dict
+    words: int
+    beats: int
+    cycles: int
+    stalls: int
+    seconds: float
+    failure: str | None
+
+    def to_json(self, seed):
+        """As the rows of `python -m cosim --json`, and loss, accuracy and biases."""
+        return {
+            "design": "memory_port",
+            "parameters": self.parameters,
+            "scheme": asdict(self.scheme),
+            "simulator": "verilator",
+            "seed": seed,
+            "vectors": self.words,
+            "beats": self.beats,
+            "cycles": self.cycles,
+            "stalls": self.stalls,
+            "seconds": round(self.seconds, 3),
+            "passed": self.failure is None,
+            "history": self.training.history,
+            "biases": {kind: [row[t] for row in self.training.biases] for t, kind in enumerate(TYPES)},
+        }
+
+
+def run(manifest, plan, scheme, data, seed, advance=lambda: None):
+    """Train with `scheme` through the port of `manifest`, a path, and through the model, as a `Result`."""
+    started = time.perf_counter()
+    hardware = Hardware(manifest)
+    trainings = [Training(plan, scheme, *data, seed) for _ in range(2)]
+    words, failure = 0, None
+    try:
+        words = lockstep((trainings[0], hardware), (trainings[1], Model(hardware.port.manifest)), advance)
+    except Mismatch as mismatch:
+        failure = f"{scheme.name}: {mismatch}; rerun: python -m cosim.training_loop --seed {seed}"
+    port = hardware.port
+    seconds = time.perf_counter() - started
+    parameters = port.manifest["parameters"]
+    return Result(scheme, trainings[1], parameters, words, port.beats, port.cycles, port.stalls, seconds, failure)
+
+
+def emit_port(settings=()):
+    """The manifest's path of a memory port, emitted as for a user, once it is compiled."""
+    emission = emit(find("memory_port"), settings)
+    emission.write(RTL)
+    manifest = RTL / f"{emission.module}.json"
+    NativePort(manifest)
+    return manifest
+
+
+def main(arguments=None, plan=Plan()):
+    parser = argparse.ArgumentParser(prog="python -m cosim.training_loop", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=SEED, help="of weights and order, from 0; default %(default)s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the runs as JSON, too")
+    options = parser.parse_args(arguments)
+    console = Console()
+    try:
+        if options.seed < 0:
+            raise ValueError(f"--seed must be 0 or more, not {options.seed}")
+        if options.json and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
+            raise ValueError(f"--json must name a file in a folder that is there, not {str(options.json)!r}")
+        results, seconds = _run_all(console, plan, options.seed)
+        if options.json:
+            options.json.write_text(json.dumps([result.to_json(options.seed) for result in results], indent=2) + "\n")
+        write_plot(results, plan, PLOT)
+    except (ValueError, ToolError) as error:
+        message = error
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}"
+    except KeyboardInterrupt:
+        message = "interrupted"
+    else:
+        console.print(summary(results, plan, options.seed))
+        beats = sum(result.beats for result in results)
+        console.print(f"{beats:,} beats in {seconds:.0f} s: {beats / seconds:,.0f} beats/s; biases over time: {PLOT}")
+        for result in results:
+            if result.failure:
+                console.print(result.failure, markup=False, highlight=False, soft_wrap=True)
+        return 1 if any(result.failure for result in results) else 0
+    print(f"training_loop: {message}", file=sys.stderr)
+    return 2
+
+
+def _run_all(console, plan, seed):
+    """A `Result` for each of `SCHEMES`, on all cores, and the seconds they took together."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("building the memory port", total=len(SCHEMES) * plan.steps)
+        data = small_images()
+        manifest = emit_port()
+        progress.update(task, description="training")
+        stop = Event()
+
+        def advance():
+            if stop.is_set():
+                raise KeyboardInterrupt
+            progress.advance(task)
+
+        started = time.perf_counter()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                futures = [pool.submit(run, manifest, plan, scheme, data, seed, advance) for scheme in SCHEMES]
+                results = [future.result() for future in futures]
+            finally:
+                stop.set()
+        return results, time.perf_counter() - started
+
+
+def summary(results, plan, seed):
+    """A rich table of `results`."""
+    title = "Training through the emitted memory port, against the golden one"
+    table = Table("memory", title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    headings = ("loss", "held-out loss", "accuracy %", *(f"{kind}\nbias" for kind in TYPES), "tensor words", "stalls", "beats/s")
+    for name in headings:
+        table.add_column(name, justify="right")
+    table.add_column("result")
+    for result in results:
+        last = defaultdict(lambda: float("nan"), result.training.history[-1] if result.training.history else {})
+        table.add_row(
+            result.scheme.name,
+            f"{last['loss']:.4f}",
+            f"{last['held_out_loss']:.4f}",
+            f"{100 * last['accuracy']:.1f}",
+            *("" if result.scheme.is_fp32 else _range([row[t] for row in _after(result, plan)]) for t in range(len(TYPES))),
+            f"{result.words:,}",
+            str(result.stalls),
+            f"{result.beats / result.seconds:,.0f}",
+            "[red]failed[/]" if result.failure else "[green]bit-exact[/]",
+        )
+    widths = "-".join(map(str, plan.widths))
+    table.caption = (
+        f"MNIST-5k, {widths}, {plan.trained} images, {plan.held_out} held out; {plan.calibration} epochs in FP32, then FP8 to "
+        f"epoch {plan.epochs}; biases in FP8; seed {seed}"
+    )
+    return table
+
+
+def _after(result, plan):
+    """The biases of the steps in FP8."""
+    return result.training.biases[plan.calibration * plan.steps // plan.epochs :]
+
+
+def _range(values):
+    return "" if not values else f"{min(values)}" + (f" to {max(values)}" if max(values) > min(values) else "")
+
+
+def write_plot(results, plan, path):
+    """An HTML page at `path` that shows the biases of the adaptive runs step by step."""
+    per_epoch = plan.steps / plan.epochs
+    figure = go.Figure()
+    for result in results:
+        if result.scheme.estimator is None:
+            continue
+        epochs = (1 + np.arange(len(result.training.biases))) / per_epoch
+        for t, kind in enumerate(TYPES):
+            line = {"color": _COLORS[t], "dash": _DASHES[result.scheme.estimator], "shape": "hv"}
+            biases = [row[t] for row in result.training.biases]
+            figure.add_trace(go.Scatter(x=epochs, y=biases, mode="lines", name=f"{kind}, {result.scheme.estimator}", line=line))
+    figure.add_vline(plan.calibration, line_dash="dot", annotation_text="FP8 from here on")
+    figure.update_layout(
+        title="Biases of the next tensor of each type, while a network trains through the emitted memory port",
+        xaxis_title="epoch",
+        yaxis_title="bias",
+        template="plotly_white",
+        height=560,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_html(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
