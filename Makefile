@@ -13,7 +13,7 @@ READY := .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help sim test synth verilog lint exhaustive formal bench lock clean
+.PHONY: help sim test synth verilog lint exhaustive formal evidence bench lock clean
 
 help: ## list these commands
 	@$(PYTHON) -c 'import re; [print(f"make {t:11}{d}") for t, d in re.findall(r"^(\w+):.*## (.+)", open("Makefile").read(), re.M)]'
@@ -38,6 +38,9 @@ exhaustive: $(READY) ## all 2**32 inputs of the encoder against the golden model
 
 formal: $(READY) ## prove the codec equal to an independent specification, for every input and bias
 	@$(BIN)python -m pytest -n 2 --dist worksteal tests/formal -m "long or not long"
+
+evidence: $(READY) ## hold the papers' claims against our own experiments (half an hour; needs PyTorch, see README)
+	@$(BIN)python -m evidence
 
 bench: $(READY) ## the golden model's speed beside ml_dtypes
 	@$(BIN)python tests/bench.py

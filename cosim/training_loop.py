@@ -410,7 +410,9 @@ def lockstep(hardware, model, advance=lambda: None):
                     _compare_words(f"fc{layer}.state", "at the end", got.view(np.uint32), want.view(np.uint32), "0")
                 return words
             if isinstance(request, Store):
-                _compare_words(request.name, "computed", request.values.view(np.uint32), wanted.values.view(np.uint32), "none yet")
+                _compare_words(
+                    request.name, "computed", request.values.view(np.uint32), wanted.values.view(np.uint32), "none yet"
+                )
             got, want = ours.serve(request), theirs.serve(wanted)
             if isinstance(request, Store):
                 _compare_stored(request, got, want, fmt)
@@ -615,7 +617,15 @@ def summary(results, plan, seed):
     """A rich table of `results`."""
     title = "Training through the emitted memory port, against the golden one"
     table = Table("memory", title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    headings = ("loss", "held-out loss", "accuracy %", *(f"{kind}\nbias" for kind in TYPES), "tensor words", "stalls", "beats/s")
+    headings = (
+        "loss",
+        "held-out loss",
+        "accuracy %",
+        *(f"{kind}\nbias" for kind in TYPES),
+        "tensor words",
+        "stalls",
+        "beats/s",
+    )
     for name in headings:
         table.add_column(name, justify="right")
     table.add_column("result")

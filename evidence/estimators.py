@@ -42,7 +42,9 @@ SYNTHETIC = {
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m evidence.estimators", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help=f"results; default {RESULTS.name} beside this module")
+    parser.add_argument(
+        "--json", type=Path, default=RESULTS, metavar="FILE", help=f"results; default {RESULTS.name} beside this module"
+    )
     options = parser.parse_args(arguments)
     try:
         rows = [row for kind, epochs in data(np.random.default_rng(SEED)).items() for row in measure(kind, epochs)]
@@ -58,7 +60,9 @@ def data(rng):
     """By kind of tensor a list of what passes in each epoch, float32, `EPOCHS` long."""
     tensors, _ = train(*load_mnist(), snapshots=range(1, EPOCHS + 1))
     kinds = {
-        f"MNIST {kind}": [np.concatenate([tensors[f"epoch{e}/{layer}.{kind}"].ravel() for layer in ("fc1", "fc2")]) for e in _epochs()]
+        f"MNIST {kind}": [
+            np.concatenate([tensors[f"epoch{e}/{layer}.{kind}"].ravel() for layer in ("fc1", "fc2")]) for e in _epochs()
+        ]
         for kind in ("activation", "error", "gradient", "weight")
     }
     return kinds | {name: [draw(rng, SAMPLES).astype(np.float32) for _ in _epochs()] for name, draw in SYNTHETIC.items()}
@@ -103,12 +107,18 @@ def bias(estimator, epochs):
 
 def table(rows):
     """The rows on screen."""
-    shown = Table(title="bias by estimator, and how far away: from the exact one's, with 30 % from that of all samples", title_justify="left")
+    shown = Table(
+        title="bias by estimator, and how far away: from the exact one's, with 30 % from that of all samples",
+        title_justify="left",
+    )
     for heading in ("tensors", "samples", "exact", *ESTIMATORS, "claimed"):
         shown.add_column(heading, justify="left" if heading in ("tensors", "samples") else "right")
     for row in rows:
         cells = [f"{row['biases'][name]} ({row['away'][name]})" for name in ESTIMATORS]
-        cells = [f"[red]{cell}[/]" if row["away"][name] > row["claimed"] else cell for name, cell in zip(ESTIMATORS, cells, strict=True)]
+        cells = [
+            f"[red]{cell}[/]" if row["away"][name] > row["claimed"] else cell
+            for name, cell in zip(ESTIMATORS, cells, strict=True)
+        ]
         shown.add_row(row["kind"], row["condition"], str(row["exact"]), *cells, f"<= {row['claimed']}")
     return shown
 
