@@ -160,7 +160,8 @@ class NativePort:
         word = ctypes.c_uint32()
         self._approved(f"reading {name}", self._library.port_peek(self._handle, register["address"], word))
         return {
-            field["name"]: word.value >> field["lsb"] & (1 << field["msb"] - field["lsb"] + 1) - 1 for field in register["fields"]
+            field["name"]: word.value >> field["lsb"] & (1 << field["msb"] - field["lsb"] + 1) - 1
+            for field in register["fields"]
         }
 
     def settle(self, type):
