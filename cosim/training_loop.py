@@ -11,8 +11,8 @@ to the port, what lies in memory, what comes back, the bias before every tensor,
 must be the same to the last bit, and so must the weights at the end.
 
 The golden model has no clock. Therefore a tensor is not written before STATUS says that no estimator of its type is busy, and
-two cycles pass after a register is written: then the hardware's biases, too, depend on nothing but the order of the tensors, and
-its estimators miss no beat.
+two cycles pass after a register is written: then the hardware's biases, too, depend on nothing but the order of the tensors,
+and its estimators miss no beat.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Scheme:
-    """How the port is set: an estimator that chooses the biases, or a forced bias, or neither, which is FP32 from start to end."""
+    """How the port is set: an estimator that chooses the biases, or a forced bias, or neither, which is FP32 to the end."""
 
     name: str
     estimator: str | None = None

@@ -23,7 +23,8 @@ FAULTS = {
         SCHEMES[1],
         r"(payload_data_0__exponent = \w+ \? \w+ : )8'h00",
         r"\g<1>8'h01",
-        r"step 2: fc\d\.\w+ read back, value \d+: got 0x00800000 \(1\.17\d*e-38\), want 0x00000000 \(0\.0\), bias 15; \d+ differ",
+        r"step 2: fc\d\.\w+ read back, value \d+: "
+        r"got 0x00800000 \(1\.17\d*e-38\), want 0x00000000 \(0\.0\), bias 15; \d+ differ",
     ),
     "saturation": (
         Scheme("bias 40", force=40),
