@@ -1,4 +1,4 @@
-// Moves tensors through a memory port that Verilator has turned into the class Top, and works its registers: see native_port.py.
+// Moves tensors through a memory port that Verilator has turned into the class Top, and works its registers: native_port.py.
 
 #include <algorithm>
 #include <cstdint>
@@ -72,7 +72,7 @@ struct Face {
 template <class Data, class Keep, class User>
 Face(CData&, CData&, CData&, Data&, Keep&, User&) -> Face<Data, Keep, User>;
 
-// Offers a beat in each cycle and takes one in each, until the last beat of all tensors has come out, or nothing moves any more.
+// Offers a beat in each cycle and takes one in each, until the last beat of all tensors has come out, or nothing moves.
 template <class From, class To>
 Counts move(Top& top, From from, To to, const Beat* beats, std::uint64_t count, Beat* results, std::uint64_t room) {
     Counts done{};

@@ -7,12 +7,12 @@ that the updates are made to. Calibration epochs in FP32, in which the port obse
 forced biases and ends of epochs are written to the port's registers.
 
 The same training runs twice in step, with the emitted Verilog, compiled by Verilator, and with `golden.memory_port`. What goes
-to the port, what lies in memory, what comes back, the biases after every step, and flags and raw statistics after every epoch
+to the port, what lies in memory, what comes back, the bias before every tensor, and flags and raw statistics after every epoch
 must be the same to the last bit, and so must the weights at the end.
 
 The golden model has no clock. Therefore a tensor is not written before STATUS says that no estimator of its type is busy, and
-two cycles pass after a register is written: then the hardware's biases, too, depend on nothing but the order of the tensors, and
-its estimators miss no beat.
+two cycles pass after a register is written: then the hardware's biases, too, depend on nothing but the order of the tensors,
+and its estimators miss no beat.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Scheme:
-    """How the port is set: an estimator that chooses the biases, or a forced bias, or neither, which is FP32 from start to end."""
+    """How the port is set: an estimator that chooses the biases, or a forced bias, or neither, which is FP32 to the end."""
 
     name: str
     estimator: str | None = None
@@ -101,6 +101,10 @@ class Store:
     name: str
     type: int | None
     values: np.ndarray
+
+
+def _store(name, type, values):
+    yield Store(name, type, values)
 
 
 @dataclass(frozen=True)
@@ -134,8 +138,9 @@ class Training:
     ----------
     step : int
         How many steps are done.
-    biases : list
-        After each step that of every type's next tensor.
+    biases : list of dict
+        For each tensor of a step, except for the evaluations, its name, type and bias, and when it is written: in steps from
+        the start. In FP32 it is the bias that it would have in FP8.
     history : list of dict
         For each epoch its number, the mean loss of its steps, and the loss and accuracy with the images that are held out.
     """
@@ -145,6 +150,7 @@ class Training:
         self._images, self._labels = images, labels
         self._rng = np.random.default_rng(seed)
         self.step = 0
+        self._written = 0  # tensors of this step
         self.biases = []
         self.history = []
 
@@ -163,7 +169,6 @@ class Training:
             for batch in np.split(self._rng.permutation(trained), range(plan.batch, plan.trained, plan.batch)):
                 losses.append((yield from self._train(self._images[batch], self._labels[batch])))
                 self.step += 1
-                self.biases.append((yield Ask("biases")))
             yield Ask("end_epoch")
             yield Ask("statistics")
             yield Ask("set_mode", {"mode": "fp32" if scheme.is_fp32 else evaluates})
@@ -190,27 +195,28 @@ class Training:
             yield Store(f"fc{layer}.state", None, np.stack([weight, np.zeros_like(weight)]))
             yield Store(f"fc{layer}.weight", WEIGHT, weight)
 
-    def _forward(self, images):
-        """The scores, as they come from memory."""
-        yield Store("fc0.activation", ACTIVATION, images)
+    def _forward(self, images, store=_store):
+        """The scores, as they come from memory; `store` is how tensors go there."""
+        yield from store("fc0.activation", ACTIVATION, images)
         for layer in self._layers:
             inputs = yield Load(f"fc{layer - 1}.activation")
             weight = yield Load(f"fc{layer}.weight")
             output = inputs @ weight[:, :-1].T + weight[:, -1]
             output = np.maximum(output, 0) if layer < self._layers[-1] else output
-            yield Store(f"fc{layer}.activation", ACTIVATION, output)
+            yield from store(f"fc{layer}.activation", ACTIVATION, output)
         return (yield Load(f"fc{self._layers[-1]}.activation"))
 
     def _train(self, images, labels):
         """One step; its loss."""
-        scores = yield from self._forward(images)
+        self._written = 0
+        scores = yield from self._forward(images, self._store)
         loss, error = _loss(scores, labels)
         for layer in reversed(self._layers):
-            yield Store(f"fc{layer}.error", ERROR, error)
+            yield from self._store(f"fc{layer}.error", ERROR, error)
             error = yield Load(f"fc{layer}.error")
             inputs = yield Load(f"fc{layer - 1}.activation")
             gradient = np.concatenate([error.T @ inputs, error.sum(axis=0)[:, None]], axis=1)
-            yield Store(f"fc{layer}.gradient", GRADIENT, gradient)
+            yield from self._store(f"fc{layer}.gradient", GRADIENT, gradient)
             if layer > 1:
                 weight = yield Load(f"fc{layer}.weight")
                 error = error @ weight[:, :-1] * (inputs > 0)
@@ -220,8 +226,17 @@ class Training:
             velocity = MOMENTUM * velocity - LEARNING_RATE * (gradient + WEIGHT_DECAY * weight)
             weight = weight + velocity
             yield Store(f"fc{layer}.state", None, np.stack([weight, velocity]))
-            yield Store(f"fc{layer}.weight", WEIGHT, weight)
+            yield from self._store(f"fc{layer}.weight", WEIGHT, weight)
         return loss
+
+    def _store(self, name, type, values):
+        """Have a tensor written, and its bias recorded."""
+        bias = yield Ask("bias", {"type": type})
+        # in a step each layer has one of each type, and the images are activations besides
+        when = self.step + self._written / (len(TYPES) * len(self._layers) + 1)
+        self.biases.append({"name": name, "type": TYPES[type], "bias": bias, "when": round(when, 3)})
+        self._written += 1
+        yield Store(name, type, values)
 
 
 def _loss(scores, labels):
@@ -268,10 +283,9 @@ class Hardware:
         for t in self.types:
             self.port.poke(f"CONTROL{t}", **self._control, mode=MODES.index(mode))
 
-    def biases(self):
-        for t in self.types:
-            self.port.settle(t)
-        return [self.port.peek(f"BIAS{t}")["next"] for t in self.types]
+    def bias(self, type):
+        self.port.settle(type)
+        return self.port.peek(f"BIAS{type}")["next"]
 
     def end_epoch(self):
         self.port.poke("EPOCH", types=2 ** len(self.types) - 1)
@@ -320,8 +334,8 @@ class Model:
     def set_mode(self, mode):
         self.port.mode = [mode for _ in self.types]
 
-    def biases(self):
-        return [self.port.next_bias(t) for t in self.types]
+    def bias(self, type):
+        return self.port.next_bias(type)
 
     def end_epoch(self):
         self.port.epoch(self.types)
@@ -410,9 +424,8 @@ def lockstep(hardware, model, advance=lambda: None):
                     _compare_words(f"fc{layer}.state", "at the end", got.view(np.uint32), want.view(np.uint32), "0")
                 return words
             if isinstance(request, Store):
-                _compare_words(
-                    request.name, "computed", request.values.view(np.uint32), wanted.values.view(np.uint32), "none yet"
-                )
+                computed = (request.values.view(np.uint32), wanted.values.view(np.uint32))
+                _compare_words(request.name, "computed", *computed, "none yet")
             got, want = ours.serve(request), theirs.serve(wanted)
             if isinstance(request, Store):
                 _compare_stored(request, got, want, fmt)
@@ -421,7 +434,7 @@ def lockstep(hardware, model, advance=lambda: None):
                 _compare_loaded(request.name, got, want, ours.bias(request.name))
                 words += got.words.size
             elif got != want:
-                _differ(request.name, got, want)
+                raise Mismatch(_difference(request, got, want))
         except Mismatch as mismatch:
             raise Mismatch(f"step {theirs.training.step}: {mismatch}") from None
         if theirs.training.step > step:
@@ -489,12 +502,12 @@ def _compare_fields(name, where, got, want):
             raise Mismatch(f"{name} {where}, beat {beat}: {part}: got {found[beat]}, want {expected[beat]}")
 
 
-def _differ(what, got, want):
-    """Raise for two lists by type, or two dictionaries, that are not equal."""
-    pairs = got if isinstance(got, dict) else dict(zip(TYPES, got, strict=True))
-    expected = want if isinstance(want, dict) else dict(zip(TYPES, want, strict=True))
-    name = next(name for name in expected if pairs[name] != expected[name])
-    raise Mismatch(f"{what}: {name}: got {pairs[name]}, want {expected[name]}")
+def _difference(request, got, want):
+    """Where two answers of the port's registers differ."""
+    if request.name == "bias":
+        return f"bias of the next {TYPES[request.arguments['type']]}: got {got}, want {want}"
+    name = next(name for name in want if got[name] != want[name])
+    return f"{name}: got {got[name]}, want {want[name]}"
 
 
 @dataclass(frozen=True)
@@ -526,7 +539,7 @@ class Result:
             "seconds": round(self.seconds, 3),
             "passed": self.failure is None,
             "history": self.training.history,
-            "biases": {kind: [row[t] for row in self.training.biases] for t, kind in enumerate(TYPES)},
+            "biases": self.training.biases,
         }
 
 
@@ -617,16 +630,8 @@ def summary(results, plan, seed):
     """A rich table of `results`."""
     title = "Training through the emitted memory port, against the golden one"
     table = Table("memory", title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    headings = (
-        "loss",
-        "held-out loss",
-        "accuracy %",
-        *(f"{kind}\nbias" for kind in TYPES),
-        "tensor words",
-        "stalls",
-        "beats/s",
-    )
-    for name in headings:
+    biases = (f"{kind}\nbias" for kind in TYPES)
+    for name in ("loss", "held-out loss", "accuracy %", *biases, "tensor words", "stalls", "beats/s"):
         table.add_column(name, justify="right")
     table.add_column("result")
     for result in results:
@@ -636,7 +641,7 @@ def summary(results, plan, seed):
             f"{last['loss']:.4f}",
             f"{last['held_out_loss']:.4f}",
             f"{100 * last['accuracy']:.1f}",
-            *("" if result.scheme.is_fp32 else _range([row[t] for row in _after(result, plan)]) for t in range(len(TYPES))),
+            *("" if result.scheme.is_fp32 else _range(result, plan, kind) for kind in TYPES),
             f"{result.words:,}",
             str(result.stalls),
             f"{result.beats / result.seconds:,.0f}",
@@ -650,13 +655,11 @@ def summary(results, plan, seed):
     return table
 
 
-def _after(result, plan):
-    """The biases of the steps in FP8."""
-    return result.training.biases[plan.calibration * plan.steps // plan.epochs :]
-
-
-def _range(values):
-    return "" if not values else f"{min(values)}" + (f" to {max(values)}" if max(values) > min(values) else "")
+def _range(result, plan, kind):
+    """The biases of tensors of a type that are in FP8."""
+    start = plan.calibration * plan.steps // plan.epochs
+    biases = [row["bias"] for row in result.training.biases if row["type"] == kind and row["when"] >= start]
+    return " to ".join(map(str, sorted({min(biases), max(biases)}))) if biases else ""
 
 
 def write_plot(results, plan, path):
@@ -666,14 +669,16 @@ def write_plot(results, plan, path):
     for result in results:
         if result.scheme.estimator is None:
             continue
-        epochs = (1 + np.arange(len(result.training.biases))) / per_epoch
-        for t, kind in enumerate(TYPES):
-            line = {"color": _COLORS[t], "dash": _DASHES[result.scheme.estimator], "shape": "hv"}
-            biases = [row[t] for row in result.training.biases]
-            figure.add_trace(go.Scatter(x=epochs, y=biases, mode="lines", name=f"{kind}, {result.scheme.estimator}", line=line))
+        for kind, color in zip(TYPES, _COLORS, strict=True):
+            rows = [row for row in result.training.biases if row["type"] == kind]
+            epochs = [row["when"] / per_epoch for row in rows]
+            line = {"color": color, "dash": _DASHES[result.scheme.estimator], "shape": "hv", "width": 1.5}
+            name = f"{kind}, {result.scheme.estimator}"
+            texts = {"text": [row["name"] for row in rows], "hovertemplate": "%{text}, epoch %{x:.2f}: bias %{y}"}
+            figure.add_trace(go.Scatter(x=epochs, y=[row["bias"] for row in rows], mode="lines", name=name, line=line, **texts))
     figure.add_vline(plan.calibration, line_dash="dot", annotation_text="FP8 from here on")
     figure.update_layout(
-        title="Biases of the next tensor of each type, while a network trains through the emitted memory port",
+        title="Biases of the tensors of a network that trains through the emitted memory port",
         xaxis_title="epoch",
         yaxis_title="bias",
         template="plotly_white",

