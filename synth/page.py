@@ -10,17 +10,17 @@ from synth.results import label, reference_in_words
 
 # Panels of bars: heading, target, recipe, metric, digits.
 _LUTS = (
-    ("iCE40 LUT4", "ice40", "luts", "lut4", 0),
-    ("ECP5 LUT4", "ecp5", "luts", "lut4", 0),
-    ("Xilinx 7 LUT6", "xc7", "luts", "lut6", 0),
-    ("UltraScale+ LUT6", "xcup", "luts", "lut6", 0),
-    ("Gowin LUT4", "gowin", "luts", "lut4", 0),
+    ("iCE40, LUT4", "ice40", "luts", "lut4", 0),
+    ("ECP5, LUT4", "ecp5", "luts", "lut4", 0),
+    ("Xilinx 7, LUT6", "xc7", "luts", "lut6", 0),
+    ("UltraScale+, LUT6", "xcup", "luts", "lut6", 0),
+    ("Gowin, LUT4", "gowin", "luts", "lut4", 0),
 )
 _FMAX = (
-    ("iCE40 HX8K MHz", "ice40-hx8k", "placed", "fmax_mhz", 0),
-    ("iCE40 UP5K MHz", "ice40-up5k", "placed", "fmax_mhz", 0),
-    ("ECP5 25k MHz", "ecp5-25k", "placed", "fmax_mhz", 0),
-    ("ECP5 85k MHz", "ecp5-85k", "placed", "fmax_mhz", 0),
+    ("iCE40 HX8K, MHz", "ice40-hx8k", "placed", "fmax_mhz", 0),
+    ("iCE40 UP5K, MHz", "ice40-up5k", "placed", "fmax_mhz", 0),
+    ("ECP5 25k, MHz", "ecp5-25k", "placed", "fmax_mhz", 0),
+    ("ECP5 85k, MHz", "ecp5-85k", "placed", "fmax_mhz", 0),
 )
 # Plots of area against delay, each with designs that compute the same.
 _CURVES = (
@@ -113,7 +113,10 @@ def _bars(results, panels):
     if not panels:
         return [], None
     figure = make_subplots(
-        cols=len(panels), shared_yaxes=True, column_titles=[panel[0] for panel in panels], horizontal_spacing=0.01
+        cols=len(panels),
+        shared_yaxes=True,
+        column_titles=[panel[0].replace(", ", "<br>") for panel in panels],
+        horizontal_spacing=0.01,
     )
     for column, (_, target, recipe, metric, digits) in enumerate(panels, 1):
         rows = [row for row in _rows(results, target, recipe) if row["metrics"].get(metric)]
@@ -129,11 +132,12 @@ def _bars(results, panels):
             cliponaxis=False,
         )
         figure.add_trace(bars, row=1, col=column)
-        # decades, with room for the shortest bar and for what stands behind the longest
-        figure.update_xaxes(range=[log10(min(values)) - 0.3, log10(max(values)) + 1.2], row=1, col=column)
+        # decades, with a length for the smallest; two thirds of the panel are for what stands behind the bars
+        low, high = log10(min(values)) - 0.3, log10(max(values))
+        figure.update_xaxes(range=[low, low + 3 * (high - low)], row=1, col=column)
     figure.update_xaxes(type="log", showticklabels=False)
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], automargin=True)
-    figure.update_layout(height=120 + 21 * len(names), showlegend=False, template="plotly_white", bargap=0.15, margin_t=40)
+    figure.update_layout(height=120 + 21 * len(names), showlegend=False, template="plotly_white", bargap=0.15, margin_t=70)
     return list(dict.fromkeys(panel[1] for panel in panels)), figure
 
 
