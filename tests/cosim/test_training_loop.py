@@ -93,7 +93,7 @@ def test_training_in_every_scheme_is_that_of_the_model():
     "settings",
     [
         ("lanes=3", "estimators=tracker", "reset=async_low", "fmt=ab_e5m2_gradual"),
-        pytest.param(("lanes=16", "estimators=moments,histogram,median", "cnt_width=6"), marks=pytest.mark.long),
+        pytest.param(("lanes=8", "estimators=moments,histogram,median", "cnt_width=6"), marks=pytest.mark.long),
     ],
     ids=lambda settings: "-".join(settings[:2]),
 )
@@ -148,6 +148,17 @@ def test_command_prints_a_table_and_writes_json_and_plot(command, tmp_path):
         assert len(row["history"]) == TINY.epochs
     page = (tmp_path / "plots" / "biases.html").read_text()
     assert all(f"{kind}, {name}" in page for kind in TYPES for name in ("tracker", "median"))
+
+
+def test_command_prints_what_differs_first(command, emitted, monkeypatch):
+    _, old, new, _ = FAULTS["decoder"]
+    monkeypatch.setattr(training_loop, "emit_port", lambda: emitted("lanes=2", "estimators=tracker", old=old, new=new))
+    status, out, err = command("--seed 5")
+    assert (status, err) == (1, "")
+    assert "bit-exact" in out and "failed" in out
+    lines = [line for line in out.splitlines() if "; rerun: " in line]
+    assert all(re.match(r"[\w ,]+: step \d: fc\d\.\w+ read back, value \d+: got 0x00800000 ", line) for line in lines)
+    assert out.splitlines()[-1] == lines[-1]
 
 
 @pytest.mark.parametrize(
