@@ -8,7 +8,7 @@ import pytest
 
 from cosim import __main__ as command
 from cosim.runner import SIMULATORS, Job, run
-from hdl.catalog import SHIPPED, find
+from hdl.catalog import DESIGNS, SHIPPED, find
 from hdl.emit import emit
 
 ALL = [(name, settings, simulator) for simulator in SIMULATORS for name, settings in SHIPPED]
@@ -111,7 +111,7 @@ def test_command_writes_json(tmp_path, capsys, monkeypatch, require_tool):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["float_codec"], "unknown design 'float_codec': use one of float_encoder, float_decoder, or a module that"),
+        (["float_codec"], f"unknown design 'float_codec': use one of {', '.join(DESIGNS)}, or a module that"),
         (["--seed", "-1"], "--seed must be 0 or more, not -1"),
     ],
 )
