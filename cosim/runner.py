@@ -18,6 +18,8 @@ from hdl.lint import verilator_folder
 from hdl.yosys import ToolError
 
 SIMULATORS = ("verilator", "icarus")
+# A design has a bench of its own name, but for these.
+_SHARED_BENCHES = dict.fromkeys(("median_estimator", "exponent_histogram", "median_tracker", "log_moments"), "estimators")
 BUILD = Path("build", "sim")
 _BUILD_ARGS = {
     # A simulation is short beside its build, so C++ is compiled with little optimisation; and in one piece, since the Makefiles
@@ -129,7 +131,7 @@ def _run(job):
     # The runner ends the process when a test failed; the results say more.
     with suppress(SystemExit, RuntimeError):
         runner.test(
-            test_module=f"cosim.bench_{manifest['design']}",
+            test_module=f"cosim.bench_{_SHARED_BENCHES.get(manifest['design'], manifest['design'])}",
             hdl_toplevel=job.module,
             hdl_toplevel_lang="verilog",
             build_dir=build_folder,
