@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from golden.checks import check_choice, check_int
 from golden.formats import BIAS_BITS, CATALOG, FloatFormat
 from hdl import statistics
+from hdl.arith import pick
 from hdl.float_codec import FloatDecoder, FloatEncoder
 from hdl.registers import Field, Register, Registers, as_json
 from hdl.shapes import Flags
@@ -51,11 +52,6 @@ def core_face(lanes, types):
 def memory_face(lanes, types):
     """Signature of the streams of the memory's side: words or packed codes, and how to read them."""
     return _face(lanes, {"type": _type_bits(types), "bypass": 1, "packed": 1, "bias": BIAS_BITS})
-
-
-def _of(values, type_):
-    """That of `values`, one per type, which belongs to `type_`."""
-    return values[0] if len(values) == 1 else Array(values)[type_]
 
 
 class WritePath(wiring.Component):
@@ -124,7 +120,7 @@ class WritePath(wiring.Component):
         mode = Signal(2)
         m.d.comb += [
             accepted.eq(core.valid & core.ready & ~payload.user.bypass),
-            mode.eq(_of([self.mode[t] for t in range(self._types)], payload.user.type)),
+            mode.eq(pick([self.mode[t] for t in range(self._types)], payload.user.type)),
         ]
         self._hold_until_last(m, accepted)
         kept = [payload.keep.word_select(lane, WORD_BYTES).all() for lane in range(self._lanes)]
@@ -158,7 +154,7 @@ class WritePath(wiring.Component):
         m.submodules.encoder = encoder = FloatEncoder((self._fmt,), lanes=self._lanes, stages=0, flags=True)
         bias, packed = Signal(BIAS_BITS), Signal()
         m.d.comb += [
-            bias.eq(_of([self.bias[t] for t in range(self._types)], user.type)),
+            bias.eq(pick([self.bias[t] for t in range(self._types)], user.type)),
             packed.eq(encodes & ~user.bypass),
             encoder.i.p.data.eq(payload.data),
             encoder.i.p.user.bias.eq(bias),
@@ -550,7 +546,7 @@ class MemoryPort(wiring.Component):
         waiting = Signal(self._types)
         by_tensor = Signal()
         end = Signal(data.StructLayout({"valid": 1, "type": _type_bits(self._types)}))
-        m.d.comb += by_tensor.eq(write.tensor_end.valid & ~_of(list(on_epoch), write.tensor_end.type))
+        m.d.comb += by_tensor.eq(write.tensor_end.valid & ~pick(list(on_epoch), write.tensor_end.type))
         served = Signal(self._types)
         with m.If(by_tensor):
             m.d.comb += [end.valid.eq(1), end.type.eq(write.tensor_end.type)]

@@ -30,6 +30,7 @@ from amaranth.lib.wiring import In, Out
 from golden import readout
 from golden.checks import check_choice, check_int
 from golden.formats import BIAS_BITS, BIAS_MAX, CATALOG, FloatFormat
+from hdl.arith import pick
 
 MAX_LANES = 16
 MAX_TYPES = 16
@@ -87,11 +88,6 @@ class _Estimator(wiring.Component):
         return Mux(exponent < low, self._bias_max, Mux(exponent > high, self._bias_min, inside))[:BIAS_BITS]
 
 
-def _of(values, type_):
-    """That of `values`, one per type, which belongs to `type_`."""
-    return values[0] if len(values) == 1 else Array(values)[type_]
-
-
 def _is(type_, number):
     return type_ == number if len(type_) else Const(1, 1)
 
@@ -110,7 +106,7 @@ class _Lanes:
     def __init__(self, m, observe, busy):
         offered = [observe.valid & keep for keep in observe.keep]
         late = Signal(name="late")
-        m.d.comb += late.eq(_of(busy, observe.type))
+        m.d.comb += late.eq(pick(busy, observe.type))
         self.magnitudes = [word[:MAGNITUDE_BITS] for word in observe.words]
         exponents = [word[23:MAGNITUDE_BITS] for word in observe.words]
         zeros = [lane & ~late & ~exponent.any() for lane, exponent in zip(offered, exponents)]
@@ -213,7 +209,7 @@ class _Tallies(wiring.Component):
         # the registers
         drained = Signal(low_bits + 1)
         growth = Mux(self.type == wanted.type, Array(self.add)[wanted.slot], 0)
-        m.d.sync += [drained.eq(_of([Array(group)[wanted.slot] for group in lows], wanted.type) + growth)]
+        m.d.sync += [drained.eq(pick([Array(group)[wanted.slot] for group in lows], wanted.type) + growth)]
         for t in range(types):
             grows = _is(self.type, t)
             for s in range(slots):
@@ -301,7 +297,7 @@ class _CountingEstimator(_Estimator):
         with m.Switch(self.read.index):
             for index, per_type in enumerate(others, count_words):
                 with m.Case(index):
-                    m.d.comb += other_data.eq(_of(per_type, self.read.type))
+                    m.d.comb += other_data.eq(pick(per_type, self.read.type))
         with m.If(other):
             m.d.comb += self.read.data.eq(other_data)
         m.d.sync += other_done.eq(self.read.enable & other & ~other_done)
@@ -384,16 +380,16 @@ class MedianEstimator(_CountingEstimator):
         """From the tap to increments of the slots in three cycles: distance, upper and lower bits of the bin's index."""
         lanes = _Lanes(m, self.observe, self.busy)
         type_ = self.observe.type
-        active = _of([n != self._passes + 1 for n in number], type_)
-        first = _of([n == 0 for n in number], type_)
+        active = pick([n != self._passes + 1 for n in number], type_)
+        first = pick([n == 0 for n in number], type_)
         along = {name: Mux(active | (name == "missed"), bits, 0) for name, bits in lanes.numbers.items()}
-        along |= {"type": type_, "end": self.end.valid & ~_of(self.busy, self.end.type), "end_type": self.end.type}
+        along |= {"type": type_, "end": self.end.valid & ~pick(self.busy, self.end.type), "end_type": self.end.type}
         smallest, largest = _extremes(m, lanes)
         found = {"smallest": smallest, "largest": largest, "first": first & Cat(lanes.counted).any(), "type": type_}
         self._widen(m, _delayed(m, found, "found"), low, reach, number)
 
         beat_low = Signal(MAGNITUDE_BITS)
-        m.d.comb += beat_low.eq(_of(low, type_))
+        m.d.comb += beat_low.eq(pick(low, type_))
         distances, below, inside = [], [], []
         for i, (magnitude, counted) in enumerate(zip(lanes.magnitudes, lanes.counted)):
             distance = Signal(MAGNITUDE_BITS + 1, name=f"distance{i}")
@@ -412,7 +408,7 @@ class MedianEstimator(_CountingEstimator):
             values = _delayed(m, values, f"s{number_}")
             along = _delayed(m, along, f"s{number_}")
             width = Signal(self._width_bits, name=f"width_s{number_}")
-            m.d.comb += width.eq(_of(reach, along["type"]))
+            m.d.comb += width.eq(pick(reach, along["type"]))
             inside = [values[f"inside{i}"] for i in range(self.lanes)]
             for i in range(self.lanes):
                 distances[i], bits = _divide(m, values[f"distance{i}"], width, part, f"{i}_s{number_}")
@@ -436,8 +432,8 @@ class MedianEstimator(_CountingEstimator):
 
     def _widen(self, m, found, low, reach, number):
         """In the first pass the range takes in what was found."""
-        smaller = found["smallest"] < _of(low, found["type"])
-        larger = found["largest"] > _of(reach, found["type"])
+        smaller = found["smallest"] < pick(low, found["type"])
+        larger = found["largest"] > pick(reach, found["type"])
         for t in range(self.types):
             with m.If(found["first"] & _is(found["type"], t)):
                 with m.If(smaller):
@@ -449,7 +445,7 @@ class MedianEstimator(_CountingEstimator):
         """Look for the half-bin, move the low end there, and divide the width by the number of bins."""
         type_, tick, value = tallies.work_type, tallies.tick, tallies.value
         own_low, own_reach, own_pass = Signal(MAGNITUDE_BITS), Signal(MAGNITUDE_BITS), Signal.like(number[0])
-        m.d.comb += [own_low.eq(_of(low, type_)), own_reach.eq(_of(reach, type_)), own_pass.eq(_of(number, type_))]
+        m.d.comb += [own_low.eq(pick(low, type_)), own_reach.eq(pick(reach, type_)), own_pass.eq(pick(number, type_))]
         first, last = own_pass == 0, own_pass == self._passes
         first_bin = 3
 
@@ -590,7 +586,7 @@ class ExponentHistogram(_CountingEstimator):
             if self._first == self._last:
                 conditions = [Const(1, 1)] * self.lanes
             along[f"exponent{e}"] = _count([counted & here for counted, here in zip(lanes.counted, conditions)])
-        along |= {"type": self.observe.type, "end": self.end.valid & ~_of(self.busy, self.end.type), "end_type": self.end.type}
+        along |= {"type": self.observe.type, "end": self.end.valid & ~pick(self.busy, self.end.type), "end_type": self.end.type}
         along = _delayed(m, along, "sorted")
         m.d.comb += [tallies.type.eq(along["type"]), tallies.end.eq(along["end"]), tallies.end_type.eq(along["end_type"])]
         m.d.comb += [tallies.add[s].eq(along[name]) for s, name in enumerate(self._slots)]
@@ -684,14 +680,14 @@ class LogMoments(_CountingEstimator):
             lambda a, b: a > b,
         )
         along = dict(lanes.numbers) | {"type": self.observe.type, "largest": largest, "logs": reduce(add, logs)}
-        along |= {"end": self.end.valid & ~_of(self.busy, self.end.type), "end_type": self.end.type}
+        along |= {"end": self.end.valid & ~pick(self.busy, self.end.type), "end_type": self.end.type}
         along = _delayed(m, along, "summed")
         m.d.comb += [tallies.type.eq(along["type"]), tallies.end.eq(along["end"]), tallies.end_type.eq(along["end_type"])]
         m.d.comb += [tallies.add[s].eq(along[name]) for s, name in enumerate(self._slots)]
 
         more = Signal(sum_bits + 1)
-        m.d.comb += more.eq(_of(log_sum, along["type"]) + along["logs"])
-        larger = along["largest"] > _of(amax, along["type"])
+        m.d.comb += more.eq(pick(log_sum, along["type"]) + along["logs"])
+        larger = along["largest"] > pick(amax, along["type"])
         for t in range(self.types):
             with m.If(_is(along["type"], t)):
                 m.d.sync += log_sum[t].eq(Mux(more[-1], 2**sum_bits - 1, more))
@@ -716,7 +712,7 @@ class LogMoments(_CountingEstimator):
     def _work(self, m, tallies, log_sum, amax, results):
         type_, tick, value = tallies.work_type, tallies.tick, tallies.value
         own_sum, own_amax = Signal.like(log_sum[0]), Signal(MAGNITUDE_BITS)
-        m.d.comb += [own_sum.eq(_of(log_sum, type_)), own_amax.eq(_of(amax, type_))]
+        m.d.comb += [own_sum.eq(pick(log_sum, type_)), own_amax.eq(pick(amax, type_))]
         empty, total = Signal(), Signal(self._cnt_width)
 
         # A saturated sum may be 2**16 times the total or more, but less than one of a total one larger: then all bits are ones.
@@ -757,7 +753,7 @@ class LogMoments(_CountingEstimator):
         oldest = self._registers(m, place_bits, "oldest")
         filled = self._registers(m, 1, "filled")
         own_oldest, own_filled = Signal(place_bits), Signal()
-        m.d.comb += [own_oldest.eq(_of(oldest, type_)), own_filled.eq(_of(filled, type_))]
+        m.d.comb += [own_oldest.eq(pick(oldest, type_)), own_filled.eq(pick(filled, type_))]
         m.submodules.amaxes = amaxes = memory.Memory(shape=MAGNITUDE_BITS, depth=self.types << place_bits, init=[])
         reader, writer = amaxes.read_port(), amaxes.write_port()
         place = Signal(range(history + 3))
@@ -828,8 +824,8 @@ class MedianTracker(_Estimator):
         magnitude = Signal(bits)
         keep = Signal()
         m.d.comb += [
-            magnitude.eq(_of([word[23 - fraction : MAGNITUDE_BITS] for word in self.observe.words], lane)),
-            keep.eq(_of(self.observe.keep, lane)),
+            magnitude.eq(pick([word[23 - fraction : MAGNITUDE_BITS] for word in self.observe.words], lane)),
+            keep.eq(pick(self.observe.keep, lane)),
         ]
         exponent = magnitude[fraction:]
         target, position, moved = Signal(bits), Signal(bits), Signal(bits)
@@ -839,10 +835,10 @@ class MedianTracker(_Estimator):
         m.d.comb += [
             moves.eq(self.observe.valid & keep & exponent.any() & ~exponent.all()),
             target.eq(magnitude + (1 << fraction - 1)),
-            position.eq(_of(wholes, type_)),
-            step.eq(_of(steps, type_)),
-            run_so_far.eq(_of(equal, type_)),
-            was_rising.eq(_of(rising, type_)),
+            position.eq(pick(wholes, type_)),
+            step.eq(pick(steps, type_)),
+            run_so_far.eq(pick(equal, type_)),
+            was_rising.eq(pick(rising, type_)),
             up.eq(target > position),
             # 2**step, or less than zero all ones from there on
             change.eq(Cat(*(Mux(up, step == k, step < k + 1) for k in range(largest_step + 1)), (~up).replicate(4))),
@@ -868,7 +864,7 @@ class MedianTracker(_Estimator):
             # 143 - e = 15 - e = ~e + 16 modulo 64
             inverted = ~stored[t][fraction:]
             m.d.comb += self.bias[t].eq(Cat(inverted[:4], inverted[4:] + 1))
-        m.d.comb += [self.read.done.eq(self.read.enable), self.read.data.eq(_of(wholes, self.read.type))]
+        m.d.comb += [self.read.done.eq(self.read.enable), self.read.data.eq(pick(wholes, self.read.type))]
         return m
 
     def _lane(self, m):
