@@ -35,7 +35,7 @@ _AREA = (
     ("synth -flatten -noabc -extra-map ripple.v -top {top}", f"{_GATES}\n{_FULL_ADDERS}"),
     ("synth -flatten -noabc -top {top}", f"{_GATES}\n{_FULL_ADDERS}"),
 )
-# In gate equivalents: above, a random search takes minutes for a per cent.
+# In gate equivalents: above, a random search takes minutes.
 _SEARCH_LIMIT = 700
 
 # The delay recipe: depth falls most where sums of products are balanced (`if -g`), how often depends on the unit; then gates
