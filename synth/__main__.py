@@ -68,7 +68,7 @@ def run(options):
         if not path.resolve().parent.is_dir():
             raise ValueError(f"cannot write {path}: there is no folder {path.resolve().parent}")
     measurements = [each for each in measurements if not options.target or each.target in options.target]
-    missing = {each.target: each.missing() for each in measurements if each.missing()}
+    missing = {each.target: problem for each in measurements if (problem := each.missing())}
     if options.liberty and options.liberty.stem in missing:
         raise ToolError(missing[options.liberty.stem])
     measurements = [each for each in measurements if each.target not in missing]
@@ -105,7 +105,7 @@ def run(options):
 
 
 def wanted_builds(options):
-    """(design, settings) of each unit to measure, and those of the baselines to which they are relative."""
+    """(design, settings) of each unit to measure, and of what it is relative to."""
     for name in options.designs or units.NAMES:
         for settings in [tuple(options.set)] if options.set else units.builds(name, every_shape=name in options.designs):
             yield name, settings
