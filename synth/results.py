@@ -27,8 +27,8 @@ _REFERENCES = {
     "fp32_to_bfloat16": ("fp32_to_e4m3", ()),
     "fp32_to_e4m3": ("fp32_to_e4m3", ()),
     "e4m3_to_fp32": ("e4m3_to_fp32", ()),
-    "multiplier": ("multiplier", ("width=8", "numbers=signed", "method=star")),
-    "dot_product": ("dot_product", ("width=8", "method=star")),
+    "multiplier": ("multiplier", ("method=baugh_wooley",)),
+    "dot_product": ("dot_product", ("method=baugh_wooley",)),
     "multiply_add": ("multiply_add", ("format=fp32",)),
 }
 

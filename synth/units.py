@@ -90,7 +90,7 @@ class Unit:
 def builds(name, every_shape):
     """Settings of the builds of the design or baseline of that name that are measured."""
     if name in BASELINES:
-        return list(BASELINES[name].builds)
+        return [*BASELINES[name].builds, *(BASELINES[name].more if every_shape else ())]
     found = {}
     for design, settings in SHIPPED:
         if design == name:

@@ -73,7 +73,7 @@ def count_ice40(total):
     }
 
 
-def count_ecp5(total):
+def _count_ecp5(total):
     """Counts of an ECP5 netlist. A CCU2C is two LUT4s with their carries; what joins LUTs (PFUMX, L6MUX21) comes with them."""
     return {
         "lut4": total("LUT4") + 2 * total("CCU2C"),
@@ -115,9 +115,12 @@ def _generic(total):
 
 _XILINX = "synth_xilinx -flatten -noiopad -noclkbuf -top {top} -family"
 
+ICE40 = CellCount("ice40", "luts", "synth_ice40 -top {top}", count_ice40)
+ECP5 = CellCount("ecp5", "luts", "synth_ecp5 -nodsp -top {top}", _count_ecp5)
+
 MEASUREMENTS = (
-    CellCount("ice40", "luts", "synth_ice40 -top {top}", count_ice40),
-    CellCount("ecp5", "luts", "synth_ecp5 -nodsp -top {top}", count_ecp5),
+    ICE40,
+    ECP5,
     CellCount("xc7", "luts", f"{_XILINX} xc7 -nodsp", _xilinx),
     CellCount("xcup", "luts", f"{_XILINX} xcup -nodsp", _xilinx),
     # Multiplexers in place of LUTs would leave LUT1s behind that only pass a signal on.

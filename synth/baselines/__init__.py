@@ -31,7 +31,7 @@ class Baseline:
     """A kind of plain design: how it is built, and what it computes.
 
     `interface` and `vectors` are called with the parameters' values by name; `builds` are the settings, texts NAME=VALUE,
-    that are measured by default.
+    that are measured by default, `more` those that are measured for who asks for this kind.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Baseline:
     builds: tuple[tuple[str, ...], ...]
     interface: Callable[..., Interface]
     vectors: Callable[..., Vectors]
+    more: tuple[tuple[str, ...], ...] = ()
 
     def parse(self, settings):
         """Values of all parameters from NAME=VALUE texts.
@@ -271,21 +272,23 @@ BASELINES = {
                 _choice("numbers", "signed", tuple(_NUMBERS)),
                 _choice("method", "star", ("star", "booth", "baugh_wooley")),
             ),
-            (
-                *((f"numbers={numbers}", f"method={method}") for numbers, methods in _NUMBERS.items() for method in methods),
-                *((f"width={width}", f"method={method}") for width in (4, 16) for method in _NUMBERS["signed"]),
-            ),
+            (*((f"method={method}",) for method in _NUMBERS["signed"]), ("numbers=sign_magnitude",)),
             _multiplier,
             _multiplier_vectors,
+            (
+                *(("numbers=unsigned", f"method={method}") for method in _NUMBERS["unsigned"]),
+                *((f"width={width}", f"method={method}") for width in (4, 16) for method in _NUMBERS["signed"]),
+            ),
         ),
         Baseline(
             "dot_product",
             "dot product of 16 with an accumulator of 32 bits",
             ("multiplier.v", "dot_product.v"),
             (_integer("width", 8, 4, 8), _choice("method", "star", ("star", "booth", "baugh_wooley"))),
-            tuple((f"width={width}", f"method={method}") for width in (4, 8) for method in ("star", "booth", "baugh_wooley")),
+            (("method=booth",), ("method=baugh_wooley",), ("width=4", "method=baugh_wooley")),
             _dot_product,
             _dot_product_vectors,
+            (("method=star",), ("width=4", "method=star"), ("width=4", "method=booth")),
         ),
         Baseline(
             "fp32_to_bfloat16",

@@ -8,7 +8,7 @@ import pytest
 from synth import gates, units
 from synth.baselines import BASELINES, multiply_add
 
-BUILDS = [(name, settings) for name, baseline in BASELINES.items() for settings in baseline.builds]
+BUILDS = [(name, settings) for name, baseline in BASELINES.items() for settings in (*baseline.builds, *baseline.more)]
 ODD = [
     *(
         ("multiplier", (f"width={width}", f"numbers={numbers}", f"method={method}"))
