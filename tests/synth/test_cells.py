@@ -1,5 +1,6 @@
 """Mapped netlists: measured the same twice, checked against the model, and their power by hand."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,6 @@ from synth import fpga, gates, power, units, yosys
 from synth.asic import StandardCells
 from synth.netlist import Netlist, Port
 from synth.vectors import Vectors
-import itertools
 
 ENCODER = ("float_encoder", ("formats=ab_e5m2", "lanes=1", "stages=0"))
 STREAM = ("float_encoder", ("formats=float8_e4m3fn", "lanes=1", "stages=1", "roundings=rne,sr", "flags=1", "user_bits=2"))
