@@ -35,8 +35,9 @@ _AREA = (
     ("synth -flatten -noabc -extra-map ripple.v -top {top}", f"{_GATES}\n{_FULL_ADDERS}"),
     ("synth -flatten -noabc -top {top}", f"{_GATES}\n{_FULL_ADDERS}"),
 )
-# In gate equivalents: above, a random search takes minutes.
-_SEARCH_LIMIT = 700
+# In gate equivalents: above, a random search takes minutes; and above, so does each way to the fastest, of which the first two
+# are left.
+_SEARCH_LIMIT, _LARGE = 700, 2000
 
 # The delay recipe: depth falls most where sums of products are balanced (`if -g`), how often depends on the unit; then gates
 # are sized for the delay target of {target} ps. The fastest is kept.
@@ -222,7 +223,8 @@ class StandardCells:
             return {}
         small = min([small, *candidates], key=lambda mapped: mapped.area_um2)
         timed = {small: sta.delay_ns(f"{small.name}.v", unit, "cells.lib", folder)}
-        self._time(self._fast(unit, folder, _FAST, _NO_TARGET), timed, unit, folder)
+        fast = _FAST[:2] if small.area_um2 > _LARGE * self.library.nand2_um2 else _FAST
+        self._time(self._fast(unit, folder, fast, _NO_TARGET), timed, unit, folder)
         fastest = min(timed, key=lambda mapped: (timed[mapped], mapped.area_um2))
         vectors = unit.vectors()
         results = {

@@ -22,9 +22,11 @@ def measure(units, measurements, done=lambda: None):
     problems : list of str
     """
     pairs = [(unit, measurement) for unit in units for measurement in measurements]
+    # Standard cells, which take longest, first: at the end no core waits for the other.
+    order = sorted(range(len(pairs)), key=lambda index: -measurements.index(pairs[index][1]))
     rows, problems = {}, {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        futures = {pool.submit(_rows, unit, measurement): index for index, (unit, measurement) in enumerate(pairs)}
+        futures = {pool.submit(_rows, *pairs[index]): index for index in order}
         for future in as_completed(futures):
             index = futures[future]
             try:

@@ -62,7 +62,7 @@ def _cells(script, unit, folder):
     return total
 
 
-def count_ice40(total):
+def _count_ice40(total):
     """Counts of an iCE40 netlist."""
     return {
         "lut4": total("SB_LUT4"),
@@ -115,7 +115,7 @@ def _generic(total):
 
 _XILINX = "synth_xilinx -flatten -noiopad -noclkbuf -top {top} -family"
 
-ICE40 = CellCount("ice40", "luts", "synth_ice40 -top {top}", count_ice40)
+ICE40 = CellCount("ice40", "luts", "synth_ice40 -top {top}", _count_ice40)
 ECP5 = CellCount("ecp5", "luts", "synth_ecp5 -nodsp -top {top}", _count_ecp5)
 
 MEASUREMENTS = (
