@@ -382,7 +382,11 @@ ONE = np.array([1], np.float32)
             ValueError,
             r"must be a multiple of the block, 2, not",
         ),
-        (lambda: antilog_table(LBFP8, "taylor"), ValueError, r"antilog must be one of lut, two_segment, mitchell, not 'taylor'"),
+        (
+            lambda: antilog_table(LBFP8, "taylor"),
+            ValueError,
+            r"antilog must be one of lut, two_segment, mitchell, not 'taylor'",
+        ),
         (lambda: antilog_table(LBFP8, "lut", 9), ValueError, r"guard_bits of lbfp8 must be an integer from 0 to 8, not 9"),
         (lambda: antilog_table(LBFP8, "mitchell", 3), ValueError, r"guard_bits of lbfp8 must be an integer from 4 to 8, not 3"),
         (lambda: antilog_table(LBFP8, [32] * 15), ValueError, r"antilog must be 16 integers from 32 to 63, not"),
