@@ -1,0 +1,622 @@
+"""Logarithmic block floating point (LBFP): FP32 or sums to codes, codes to FP32, products and dot products of codes.
+
+A code {sign, c} with the shared exponent E means ``(-1)**sign * 2**(E - 2**int_bits + c / 2**frac_bits)``, c = 0 means zero: see
+`golden.formats.LogBlockFormat`. The idea is that of "LBFP: logarithmic block floating point", APCCAS 2020; the encoding is ours.
+
+A product takes an addition, a table and a shift. With t the sum of both c, f its fraction bits and T its integer bits,
+
+    |a * b| = A[f] << T,  A[f] about 2**(f / 2**frac_bits) in units of 2**-G
+
+in units of ``2**(Ea + Eb - 2**(int_bits + 1) - G)``. What makes it small:
+
+- The shift is to the right, from where T is all ones, the shortest distance first. Its last stage, by half of the range, is an
+  AND-OR with a select for either half; for a zero neither is set, so that zero costs nothing where the bits are.
+- For two's complement the table's entry is negated before the shift, where it is narrow, and the shift fills in signs.
+"""
+
+from math import ceil
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from golden.checks import check_choice, check_int
+from golden.formats import LogBlockFormat
+from hdl.shapes import Float32
+from hdl.stream import Register, beats, two_halves
+
+ANTILOGS = ("lut", "two_segment", "mitchell")
+OUTPUTS = ("twos_complement", "sign_magnitude")
+SOURCES = ("fp32", "fixed")
+EXPONENTS = ("given", "max")
+GUARD_BITS = 5  # the fewest with which a table for 4 fraction bits is within 1.3 %
+MAX_GUARD_BITS = 8
+MAX_LANES = 64
+MAX_STAGES = 3
+MAX_DOT_STAGES = 2
+MAX_BEATS = 2**24
+MAX_USER_BITS = 64
+MAX_FIXED_BITS = 64
+_PRODUCT_BITS = 16  # unless the full product is narrower
+_TERM_BITS = 14  # of a product within a dot product, likewise
+
+FP32_BIAS = 127
+FP32_MAN_BITS = 23
+# Fraction bits below those of the logarithm at which an encoder looks.
+_EXTRA_BITS = 4
+
+
+class LogFlags(data.Struct):
+    """What an encoder raised, per element."""
+
+    saturated: 1
+    flushed: 1
+    invalid: 1
+
+
+def _check_format(fmt):
+    if not isinstance(fmt, LogBlockFormat):
+        raise ValueError(f"fmt must be a LogBlockFormat, not {fmt!r}")
+
+
+def _tag(user_bits):
+    check_int("user_bits", user_bits, 0, MAX_USER_BITS)
+    return {"user": user_bits} if user_bits else {}
+
+
+class Antilog:
+    """The table A of a multiplier, checked, and what follows from it.
+
+    ===========  =======================================================================================
+    lut          the nearest integer
+    two_segment  ``2**G + m - ceil(3 * min(m, 2**G - m) / 16)`` with m = ``f * 2**(G - frac_bits)``
+    mitchell     ``2**G + m``
+    ===========  =======================================================================================
+
+    Parameters
+    ----------
+    fmt : LogBlockFormat
+    mode : str
+        One of `ANTILOGS`.
+    guard_bits : int or None
+        G, 4 to 8, except that "mitchell" and "two_segment" need at least ``fmt.frac_bits``. None: `GUARD_BITS`, or
+        ``fmt.frac_bits`` if that is more or the mode is "mitchell".
+    out_bits : int or None
+        Bits that are kept of a signed product, 2 to `full_bits`.
+    usual_bits : int
+        `out_bits` if that is None, or `full_bits` if they are fewer.
+
+    Attributes
+    ----------
+    table : list of int
+    full_bits : int
+        Width of a full product with its sign.
+    dropped : int
+        How many bits are cut off below.
+    largest : int
+        The largest magnitude of a product that was cut.
+    """
+
+    def __init__(self, fmt, mode, guard_bits, out_bits, usual_bits):
+        _check_format(fmt)
+        check_choice("antilog", mode, ANTILOGS)
+        low = 4 if mode == "lut" else fmt.frac_bits
+        if guard_bits is None:
+            guard_bits = fmt.frac_bits if mode == "mitchell" else max(GUARD_BITS, fmt.frac_bits)
+        else:
+            check_int(f"guard_bits of antilog {mode!r}", guard_bits, low, MAX_GUARD_BITS)
+        self.guard_bits = guard_bits
+        one, steps = 2**guard_bits, 2**fmt.frac_bits
+        line = [f * one // steps for f in range(steps)] if guard_bits >= fmt.frac_bits else None
+        if mode == "lut":
+            self.table = [round(2 ** (f / steps) * one) for f in range(steps)]
+        elif mode == "mitchell":
+            self.table = [one + m for m in line]
+        else:
+            self.table = [one + m - ceil(3 * min(m, one - m) / 16) for m in line]
+        # A < 2**(G + 1), and the shift is at most 2**(int_bits + 1) - 1 as t < 2**(int_bits + frac_bits + 1).
+        self.full_bits = guard_bits + 2 ** (fmt.int_bits + 1) + 1
+        if out_bits is None:
+            out_bits = min(usual_bits, self.full_bits)
+        check_int("out_bits", out_bits, 2, self.full_bits)
+        self.out_bits = out_bits
+        self.dropped = self.full_bits - out_bits
+        # Both factors at their largest: t = 2**(int_bits + frac_bits + 1) - 2.
+        t = 2 * fmt.max_magnitude
+        self.largest = self.table[t % steps] << (t >> fmt.frac_bits) >> self.dropped
+        self.lsb_offset = self.dropped - guard_bits - 2 ** (fmt.int_bits + 1)
+
+
+class _LogSum(data.StructLayout):
+    """A product between the halves of a multiplier: sign, t, and whether a factor is zero."""
+
+    def __init__(self, fmt):
+        super().__init__({"sign": 1, "t": fmt.magnitude_bits + 1, "zero": 1})
+
+
+def _log_sum(m, fmt, a, b, result):
+    """Add the logarithms of two codes."""
+    c_a, c_b = a[: fmt.magnitude_bits], b[: fmt.magnitude_bits]
+    m.d.comb += [
+        result.sign.eq(a[-1] ^ b[-1]),
+        result.t.eq(c_a + c_b),
+        result.zero.eq(~c_a.any() | ~c_b.any()),
+    ]
+
+
+class _Shift(wiring.Component):
+    """From the sum of two logarithms to a product: table and shift.
+
+    `product` is {sign, magnitude} or in two's complement; the sign of a zero with a magnitude is that of its factors.
+    """
+
+    def __init__(self, fmt, antilog, output):
+        self._fmt, self._antilog, self._output = fmt, antilog, output
+        super().__init__({"i": In(_LogSum(fmt)), "product": Out(antilog.out_bits)})
+
+    def elaborate(self, platform):
+        m = Module()
+        fmt, antilog = self._fmt, self._antilog
+        two = self._output == "twos_complement"
+        sign = self.i.sign if two else Const(0, 1)
+        f, shift = self.i.t[: fmt.frac_bits], self.i.t[fmt.frac_bits :]
+        power = Signal(antilog.guard_bits + 1)
+        with m.Switch(f):
+            for key, value in enumerate(antilog.table):
+                with m.Case(key):
+                    m.d.comb += power.eq(value)
+        shifted = power
+        if two:
+            shifted = Signal(antilog.guard_bits + 2)
+            m.d.comb += shifted.eq(Mux(sign, -power, power))
+        for stage in range(fmt.int_bits):
+            # Each stage keeps what it shifts out, below, until the end.
+            distance = 2**stage
+            wider = Signal(len(shifted) + distance, name=f"shifted{stage}")
+            m.d.comb += wider.eq(
+                Mux(shift[stage], Cat(Const(0, distance), shifted), Cat(shifted, sign.replicate(distance)))
+            )
+            shifted = wider
+        # Where the top bit of t is set, no factor was zero, as c < 2**(int_bits + frac_bits).
+        upper, lower = shift[-1], Signal()
+        m.d.comb += lower.eq(~(upper | self.i.zero))
+        distance = 2**fmt.int_bits
+        high = Cat(Const(0, distance), shifted)
+        low = Cat(shifted, sign.replicate(distance))
+        kept = antilog.out_bits - 1 + two
+        result = Cat(
+            (upper & h) | (lower & l) for h, l in zip(high[len(high) - kept :], low[len(low) - kept :], strict=True)
+        )
+        m.d.comb += self.product.eq(result if two else Cat(result, self.i.sign))
+        return m
+
+
+class LbfpMultiplier(wiring.Component):
+    """Products of codes, `lanes` per beat, one beat per clock.
+
+    Equation: with t = ca + cb, ``A[t mod 2**F] << (t >> F)``, negative if the signs differ, in units of
+    ``2**(Ea + Eb - 2**(I + 1) - G)`` (`golden.lbfp.multiply`). The shared exponents are not needed.
+
+    ============  ==================================================================================
+    rounding      that of the table A; then bits below `out_bits` are cut off: in two's complement
+                  toward minus infinity, with sign and magnitude toward zero
+    zero          the product is zero if a factor is; with sign and magnitude its sign means nothing
+    overflow      none
+    ============  ==================================================================================
+
+    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+
+    Sources: Mitchell 1962 for the antilogarithm as 1 + f; "LBFP", APCCAS 2020.
+
+    Parameters
+    ----------
+    fmt : LogBlockFormat
+    lanes : int
+        1 to 64.
+    stages : int
+        Pipeline registers, 0 to 3: none; at the output; between addition and table, too; at the input, too.
+    antilog, guard_bits, out_bits
+        As for `Antilog`; by default 16 bits are kept.
+    output : str
+        "twos_complement" or "sign_magnitude", which is {sign, magnitude}.
+    user_bits : int
+        Width of a tag that passes through, 0 to 64.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: {a: code lanes, b: code lanes}, last, user: {user}}.
+    o : Out(stream.Signature)
+        Payload {data: product lanes, last, user: {user}}.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
+    """
+
+    def __init__(
+        self,
+        fmt,
+        *,
+        lanes=4,
+        stages=1,
+        antilog="lut",
+        guard_bits=None,
+        out_bits=None,
+        output="twos_complement",
+        user_bits=0,
+    ):
+        check_int("lanes", lanes, 1, MAX_LANES)
+        check_int("stages", stages, 0, MAX_STAGES)
+        check_choice("output", output, OUTPUTS)
+        self._fmt, self._lanes, self._output = fmt, lanes, output
+        self._antilog = Antilog(fmt, antilog, guard_bits, out_bits, _PRODUCT_BITS)
+        self.latency = stages
+        self.clocked = bool(stages)
+        self.facts = {"guard_bits": self._antilog.guard_bits, "product_bits": self._antilog.out_bits}
+        tag = _tag(user_bits)
+        super().__init__(
+            {
+                "i": In(_pairs(fmt, lanes, tag)),
+                "o": Out(beats(self._antilog.out_bits, lanes, tag)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        middle = {"lanes": data.ArrayLayout(_LogSum(self._fmt), self._lanes)}
+        two_halves(m, self.i, self.o, middle, self.latency, self._add, self._shift)
+        return m
+
+    def _add(self, m, source, sink):
+        for lane in range(self._lanes):
+            _log_sum(m, self._fmt, source.p.data.a[lane], source.p.data.b[lane], sink.p.lanes[lane])
+
+    def _shift(self, m, source, sink):
+        for lane in range(self._lanes):
+            m.submodules[f"shift{lane}"] = shift = _Shift(self._fmt, self._antilog, self._output)
+            m.d.comb += [shift.i.eq(source.p.lanes[lane]), sink.p.data[lane].eq(shift.product)]
+
+
+def _pairs(fmt, lanes, user):
+    """Signature of a stream of beats of two codes per lane."""
+    codes = data.ArrayLayout(fmt.bits, lanes)
+    return stream.Signature(
+        data.StructLayout({"data": data.StructLayout({"a": codes, "b": codes}), "last": 1, "user": data.StructLayout(user)})
+    )
+
+
+class LbfpDotProduct(wiring.Component):
+    """Dot products of codes: `lanes` products per beat, any number of beats up to `max_beats` per result, a beat per clock.
+
+    Equation: the exact sum of the products of `LbfpMultiplier`, cut to `out_bits` each, in units of ``2**exponent``, where
+    ``exponent = Ea + Eb - 2**(I + 1) - G`` plus the number of bits cut off (`golden.lbfp.dot`). The shared exponents enter once,
+    with the last beat.
+
+    ============  ====================================================================================================
+    rounding      that of the table A; then products lose their lowest bits, with output "sign_magnitude" toward zero,
+                  with "twos_complement" toward minus infinity, which adds up to a bias in long sums
+    overflow      none for up to `max_beats` beats: the sum has the bits for that many of the largest products
+    ============  ====================================================================================================
+
+    A negative product of sign and magnitude enters the tree of adders inverted, and its sign as the carry of one of them: there
+    are as many adders, with that of the accumulator, as there are products.
+
+    Latency: `stages` + 1 cycles from the last beat of a result. Throughput: a beat per clock; `ready` is combinational from output
+    to input. The accumulator is the output register: while a result waits there, no beat is taken.
+
+    Sources: "LBFP", APCCAS 2020; Johnson 2018, arXiv 1811.01721, for the sum of logarithmic products in fixed point.
+
+    Parameters
+    ----------
+    fmt : LogBlockFormat
+    lanes : int
+        Products per beat, 1 to 64.
+    stages : int
+        Pipeline registers beside the accumulator, 0 to 2: none; between products and adders; at the input, too.
+    antilog, guard_bits, out_bits
+        As for `Antilog`; by default 14 bits are kept of a product.
+    output : str
+        How products are cut: "sign_magnitude" or "twos_complement".
+    max_beats : int
+        1 to 2**24.
+    exponents : bool
+        Whether exponents come in and go out, or are dealt with elsewhere.
+    user_bits : int
+        Width of a tag, 0 to 64: that of the last beat goes out with the result.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: {a: code lanes, b: code lanes}, last, user: {exponent_a, exponent_b, user}}.
+    o : Out(stream.Signature)
+        Payload {data: {sum}, last, user: {exponent, user}}; `sum` and `exponent` are signed, `last` is always set.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
+    """
+
+    def __init__(
+        self,
+        fmt,
+        *,
+        lanes=16,
+        stages=0,
+        antilog="lut",
+        guard_bits=None,
+        out_bits=None,
+        output="sign_magnitude",
+        max_beats=2**14,
+        exponents=True,
+        user_bits=0,
+    ):
+        check_int("lanes", lanes, 1, MAX_LANES)
+        check_int("stages", stages, 0, MAX_DOT_STAGES)
+        check_choice("output", output, OUTPUTS)
+        check_int("max_beats", max_beats, 1, MAX_BEATS)
+        self._fmt, self._lanes, self._output, self._stages, self._exponents = fmt, lanes, output, stages, exponents
+        self._antilog = Antilog(fmt, antilog, guard_bits, out_bits, _TERM_BITS)
+        # Cut toward minus infinity, the most negative product may be one more than the largest in magnitude.
+        largest = self._antilog.largest + (output == "twos_complement" and self._antilog.dropped > 0)
+        self._sum_bits = (largest * lanes * max_beats).bit_length() + 1
+        self.latency = stages + 1
+        self.clocked = True
+        self.facts = {
+            "guard_bits": self._antilog.guard_bits,
+            "product_bits": self._antilog.out_bits,
+            "sum_bits": self._sum_bits,
+        }
+        exponent = signed(fmt.exp_bits)
+        tag = _tag(user_bits)
+        # |Ea + Eb + offset| <= 2**exp_bits + 2**(I + 1) + 8 < 2**(exp_bits + 5)
+        low, high = fmt.exponent_range
+        offset = self._antilog.lsb_offset
+        result = Value.cast(Const(2 * low + offset)).shape(), Value.cast(Const(2 * high + offset)).shape()
+        width = max(shape.width + (not shape.signed) for shape in result)
+        incoming = {"exponent_a": exponent, "exponent_b": exponent} if exponents else {}
+        outgoing = {"exponent": signed(width)} if exponents else {}
+        super().__init__(
+            {
+                "i": In(_pairs(fmt, lanes, incoming | tag)),
+                "o": Out(
+                    stream.Signature(
+                        data.StructLayout(
+                            {
+                                "data": data.StructLayout({"sum": signed(self._sum_bits)}),
+                                "last": 1,
+                                "user": data.StructLayout(outgoing | tag),
+                            }
+                        )
+                    )
+                ),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        source = _registered(m, "input_register", self.i) if self._stages >= 2 else self.i
+        product = signed(self._antilog.out_bits)
+        products = stream.Signature(
+            data.StructLayout(
+                {
+                    "terms": data.ArrayLayout(product, self._lanes),
+                    "carries": self._lanes if self._output == "sign_magnitude" else 0,
+                    "last": 1,
+                    "user": source.p.user.shape(),
+                }
+            )
+        ).create(path=("products",))
+        m.d.comb += [
+            products.valid.eq(source.valid),
+            source.ready.eq(products.ready),
+            products.p.last.eq(source.p.last),
+            products.p.user.eq(source.p.user),
+        ]
+        self._multiply(m, source, products)
+        if self._stages >= 1:
+            products = _registered(m, "product_register", products)
+        self._accumulate(m, products)
+        return m
+
+    def _multiply(self, m, source, products):
+        for lane in range(self._lanes):
+            m.submodules[f"shift{lane}"] = shift = _Shift(self._fmt, self._antilog, self._output)
+            _log_sum(m, self._fmt, source.p.data.a[lane], source.p.data.b[lane], shift.i)
+            if self._output == "twos_complement":
+                m.d.comb += products.p.terms[lane].eq(shift.product.as_signed())
+                continue
+            sign = shift.product[-1]
+            m.d.comb += [
+                products.p.terms[lane].eq(Cat((bit ^ sign for bit in shift.product[:-1]), sign).as_signed()),
+                products.p.carries[lane].eq(sign),
+            ]
+
+    def _accumulate(self, m, products):
+        done, fresh = Signal(), Signal(init=1)
+        total = Signal(signed(self._sum_bits), reset_less=True)
+        # A tree of adders of two, each with a carry: on FPGAs it becomes carry chains, in cells full adders.
+        carries = iter(products.p.carries)
+        terms = list(products.p.terms)
+        while len(terms) > 1:
+            sums = []
+            for left, right in zip(terms[::2], terms[1::2]):
+                both = Signal(signed(max(len(left), len(right)) + 1), name=f"sum{len(terms)}_{len(sums)}")
+                m.d.comb += both.eq(left + right + next(carries, 0))
+                sums.append(both)
+            terms = sums + terms[2 * len(sums) :]
+        taken = Signal()
+        m.d.comb += [products.ready.eq(~done | self.o.ready), taken.eq(products.valid & products.ready)]
+        with m.If(taken):
+            m.d.sync += [
+                total.eq(Mux(fresh, 0, total) + terms[0] + next(carries, 0)),
+                fresh.eq(products.p.last),
+            ]
+        with m.If(products.ready):
+            m.d.sync += done.eq(taken & products.p.last)
+        m.d.comb += [self.o.valid.eq(done), self.o.p.data.sum.eq(total), self.o.p.last.eq(1)]
+
+        user, given = self.o.p.user, products.p.user
+        with m.If(taken & products.p.last):
+            if self._exponents:
+                exponent = Signal(user.exponent.shape(), reset_less=True)
+                m.d.sync += exponent.eq(given.exponent_a + given.exponent_b + self._antilog.lsb_offset)
+                m.d.comb += user.exponent.eq(exponent)
+            if "user" in dict(iter(user.shape())):
+                tag = Signal(user.user.shape(), reset_less=True)
+                m.d.sync += tag.eq(given.user)
+                m.d.comb += user.user.eq(tag)
+
+
+def _registered(m, name, source):
+    m.submodules[name] = stage = Register(source.payload.shape())
+    m.d.comb += [stage.i.valid.eq(source.valid), source.ready.eq(stage.i.ready), stage.i.payload.eq(source.payload)]
+    return stage.o
+
+
+class _Rounded(data.StructLayout):
+    """A value between the halves of an encoder: its logarithm as integer and fraction part, less those of the number c = 0."""
+
+    def __init__(self, fmt, integer_bits):
+        super().__init__(
+            {
+                "sign": 1,
+                "nonzero": 1,
+                "nan": 1,
+                # of c before it is clamped
+                "integer": signed(integer_bits),
+                # Above one where the fraction was rounded up to the next integer.
+                "fraction": fmt.frac_bits + 1,
+                # The significand is at least that of the smallest number.
+                "smallest": 1,
+            }
+        )
+
+
+def _fraction(m, fmt, name, significand):
+    """c's fraction bits, and a carry above, for the upper bits of a significand's fraction: thresholds in each binary segment."""
+    steps, one = 2**fmt.frac_bits, 2 ** (fmt.frac_bits + _EXTRA_BITS)
+    thresholds = [ceil((2 ** ((j + 0.5) / steps) - 1) * one) for j in range(steps)]
+    segment, rest = significand[_EXTRA_BITS:], significand[:_EXTRA_BITS]
+    fraction = Signal(fmt.frac_bits + 1, name=name)
+    with m.Switch(segment):
+        for key in range(steps):
+            first = key << _EXTRA_BITS
+            passed = sum(threshold <= first for threshold in thresholds)
+            inside = [threshold - first for threshold in thresholds if first < threshold < first + 2**_EXTRA_BITS]
+            with m.Case(key):
+                m.d.comb += fraction.eq(passed + sum((rest >= threshold for threshold in inside), Const(0, 1)))
+    return fraction
+
+
+class _Locate(wiring.Component):
+    """First half of an encoder lane: the logarithm of a value."""
+
+    def __init__(self, fmt, source, fixed_bits):
+        self._fmt, self._source = fmt, source
+        shape = Float32 if source == "fp32" else signed(fixed_bits)
+        self._exponent = signed(fmt.exp_bits)
+        self._lsb = signed(fmt.exp_bits + _LSB_BITS)
+        super().__init__(
+            {
+                "value": In(shape),
+                "exponent": In(self._exponent),
+                "lsb_exponent": In(self._lsb),
+                "o": Out(_Rounded(fmt, _integer_bits(fmt, source, fixed_bits))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        fmt = self._fmt
+        bits = fmt.frac_bits + _EXTRA_BITS
+        significand = Signal(bits)
+        offset = 2**fmt.int_bits
+        if self._source == "fp32":
+            word = self.value
+            m.d.comb += [
+                significand.eq(word.fraction[FP32_MAN_BITS - bits :]),
+                self.o.sign.eq(word.sign),
+                self.o.nonzero.eq(word.exponent.any()),
+                self.o.nan.eq(word.exponent.all() & word.fraction.any()),
+                self.o.integer.eq(word.exponent - self.exponent + (offset - FP32_BIAS)),
+            ]
+        else:
+            negative = self.value[-1]
+            magnitude = Signal(len(self.value))
+            m.d.comb += magnitude.eq(Mux(negative, -self.value, self.value))
+            # Shift the leading one to the top, the longest distance first; what each stage shifts is a bit of the distance.
+            places, distance = [], 1 << (len(magnitude) - 1).bit_length() >> 1
+            while distance:
+                moved, place = Signal(len(magnitude), name=f"moved{distance}"), Signal(name=f"place{distance}")
+                m.d.comb += [
+                    place.eq(~magnitude[-distance:].any()),
+                    moved.eq(Mux(place, magnitude << distance, magnitude)),
+                ]
+                places.insert(0, place)
+                magnitude, distance = moved, distance >> 1
+            below = Cat(Const(0, bits), magnitude[:-1])
+            m.d.comb += [
+                significand.eq(below[-bits:]),
+                self.o.sign.eq(negative),
+                self.o.nonzero.eq(magnitude[-1]),
+                self.o.integer.eq(self.lsb_exponent - self.exponent - Cat(places) + (len(magnitude) - 1 + offset)),
+            ]
+        smallest = ceil((2 ** (1 / 2**fmt.frac_bits) - 1) * 2**bits)
+        m.d.comb += [
+            self.o.fraction.eq(_fraction(m, fmt, "fraction", significand)),
+            self.o.smallest.eq(significand >= smallest),
+        ]
+        return m
+
+
+# The weight of a sum's last bit is given with so many bits more than a shared exponent.
+_LSB_BITS = 3
+
+
+def _integer_bits(fmt, source, fixed_bits):
+    """Bits that hold the integer part of any value's logarithm."""
+    low, high = fmt.exponent_range
+    offset = 2**fmt.int_bits
+    if source == "fp32":
+        ends = -high + offset - FP32_BIAS, 255 - low + offset - FP32_BIAS
+    else:
+        # Minus one less than the width is what leading zeros take away from a value of zero.
+        wide = 2 ** (fmt.exp_bits + _LSB_BITS - 1)
+        ends = -wide - high + offset - 2 ** (fixed_bits - 1).bit_length(), wide - 1 - low + offset + fixed_bits - 1
+    return max(Value.cast(Const(end)).shape().width + (end >= 0) for end in ends)
+
+
+class _Clamp(wiring.Component):
+    """Second half of an encoder lane: c within its range, and zero."""
+
+    def __init__(self, fmt, integer_bits):
+        self._fmt = fmt
+        super().__init__({"i": In(_Rounded(fmt, integer_bits)), "code": Out(fmt.bits), "flags": Out(LogFlags)})
+
+    def elaborate(self, platform):
+        m = Module()
+        fmt = self._fmt
+        c = Signal(signed(len(self.i.integer) + fmt.frac_bits + 1))
+        m.d.comb += c.eq(Cat(Const(0, fmt.frac_bits), self.i.integer).as_signed() + self.i.fraction)
+        negative = c[-1]
+        too_large, below, zero = Signal(), Signal(), Signal()
+        m.d.comb += [
+            too_large.eq(~negative & c[fmt.magnitude_bits : -1].any()),
+            # c < 1: the smallest number from its half on, one integer lower, zero below.
+            below.eq(negative | ~c[:-1].any()),
+            zero.eq(~self.i.nonzero | (below & self.i.integer[-1] & ~(self.i.integer.all() & self.i.smallest))),
+        ]
+        magnitude = Signal(fmt.magnitude_bits)
+        with m.If(zero):
+            m.d.comb += magnitude.eq(0)
+        with m.Elif(below):
+            m.d.comb += magnitude.eq(1)
+        with m.Elif(too_large):
+            m.d.comb += magnitude.eq(fmt.max_magnitude)
+        with m.Else():
+            m.d.comb += magnitude.eq(c)
+        m.d.comb += self.code.eq(Cat(magnitude, self.i.sign & ~zero))
+        return m
