@@ -229,6 +229,34 @@ DESIGNS = {
             ),
         ),
         Design(
+            "lbfp_encoder",
+            "FP32 or sums in fixed point to logarithmic numbers with a shared exponent",
+            lambda reset, **own: AxiStreamTop(lbfp.LbfpEncoder(**own), reset),
+            (
+                _LOG_FORMAT,
+                _integer("lanes", 4, 1, lbfp.MAX_LANES),
+                _integer("stages", 1, 0, lbfp.MAX_STAGES),
+                _choice("source", "fp32", lbfp.SOURCES),
+                _integer("fixed_bits", 32, 4, lbfp.MAX_FIXED_BITS),
+                _choice("exponent", "given", lbfp.EXPONENTS),
+                _switch("flags", False),
+                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
+        Design(
+            "lbfp_decoder",
+            "logarithmic numbers with a shared exponent to FP32",
+            lambda reset, **own: AxiStreamTop(lbfp.LbfpDecoder(**own), reset),
+            (
+                _LOG_FORMAT,
+                _integer("lanes", 4, 1, lbfp.MAX_LANES),
+                _integer("stages", 1, 0, lbfp.MAX_STAGES),
+                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
+        Design(
             "lbfp_multiplier",
             "products of logarithmic numbers in fixed point",
             lambda reset, **own: AxiStreamTop(lbfp.LbfpMultiplier(**own), reset),
@@ -277,7 +305,7 @@ SHIPPED = tuple(
             ("float_decoder", (_CHOSEN_AT_RUN_TIME,)),
             ("float_encoder", (_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
         ),
-        (("lbfp_multiplier", ()), ("lbfp_dot_product", ())),
+        ((name, ()) for name in ("lbfp_encoder", "lbfp_decoder", "lbfp_multiplier", "lbfp_dot_product")),
         ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments", "memory_port")),
     )
 )

@@ -17,7 +17,8 @@ in units of ``2**(Ea + Eb - 2**(int_bits + 1) - G)``. What makes it small:
 from math import ceil
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from golden.checks import check_choice, check_int
@@ -56,7 +57,7 @@ class LogFlags(data.Struct):
 
 def _check_format(fmt):
     if not isinstance(fmt, LogBlockFormat):
-        raise ValueError(f"fmt must be a LogBlockFormat, not {fmt!r}")
+        raise TypeError(f"fmt must be a LogBlockFormat, not {fmt!r}")
 
 
 def _tag(user_bits):
@@ -173,9 +174,7 @@ class _Shift(wiring.Component):
             # Each stage keeps what it shifts out, below, until the end.
             distance = 2**stage
             wider = Signal(len(shifted) + distance, name=f"shifted{stage}")
-            m.d.comb += wider.eq(
-                Mux(shift[stage], Cat(Const(0, distance), shifted), Cat(shifted, sign.replicate(distance)))
-            )
+            m.d.comb += wider.eq(Mux(shift[stage], Cat(Const(0, distance), shifted), Cat(shifted, sign.replicate(distance))))
             shifted = wider
         # Where the top bit of t is set, no factor was zero, as c < 2**(int_bits + frac_bits).
         upper, lower = shift[-1], Signal()
@@ -184,9 +183,7 @@ class _Shift(wiring.Component):
         high = Cat(Const(0, distance), shifted)
         low = Cat(shifted, sign.replicate(distance))
         kept = antilog.out_bits - 1 + two
-        result = Cat(
-            (upper & h) | (lower & l) for h, l in zip(high[len(high) - kept :], low[len(low) - kept :], strict=True)
-        )
+        result = Cat((upper & h) | (lower & l) for h, l in zip(high[len(high) - kept :], low[len(low) - kept :], strict=True))
         m.d.comb += self.product.eq(result if two else Cat(result, self.i.sign))
         return m
 
@@ -484,6 +481,8 @@ class _Rounded(data.StructLayout):
             {
                 "sign": 1,
                 "nonzero": 1,
+                # what is not zero but counts as zero
+                "subnormal": 1,
                 "nan": 1,
                 # of c before it is clamped
                 "integer": signed(integer_bits),
@@ -540,13 +539,14 @@ class _Locate(wiring.Component):
                 significand.eq(word.fraction[FP32_MAN_BITS - bits :]),
                 self.o.sign.eq(word.sign),
                 self.o.nonzero.eq(word.exponent.any()),
+                self.o.subnormal.eq(~word.exponent.any() & word.fraction.any()),
                 self.o.nan.eq(word.exponent.all() & word.fraction.any()),
                 self.o.integer.eq(word.exponent - self.exponent + (offset - FP32_BIAS)),
             ]
         else:
             negative = self.value[-1]
             magnitude = Signal(len(self.value))
-            m.d.comb += magnitude.eq(Mux(negative, -self.value, self.value))
+            m.d.comb += magnitude.eq((self.value.as_unsigned() ^ negative.replicate(len(magnitude))) + negative)
             # Shift the leading one to the top, the longest distance first; what each stage shifts is a bit of the distance.
             places, distance = [], 1 << (len(magnitude) - 1).bit_length() >> 1
             while distance:
@@ -618,5 +618,334 @@ class _Clamp(wiring.Component):
             m.d.comb += magnitude.eq(fmt.max_magnitude)
         with m.Else():
             m.d.comb += magnitude.eq(c)
-        m.d.comb += self.code.eq(Cat(magnitude, self.i.sign & ~zero))
+        m.d.comb += [
+            self.code.eq(Cat(magnitude, self.i.sign & ~zero)),
+            self.flags.saturated.eq(too_large & self.i.nonzero & ~self.i.nan),
+            self.flags.flushed.eq(zero & (self.i.nonzero | self.i.subnormal)),
+            self.flags.invalid.eq(self.i.nan),
+        ]
         return m
+
+
+class LbfpEncoder(wiring.Component):
+    """FP32 values or sums in fixed point to codes, rounded to the nearest logarithm, `lanes` per beat, one beat per clock.
+
+    Equation: for a significand s and an exponent e, with j the number of thresholds ``2**((j - 1/2) / 2**F)`` up to s, j from 1 to
+    ``2**F``, ``c = 2**F * (e - E + 2**I) + j`` (`golden.lbfp.encode`, `encode_fixed`). Thresholds are compared with s cut to F + 4
+    fraction bits.
+
+    ================  =======================================================================  =========
+    value             code                                                                     flag
+    ================  =======================================================================  =========
+    above the range   the largest number; so is infinity                                       saturated
+    below the range   the smallest number from half of it on, otherwise zero                   flushed
+    zero              zero, never with a sign
+    FP32 subnormal    zero                                                                     flushed
+    NaN               the largest number, with its sign                                        invalid
+    ================  =======================================================================  =========
+
+    Latency: `stages` cycles; with `exponent` "max" those of a block and `_BLOCK_LATENCY` more. Throughput: a beat per clock; `ready`
+    is combinational from output to input, except with "max".
+
+    Sources: "LBFP", APCCAS 2020.
+
+    Parameters
+    ----------
+    fmt : LogBlockFormat
+    lanes : int
+        1 to 64.
+    stages : int
+        Pipeline registers, 0 to 3: none; at the output; between logarithm and clamping, too; at the input, too.
+    source : str
+        "fp32"; or "fixed": integers in two's complement whose last bit weighs ``2**lsb_exponent``.
+    fixed_bits : int
+        Width of those integers, 4 to 64.
+    exponent : str
+        "given" with each beat; or "max": found from the largest exponent of each block of ``fmt.block`` values, which is stored
+        meanwhile, and given out (`golden.lbfp.block_exponent`). The first block begins with the first beat after reset; a block
+        must be a multiple of the lanes. FP32 only.
+    flags : bool
+        Whether each element comes with its `LogFlags`.
+    user_bits : int
+        Width of a tag that passes through, 0 to 64.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: lanes, last, user: {exponent, lsb_exponent, user}}; the weight of the last bit has three bits more than the
+        exponent.
+    o : Out(stream.Signature)
+        Payload {data: code lanes, last, user: {exponent, flags, user}}; the exponent only if it was found here.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range, or two of them exclude each other.
+    """
+
+    def __init__(
+        self,
+        fmt,
+        *,
+        lanes=4,
+        stages=1,
+        source="fp32",
+        fixed_bits=32,
+        exponent="given",
+        flags=False,
+        user_bits=0,
+    ):
+        _check_format(fmt)
+        check_int("lanes", lanes, 1, MAX_LANES)
+        check_int("stages", stages, 0, MAX_STAGES)
+        check_choice("source", source, SOURCES)
+        check_int("fixed_bits", fixed_bits, 4, MAX_FIXED_BITS)
+        check_choice("exponent", exponent, EXPONENTS)
+        self._blocks = exponent == "max"
+        if self._blocks and source != "fp32":
+            raise ValueError("exponent 'max' needs source 'fp32'")
+        if self._blocks and (fmt.block is None or fmt.block % lanes):
+            raise ValueError(f"exponent 'max' needs a format whose block is a multiple of {lanes} lanes, not {fmt.block}")
+        self._fmt, self._lanes, self._source, self._fixed_bits, self._flags = fmt, lanes, source, fixed_bits, flags
+        self._stages = stages
+        self.latency = stages + (fmt.block // lanes + _BLOCK_LATENCY if self._blocks else 0)
+        self.clocked = bool(self.latency)
+        exponents = {"exponent": signed(fmt.exp_bits)}
+        lsb = {"lsb_exponent": signed(fmt.exp_bits + _LSB_BITS)} if source == "fixed" else {}
+        flags_field = {"flags": data.ArrayLayout(LogFlags, lanes)} if flags else {}
+        self._tag = _tag(user_bits)
+        shape = Float32 if source == "fp32" else signed(fixed_bits)
+        super().__init__(
+            {
+                "i": In(beats(shape, lanes, {**({} if self._blocks else exponents), **lsb, **self._tag})),
+                "o": Out(beats(fmt.bits, lanes, {**(exponents if self._blocks else {}), **flags_field, **self._tag})),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        source = self.i
+        if self._blocks:
+            m.submodules.maximum = maximum = _BlockMaximum(self._fmt, self._lanes, self._flags, self._tag)
+            wiring.connect(m, wiring.flipped(self.i), maximum.i)
+            source = maximum.o
+        bits = _integer_bits(self._fmt, self._source, self._fixed_bits)
+        middle = {"lanes": data.ArrayLayout(_Rounded(self._fmt, bits), self._lanes)}
+        if self._blocks:
+            middle["exponent"] = signed(self._fmt.exp_bits)
+        two_halves(m, source, self.o, middle, self._stages, self._locate, self._clamp)
+        return m
+
+    def _locate(self, m, source, sink):
+        user = source.p.user
+        for lane in range(self._lanes):
+            m.submodules[f"locate{lane}"] = locate = _Locate(self._fmt, self._source, self._fixed_bits)
+            m.d.comb += [
+                locate.value.eq(source.p.data[lane]),
+                locate.exponent.eq(user.exponent),
+                sink.p.lanes[lane].eq(locate.o),
+            ]
+            if self._source == "fixed":
+                m.d.comb += locate.lsb_exponent.eq(user.lsb_exponent)
+        if self._blocks:
+            m.d.comb += sink.p.exponent.eq(user.exponent)
+
+    def _clamp(self, m, source, sink):
+        bits = _integer_bits(self._fmt, self._source, self._fixed_bits)
+        for lane in range(self._lanes):
+            m.submodules[f"clamp{lane}"] = clamp = _Clamp(self._fmt, bits)
+            m.d.comb += [clamp.i.eq(source.p.lanes[lane]), sink.p.data[lane].eq(clamp.code)]
+            if self._flags:
+                m.d.comb += sink.p.user.flags[lane].eq(clamp.flags)
+        if self._blocks:
+            m.d.comb += sink.p.user.exponent.eq(source.p.exponent)
+
+
+# Cycles from the last beat of a block to its first at the output: through the queue of exponents.
+_BLOCK_LATENCY = 1
+
+
+class _BlockMaximum(wiring.Component):
+    """Stores blocks of FP32 values until all of one are there, and gives each beat its block's exponent.
+
+    While one block leaves the next one comes, so that a beat per clock goes through.
+    """
+
+    def __init__(self, fmt, lanes, flags, tag):
+        self._fmt = fmt
+        self._beats = fmt.block // lanes
+        # Of the fraction all that counts: the bits that are compared, and for flags whether there are any below.
+        self._compared = fmt.frac_bits + _EXTRA_BITS
+        word = {"sign": 1, "exponent": 8, "fraction": self._compared, "rest": int(flags)}
+        self._stored = data.StructLayout(
+            {"data": data.ArrayLayout(data.StructLayout(word), lanes), "last": 1, "user": data.StructLayout(tag)}
+        )
+        super().__init__(
+            {
+                "i": In(beats(Float32, lanes, tag)),
+                "o": Out(beats(Float32, lanes, {"exponent": signed(fmt.exp_bits), **tag})),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        kept, stored = Signal(self._stored), Signal(self._stored)
+        m.d.comb += [kept.last.eq(self.i.p.last), self.o.p.last.eq(stored.last)]
+        if "user" in dict(iter(kept.user.shape())):
+            m.d.comb += [kept.user.user.eq(self.i.p.user.user), self.o.p.user.user.eq(stored.user.user)]
+        cut = FP32_MAN_BITS - self._compared
+        for given, lane, lane_out, word in zip(self.i.p.data, kept.data, stored.data, self.o.p.data):
+            m.d.comb += [
+                lane.sign.eq(given.sign),
+                lane.exponent.eq(given.exponent),
+                lane.fraction.eq(given.fraction[cut:]),
+                lane.rest.eq(given.fraction[:cut].any()),
+                word.sign.eq(lane_out.sign),
+                word.exponent.eq(lane_out.exponent),
+                word.fraction.eq(Cat(lane_out.rest, Const(0, cut - len(lane_out.rest)), lane_out.fraction)),
+            ]
+        m.submodules.values = values = SyncFIFOBuffered(width=len(kept.as_value()), depth=2 * self._beats + 2)
+        m.submodules.exponents = exponents = SyncFIFOBuffered(width=self._fmt.exp_bits, depth=4)
+        taken, left = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(values.w_rdy & exponents.w_rdy),
+            taken.eq(self.i.valid & self.i.ready),
+            values.w_en.eq(taken),
+            values.w_data.eq(kept),
+        ]
+
+        largest = Signal(8)
+        so_far = Signal(8)
+        m.d.comb += largest.eq(_largest([so_far, *(word.exponent for word in self.i.p.data)]))
+        last_in, last_out = self._count(m, "beats_in", taken), self._count(m, "beats_out", left)
+        with m.If(taken):
+            m.d.sync += so_far.eq(Mux(last_in, 0, largest))
+        # E + 126, which is the exponent field of the largest value where E is in its range.
+        low, high = (end + FP32_BIAS - 1 for end in self._fmt.exponent_range)
+        too_low = largest < low if low > 1 else ~largest.any()
+        clamped = Signal(self._fmt.exp_bits)
+        mask = 2**self._fmt.exp_bits - 1
+        m.d.comb += [
+            clamped.eq(Mux(too_low, low & mask, Mux(largest > high, high & mask, largest[: len(clamped)]))),
+            exponents.w_data.eq(clamped - (FP32_BIAS - 1)),
+        ]
+        m.d.comb += exponents.w_en.eq(taken & last_in)
+
+        m.d.comb += [
+            stored.eq(values.r_data),
+            self.o.p.user.exponent.eq(exponents.r_data),
+            self.o.valid.eq(values.r_rdy & exponents.r_rdy),
+            left.eq(self.o.valid & self.o.ready),
+            values.r_en.eq(left),
+            exponents.r_en.eq(left & last_out),
+        ]
+        return m
+
+    def _count(self, m, name, step):
+        """Count beats within blocks; whether this one is the last."""
+        if self._beats == 1:
+            return Const(1, 1)
+        count = Signal(range(self._beats), name=name)
+        last = Signal(name=f"{name}_last")
+        m.d.comb += last.eq(count == self._beats - 1)
+        with m.If(step):
+            m.d.sync += count.eq(Mux(last, 0, count + 1))
+        return last
+
+
+def _largest(values):
+    while len(values) > 1:
+        pairs = [Mux(left > right, left, right) for left, right in zip(values[::2], values[1::2])]
+        values = pairs + values[2 * len(pairs) :]
+    return values[0]
+
+
+class _Spread(data.StructLayout):
+    """A lane between the halves of the decoder."""
+
+    def __init__(self, fmt):
+        # |E - 2**I + i + 127| < 2**9
+        super().__init__({"sign": 1, "zero": 1, "exponent": signed(10), "fraction": FP32_MAN_BITS})
+
+
+class LbfpDecoder(wiring.Component):
+    """Codes to FP32, rounded to nearest, `lanes` values per beat, one beat per clock.
+
+    Equation: ``(-1)**sign * 2**(E - 2**I + c / 2**F)`` (`golden.lbfp.decode`).
+
+    =========  ==================================================================
+    rounding   to nearest of the 24 bits of 2**(f / 2**F), from a table
+    zero       positive, and so is what is below the smallest normal FP32 number
+    overflow   none, as E is below 128
+    =========  ==================================================================
+
+    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+
+    Sources: "LBFP", APCCAS 2020.
+
+    Parameters
+    ----------
+    fmt : LogBlockFormat
+    lanes : int
+        1 to 64.
+    stages : int
+        Pipeline registers, 0 to 3: none; at the output; between the adder and zero, too; at the input, too.
+    user_bits : int
+        Width of a tag that passes through, 0 to 64.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: code lanes, last, user: {exponent, user}}.
+    o : Out(stream.Signature)
+        Payload {data: FP32 lanes, last, user: {user}}.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
+    """
+
+    def __init__(self, fmt, *, lanes=4, stages=1, user_bits=0):
+        _check_format(fmt)
+        check_int("lanes", lanes, 1, MAX_LANES)
+        check_int("stages", stages, 0, MAX_STAGES)
+        self._fmt, self._lanes = fmt, lanes
+        self.latency = stages
+        self.clocked = bool(stages)
+        tag = _tag(user_bits)
+        super().__init__(
+            {
+                "i": In(beats(fmt.bits, lanes, {"exponent": signed(fmt.exp_bits), **tag})),
+                "o": Out(beats(Float32, lanes, tag)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        middle = {"lanes": data.ArrayLayout(_Spread(self._fmt), self._lanes)}
+        two_halves(m, self.i, self.o, middle, self.latency, self._spread, self._join)
+        return m
+
+    def _spread(self, m, source, sink):
+        fmt = self._fmt
+        steps = 2**fmt.frac_bits
+        one = 2**FP32_MAN_BITS
+        base = Signal(signed(10))
+        m.d.comb += base.eq(source.p.user.exponent + (FP32_BIAS - 2**fmt.int_bits))
+        for code, lane in zip(source.p.data, sink.p.lanes):
+            magnitude = code[: fmt.magnitude_bits]
+            m.d.comb += [
+                lane.sign.eq(code[-1]),
+                lane.zero.eq(~magnitude.any()),
+                lane.exponent.eq(base + magnitude[fmt.frac_bits :]),
+            ]
+            with m.Switch(magnitude[: fmt.frac_bits]):
+                for f in range(steps):
+                    with m.Case(f):
+                        m.d.comb += lane.fraction.eq(round(2 ** (f / steps) * one) - one)
+
+    def _join(self, m, source, sink):
+        for lane, word in zip(source.p.lanes, sink.p.data):
+            with m.If(~lane.zero & ~lane.exponent[-1] & lane.exponent.any()):
+                m.d.comb += [word.sign.eq(lane.sign), word.exponent.eq(lane.exponent), word.fraction.eq(lane.fraction)]
