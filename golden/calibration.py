@@ -145,20 +145,38 @@ def _best_exponent(histogram, fmt, method):
     return min(found, key=found.get, default=fmt.exponent_range[0])  # the first of the least: candidates fall
 
 
-def _divergence(histogram, fmt, exponent):
-    """Kullback-Leibler divergence of the counts from those that codes keep."""
-    centres, counts = histogram.centres, histogram.counts
-    kept = int(np.searchsorted(centres, 2.0**exponent))
-    if kept == 0 or not counts[:kept].any():
+def divergence(counts, codes):
+    """Kullback-Leibler divergence of a histogram from what is left of it when some bins become one.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray
+        int64 [bins].
+    codes : numpy.ndarray
+        Integers from 0 [kept]: of each of the first bins the code that it becomes. The counts of the others are clipped to the last
+        of these.
+
+    Returns
+    -------
+    float
+        Infinite if nothing is kept.
+    """
+    kept = counts[: len(codes)]
+    if not kept.any():
         return np.inf
-    wanted, kept_counts = counts[:kept].astype(np.float64), counts[:kept]
-    wanted[-1] += counts[kept:].sum()
-    codes = encode(centres[:kept].astype(np.float32), fmt, exponent)
-    mass, filled = np.bincount(codes, kept_counts), np.bincount(codes, kept_counts > 0)
-    shared = np.where(kept_counts > 0, mass[codes] / np.maximum(filled[codes], 1), 0)
+    wanted = kept.astype(np.float64)
+    wanted[-1] += counts[len(codes) :].sum()
+    mass, filled = np.bincount(codes, kept), np.bincount(codes, kept > 0)
+    shared = np.where(kept > 0, mass[codes] / np.maximum(filled[codes], 1), 0)
     p, q = wanted / wanted.sum(), shared / shared.sum()
     some = p > 0
     return float(np.sum(p[some] * np.log(p[some] / np.maximum(q[some], _LEAST))))
+
+
+def _divergence(histogram, fmt, exponent):
+    centres = histogram.centres
+    kept = centres[: np.searchsorted(centres, 2.0**exponent)]
+    return divergence(histogram.counts, encode(kept.astype(np.float32), fmt, exponent))
 
 
 def _squared_error(histogram, fmt, exponent):

@@ -372,11 +372,46 @@ def dot(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="two
     """
     products = multiply(a, b, fmt, antilog=antilog, guard_bits=guard_bits, out_bits=out_bits, output=output)
     check_int("axis", axis, -products.ndim, products.ndim - 1)
-    bits = product_bits(fmt, antilog, guard_bits) - _dropped_bits(fmt, antilog, guard_bits, out_bits)
-    # |product| <= 2**(bits - 1), which the floor of a negative one reaches
-    if products.shape[axis] > 2 ** (64 - bits) - 1:
-        raise ValueError(f"{products.shape[axis]} products of {bits} bits could overflow 64: at most {2 ** (64 - bits) - 1}")
+    _check_count(
+        products.shape[axis], product_bits(fmt, antilog, guard_bits) - _dropped_bits(fmt, antilog, guard_bits, out_bits)
+    )
     return products.sum(axis=axis)
+
+
+def matmul(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement"):
+    """Every row of `a` times every row of `b`: the results of `dot`, from a table of all products.
+
+    Parameters
+    ----------
+    a : numpy.ndarray
+        uint8 codes [rows, n].
+    b : numpy.ndarray
+        uint8 codes [columns, n].
+    fmt, antilog, guard_bits, out_bits, output
+        As for `multiply`.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 [rows, columns].
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `dot`; `a` and `b` are not two matrices with rows of one length.
+    """
+    a, b = _checked_codes("a", a, fmt), _checked_codes("b", b, fmt)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ValueError(f"a and b must be matrices with rows of one length, not of shapes {a.shape} and {b.shape}")
+    _check_count(a.shape[1], product_bits(fmt, antilog, guard_bits) - _dropped_bits(fmt, antilog, guard_bits, out_bits))
+    codes = np.arange(2**fmt.bits, dtype=np.uint8)
+    keywords = {"antilog": antilog, "guard_bits": guard_bits, "out_bits": out_bits, "output": output}
+    table = multiply(codes[:, None], codes, fmt, **keywords).reshape(-1)
+    rows = a.astype(np.uint16) << fmt.bits
+    sums = np.empty((a.shape[0], b.shape[0]), np.int64)
+    for row, result in zip(rows, sums, strict=True):
+        np.sum(table.take(row | b), axis=1, out=result)
+    return sums
 
 
 def _encode_words(words, fmt, exponent):
@@ -427,6 +462,13 @@ def _dropped_bits(fmt, antilog, guard_bits, out_bits):
         return 0
     check_int("out_bits", out_bits, 2, bits)
     return bits - out_bits
+
+
+def _check_count(count, bits):
+    """Raise ValueError if the sum of so many products could overflow int64: each is at most 2**(bits - 1) in magnitude."""
+    limit = 2 ** (64 - bits) - 1
+    if count > limit:
+        raise ValueError(f"{count} products of {bits} bits could overflow 64: at most {limit}")
 
 
 def _check_format(fmt):

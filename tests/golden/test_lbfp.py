@@ -22,6 +22,7 @@ from golden.lbfp import (
     encode,
     encode_fixed,
     lsb_exponent,
+    matmul,
     multiply,
     product_bits,
     thresholds,
@@ -334,6 +335,17 @@ def test_dot_is_the_sum_of_products(out_bits, output):
     assert np.array_equal(dot(a.T, b.transpose(2, 1, 0)[:, 0, :1], LBFP8, **keywords, axis=0), found[0])
 
 
+@pytest.mark.parametrize(
+    "keywords", [{}, {"antilog": "mitchell"}, {"guard_bits": 6, "out_bits": 16, "output": "sign_magnitude"}]
+)
+@pytest.mark.parametrize("name", ["lbfp8", "lbfp5"])
+def test_matmul_is_every_dot_product(name, keywords):
+    fmt = LOGARITHMS[name]
+    rng = np.random.default_rng(7)
+    a, b = (rng.integers(0, 2**fmt.bits, (rows, 33), np.uint8) for rows in (5, 6))
+    assert np.array_equal(matmul(a, b, fmt, **keywords), dot(a[:, None], b, fmt, **keywords))
+
+
 @given(lbfp8_codes, lbfp8_codes)
 def test_multiplication_commutes_and_knows_signs(a, b):
     def product(x, y):
@@ -396,6 +408,11 @@ ONE = np.array([1], np.float32)
             lambda: multiply(CODE, CODE, LBFP8, output="ones"),
             ValueError,
             r"output must be one of twos_complement, sign_magnitude",
+        ),
+        (
+            lambda: matmul(CODE, CODE, LBFP8),
+            ValueError,
+            r"a and b must be matrices with rows of one length, not of shapes \(1,\)",
         ),
         (lambda: dot(CODE, CODE, LBFP8, axis=1), ValueError, r"axis must be an integer from -1 to 0, not 1"),
     ],
