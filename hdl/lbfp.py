@@ -456,15 +456,16 @@ class LbfpDotProduct(wiring.Component):
         m.d.comb += [self.o.valid.eq(done), self.o.p.data.sum.eq(total), self.o.p.last.eq(1)]
 
         user, given = self.o.p.user, products.p.user
-        with m.If(taken & products.p.last):
-            if self._exponents:
-                exponent = Signal(user.exponent.shape(), reset_less=True)
-                m.d.sync += exponent.eq(given.exponent_a + given.exponent_b + self._antilog.lsb_offset)
-                m.d.comb += user.exponent.eq(exponent)
-            if "user" in dict(iter(user.shape())):
-                tag = Signal(user.user.shape(), reset_less=True)
-                m.d.sync += tag.eq(given.user)
-                m.d.comb += user.user.eq(tag)
+        held = {}
+        if self._exponents:
+            held["exponent"] = given.exponent_a + given.exponent_b + self._antilog.lsb_offset
+        if "user" in dict(iter(user.shape())):
+            held["user"] = given.user
+        for name, value in held.items():
+            register = Signal(user[name].shape(), name=f"held_{name}", reset_less=True)
+            with m.If(taken & products.p.last):
+                m.d.sync += register.eq(value)
+            m.d.comb += user[name].eq(register)
 
 
 def _registered(m, name, source):
