@@ -8,6 +8,13 @@ from cosim.stimulus import real_tensors
 from golden.lbfp import block_exponent, encode, multiply
 
 
+def sign_magnitude(product, a, b, fmt, bits):
+    """The model's products with a sign, which it leaves open for zeros: there is none if a factor is zero."""
+    sign = ((a ^ b) >> fmt.magnitude_bits).astype(np.int64)
+    sign[((a & fmt.max_magnitude) == 0) | ((b & fmt.max_magnitude) == 0)] = 0
+    return np.abs(product) | sign << bits - 1
+
+
 class MultiplierBench(LbfpBench):
     def model(self, stream):
         bits = self.manifest["product_bits"]
@@ -22,9 +29,7 @@ class MultiplierBench(LbfpBench):
             output=output,
         )
         if output == "sign_magnitude":
-            # that of a zero, too, which the model does not give
-            sign = (stream.data["a"] ^ stream.data["b"]).astype(np.int64) >> self.fmt.magnitude_bits
-            product = np.abs(product) | sign << bits - 1
+            product = sign_magnitude(product, stream.data["a"], stream.data["b"], self.fmt, bits)
         return Stream({"lane": product}, {"user": stream.user["user"]}, stream.last)
 
     def describe(self, stream, beat, lane):

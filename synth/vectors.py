@@ -166,7 +166,9 @@ def lbfp_multiplier(manifest):
     bits = manifest["product_bits"]
     product = _log_products(manifest, codes)
     if output == "sign_magnitude":
-        sign = (codes[0] ^ codes[1]).astype(np.int64) >> LogBlockFormat.parse(parameters["fmt"]).magnitude_bits
+        fmt = LogBlockFormat.parse(parameters["fmt"])
+        nonzero = np.all([code & fmt.max_magnitude for code in codes], axis=0)
+        sign = np.where(nonzero, (codes[0] ^ codes[1]) >> fmt.magnitude_bits, 0).astype(np.int64)
         product = np.abs(product) | sign << bits - 1
     data = _lanes(codes[0], "a") | _lanes(codes[1], "b")
     last = np.zeros(len(product), bool)
