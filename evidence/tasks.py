@@ -102,16 +102,16 @@ class _Classification:
     score_name, better, digits = "accuracy, %", "higher", 2
 
     def _hold(self, training, test, batch, seed):
-        self._training, self._test = ([torch.from_numpy(array) for array in part] for part in (training, test))
+        self.training, self.test = ([torch.from_numpy(array) for array in part] for part in (training, test))
         self._batch = batch
         self._order = np.random.default_rng([seed, 1])
 
     @property
     def steps(self):
-        return -(-len(self._training[1]) // self._batch)
+        return -(-len(self.training[1]) // self._batch)
 
     def batches(self):
-        items, labels = self._training
+        items, labels = self.training
         for chosen in torch.from_numpy(self._order.permutation(len(labels))).split(self._batch):
             yield items[chosen], labels[chosen]
 
@@ -119,7 +119,7 @@ class _Classification:
         return functional.cross_entropy(scores, labels)
 
     def score(self, model):
-        items, labels = self._test
+        items, labels = self.test
         correct = sum(
             int((model(part).argmax(1) == wanted).sum())
             for part, wanted in zip(items.split(256), labels.split(256), strict=True)

@@ -12,6 +12,7 @@ from golden.checks import check_choice, check_int
 
 SPECIALS = ("ieee", "fn", "fnuz", "none", "fnu")
 UNDERFLOWS = ("gradual", "zero_code", "paper")
+LOG_BITS = 4, 8  # the narrowest and the widest logarithmic code
 
 # Run-time biases fit in six bits. With at most 7 exponent bits every code at every such bias is then exactly an FP32 number;
 # 8 exponent bits fill the range of FP32, so that only FP32's own bias is left.
@@ -23,6 +24,17 @@ _SPELLED = re.compile(
     rf"e(?P<exp_bits>\d+)m(?P<man_bits>\d+)(?:b(?P<bias>\d+))?"
     rf"(?:_(?P<specials>{'|'.join(SPECIALS)}))?(?:_(?P<underflow>{'|'.join(UNDERFLOWS)}))?"
 )
+_SPELLED_LOG = re.compile(r"i(?P<int_bits>\d+)f(?P<frac_bits>\d+)(?:e(?P<exp_bits>\d+))?(?:b(?P<block>\d+))?")
+
+
+def _check_name(name):
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise ValueError(f"name must be a lower-case identifier, not {name!r}")
+
+
+def _given(match):
+    """The groups of a spelling that are there, numbers as int."""
+    return {key: int(value) if value.isdigit() else value for key, value in match.groupdict().items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +89,7 @@ class FloatFormat:
     underflow: str = "gradual"
 
     def __post_init__(self):
-        if not (isinstance(self.name, str) and _NAME.fullmatch(self.name)):
-            raise ValueError(f"name must be a lower-case identifier, not {self.name!r}")
+        _check_name(self.name)
         check_int("exp_bits", self.exp_bits, 2, 8)
         check_int("man_bits", self.man_bits, 0, 7)
         check_choice("specials", self.specials, SPECIALS)
@@ -161,27 +172,124 @@ class FloatFormat:
         ValueError
             `text` is neither, or spells a format that cannot be.
         """
-        if text in CATALOG:
-            return CATALOG[text]
+        if text in FLOATS:
+            return FLOATS[text]
         match = _SPELLED.fullmatch(text)
         if match is None:
             raise ValueError(
-                f"unknown format {text!r}: use one of {', '.join(CATALOG)}, or spell one like e4m3b7_fn_gradual "
+                f"unknown format {text!r}: use one of {', '.join(FLOATS)}, or spell one like e4m3b7_fn_gradual "
                 f"(bias, specials {', '.join(SPECIALS)} and underflow {', '.join(UNDERFLOWS)} may be left out)"
             )
-        given = {key: int(value) if value.isdigit() else value for key, value in match.groupdict().items() if value}
-        return cls(name=text, **given)
+        return cls(name=text, **_given(match))
 
 
-def _catalogue(*rows):
-    formats = (
-        FloatFormat(name=name, exp_bits=exp_bits, man_bits=man_bits, bias=bias, specials=specials, underflow=underflow)
-        for name, exp_bits, man_bits, bias, specials, underflow in rows
-    )
+@dataclass(frozen=True, kw_only=True)
+class LogBlockFormat:
+    """Logarithmic block floating point (LBFP): numbers that share an exponent E, each a sign and a logarithm to base 2.
+
+    A code is packed {sign, c}. c = 0 is zero; any other c, read as a fixed-point number of `int_bits` integer and `frac_bits`
+    fraction bits, means ``(-1)**sign * 2**(E - 2**int_bits + c / 2**frac_bits)``. All magnitudes are below 2**E, and neighbours
+    differ by the factor ``2**(1 / 2**frac_bits)``.
+
+    The idea is that of LBFP, APCCAS 2020: products are additions and shifts, the shared exponent is calibrated before inference.
+    The encoding is ours, the paper's is not public.
+
+    Parameters
+    ----------
+    name : str
+        Lower-case identifier; becomes part of module names.
+    int_bits : int
+        1 to 4.
+    frac_bits : int
+        0 to 6. With sign and `int_bits` a code has 4 to 8 bits.
+    exp_bits : int
+        2 to 8: width of E, in two's complement.
+    block : int or None
+        How many numbers share an exponent that is found from the largest of them, 1 to 65536. None: exponents are known before
+        (weights per output channel, activations per tensor).
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range, or a code would have fewer than 4 or more than 8 bits.
+    """
+
+    name: str
+    int_bits: int = 3
+    frac_bits: int = 4
+    exp_bits: int = 8
+    block: int | None = None
+
+    def __post_init__(self):
+        _check_name(self.name)
+        check_int("int_bits", self.int_bits, 1, 4)
+        check_int("frac_bits", self.frac_bits, 0, 6)
+        check_int("exp_bits", self.exp_bits, 2, 8)
+        if self.block is not None:
+            check_int("block", self.block, 1, 2**16)
+        low, high = LOG_BITS
+        if not low <= self.bits <= high:
+            raise ValueError(f"1 + int_bits + frac_bits must be from {low} to {high}, not {self.bits}")
+
+    @property
+    def magnitude_bits(self):
+        """Width of c."""
+        return self.int_bits + self.frac_bits
+
+    @property
+    def bits(self):
+        """Width of a code."""
+        return 1 + self.magnitude_bits
+
+    @property
+    def max_magnitude(self):
+        """c of the largest number."""
+        return 2**self.magnitude_bits - 1
+
+    @property
+    def exponent_range(self):
+        """Smallest and largest E, inclusive."""
+        return -(2 ** (self.exp_bits - 1)), 2 ** (self.exp_bits - 1) - 1
+
+    def check_exponent(self, exponent):
+        """Raise ValueError unless the integer `exponent` lies in `exponent_range`."""
+        check_int(f"exponent of {self.name}", exponent, *self.exponent_range)
+
+    @classmethod
+    def parse(cls, text):
+        """The format that `text` names.
+
+        `text` is a name of `CATALOG`, or spells a format: ``i3f4``, then optionally ``e`` and the exponent's width, ``b`` and the
+        block: ``i2f3e6b32``. That is then the format's name.
+
+        Raises
+        ------
+        ValueError
+            `text` is neither, or spells a format that cannot be.
+        """
+        if text in LOGARITHMS:
+            return LOGARITHMS[text]
+        match = _SPELLED_LOG.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"unknown format {text!r}: use one of {', '.join(LOGARITHMS)}, or spell one like i3f4e8b32 "
+                f"(exponent bits and block may be left out)"
+            )
+        return cls(name=text, **_given(match))
+
+
+def _by_name(formats):
     return MappingProxyType({fmt.name: fmt for fmt in formats})
 
 
-CATALOG = _catalogue(
+def _floats(*rows):
+    return _by_name(
+        FloatFormat(name=name, exp_bits=exp_bits, man_bits=man_bits, bias=bias, specials=specials, underflow=underflow)
+        for name, exp_bits, man_bits, bias, specials, underflow in rows
+    )
+
+
+FLOATS = _floats(
     # Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2: one layout for all tensors, bias set at run time. The paper defines
     # neither a zero nor subnormals; the three variants are the three readings of that.
     ("ab_e5m2", 5, 2, 15, "none", "zero_code"),
@@ -203,3 +311,8 @@ CATALOG = _catalogue(
     ("float4_e2m1fn", 2, 1, 1, "none", "gradual"),
     ("float8_e8m0fnu", 8, 0, 127, "fnu", "paper"),
 )
+
+# Three integer bits at every width: they span the numbers of a tensor (256 to 1), the fraction bits give precision.
+LOGARITHMS = _by_name(LogBlockFormat(name=f"lbfp{4 + frac_bits}", frac_bits=frac_bits) for frac_bits in (4, 3, 2, 1))
+
+CATALOG = MappingProxyType({**FLOATS, **LOGARITHMS})

@@ -6,8 +6,8 @@ from itertools import chain
 from typing import Any
 
 from golden.checks import check_choice
-from golden.formats import BIAS_MAX, CATALOG, FloatFormat
-from hdl import float_codec, memory_port, statistics
+from golden.formats import BIAS_MAX, CATALOG, FloatFormat, LogBlockFormat
+from hdl import float_codec, lbfp, memory_port, statistics
 from hdl.axi import RESETS, AxiStreamTop, TapTop
 from hdl.shapes import ROUNDINGS
 
@@ -29,6 +29,11 @@ class Parameter:
 
 def _integer(name, default, low, high):
     return Parameter(name, default, f"{low} to {high}", int)
+
+
+def _optional(name, low, high, otherwise):
+    """An integer that is found from other parameters unless it is given."""
+    return Parameter(name, None, f"{low} to {high}; default {otherwise}", int)
 
 
 def _choice(name, default, allowed):
@@ -75,6 +80,13 @@ _BIASES = tuple(
 )
 _RUN = Parameter("run", 64, " | ".join(map(str, statistics.RUNS)), int)
 _COUNTER = _integer("cnt_width", 40, 1, 64)
+_LOG_FORMAT = Parameter(
+    "fmt", CATALOG["lbfp8"], "the name or spelling of a logarithmic format", LogBlockFormat.parse, lambda fmt: fmt.name
+)
+_ANTILOG = (
+    _choice("antilog", "lut", lbfp.ANTILOGS),
+    _optional("guard_bits", 4, lbfp.MAX_GUARD_BITS, "5, or as many as there are fraction bits"),
+)
 
 
 def _codec_top(component):
@@ -216,6 +228,66 @@ DESIGNS = {
                 _RESET,
             ),
         ),
+        Design(
+            "lbfp_encoder",
+            "FP32 or sums in fixed point to logarithmic numbers with a shared exponent",
+            lambda reset, **own: AxiStreamTop(lbfp.LbfpEncoder(**own), reset),
+            (
+                _LOG_FORMAT,
+                _integer("lanes", 4, 1, lbfp.MAX_LANES),
+                _integer("stages", 1, 0, lbfp.MAX_STAGES),
+                _choice("source", "fp32", lbfp.SOURCES),
+                _integer("fixed_bits", 32, 4, lbfp.MAX_FIXED_BITS),
+                _choice("exponent", "given", lbfp.EXPONENTS),
+                _switch("flags", False),
+                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
+        Design(
+            "lbfp_decoder",
+            "logarithmic numbers with a shared exponent to FP32",
+            lambda reset, **own: AxiStreamTop(lbfp.LbfpDecoder(**own), reset),
+            (
+                _LOG_FORMAT,
+                _integer("lanes", 4, 1, lbfp.MAX_LANES),
+                _integer("stages", 1, 0, lbfp.MAX_STAGES),
+                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
+        Design(
+            "lbfp_multiplier",
+            "products of logarithmic numbers in fixed point",
+            lambda reset, **own: AxiStreamTop(lbfp.LbfpMultiplier(**own), reset),
+            (
+                _LOG_FORMAT,
+                _integer("lanes", 4, 1, lbfp.MAX_LANES),
+                _integer("stages", 1, 0, lbfp.MAX_STAGES),
+                *_ANTILOG,
+                _optional("out_bits", 2, 41, "16, or the full product if that is narrower"),
+                _choice("output", "twos_complement", lbfp.OUTPUTS),
+                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
+        Design(
+            "lbfp_dot_product",
+            "dot products of logarithmic numbers in fixed point",
+            lambda reset, **own: AxiStreamTop(lbfp.LbfpDotProduct(**own), reset),
+            (
+                _LOG_FORMAT,
+                _integer("lanes", 16, 1, lbfp.MAX_LANES),
+                _integer("stages", 0, 0, lbfp.MAX_DOT_STAGES),
+                *_ANTILOG,
+                _optional("out_bits", 2, 41, "14, or the full product if that is narrower"),
+                _choice("output", "sign_magnitude", lbfp.OUTPUTS),
+                _integer("max_beats", 2**14, 1, lbfp.MAX_BEATS),
+                _switch("exponents", True),
+                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
     )
 }
 
@@ -233,6 +305,7 @@ SHIPPED = tuple(
             ("float_decoder", (_CHOSEN_AT_RUN_TIME,)),
             ("float_encoder", (_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
         ),
+        ((name, ()) for name in ("lbfp_encoder", "lbfp_decoder", "lbfp_multiplier", "lbfp_dot_product")),
         ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments", "memory_port")),
     )
 )

@@ -30,13 +30,23 @@ _REFERENCES = {
     "multiplier": ("multiplier", ("method=baugh_wooley",)),
     "dot_product": ("dot_product", ("method=baugh_wooley",)),
     "multiply_add": ("multiply_add", ("format=fp32",)),
+    # the smallest that there is for integers of eight bits
+    "lbfp_dot_product": ("dot_product", ("width=8", "method=baugh_wooley")),
 }
+_PRODUCTS = {
+    "twos_complement": ("numbers=signed", "method=baugh_wooley"),
+    "sign_magnitude": ("numbers=sign_magnitude", "method=star"),
+}
+# Lanes of baselines that have no parameter for them.
+_BASELINE_LANES = {"dot_product": 16}
 
 
 def reference(design, parameters):
     """Name and settings of what the figures of a design are relative to when it is built with `parameters`, or None."""
     if design in _ESTIMATORS:
         return "median_estimator", tuple(f"{name}={parameters[name]}" for name in ("types", "lanes"))
+    if design == "lbfp_multiplier":
+        return "multiplier", ("width=8", *_PRODUCTS[parameters["output"]])
     return _REFERENCES.get(design)
 
 
@@ -44,6 +54,8 @@ def reference_in_words(design):
     """What a design's figures are relative to, for headings, or None."""
     if design in _ESTIMATORS:
         return "median_estimator of the same shape"
+    if design == "lbfp_multiplier":
+        return "the smallest multiplier of 8 bits with the same form of product, per lane"
     if design not in _REFERENCES:
         return None
     name, given = _REFERENCES[design]
@@ -148,7 +160,7 @@ class Results:
         base = self._now.get(key(row | {"design": kind.name, "parameters": parameters}), {}).get(metric)
         if not base:
             return None
-        lanes = row["parameters"].get("lanes", 1) / parameters.get("lanes", 1) if metric in PER_LANE else 1
+        lanes = _lanes(row["design"], row["parameters"]) / _lanes(kind.name, parameters) if metric in PER_LANE else 1
         return row["metrics"][metric] / lanes / base
 
     def best(self, target, recipe, metric):
@@ -159,6 +171,10 @@ class Results:
                 kinds.setdefault(kind, []).append(row)
         pick = max if metric in MORE_IS_BETTER else min
         return {kind: pick(rows, key=lambda row: row["metrics"][metric]) for kind, rows in kinds.items() if len(rows) > 1}
+
+
+def _lanes(design, parameters):
+    return parameters.get("lanes", _BASELINE_LANES.get(design, 1))
 
 
 def _kind(row):

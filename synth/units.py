@@ -15,16 +15,40 @@ from synth.cache import cached, sources
 # A codec is measured as one lane without registers, the form in which structures are compared, and as it is shipped; a memory
 # port with the smallest estimator, all else as it is shipped. What takes minutes is left to those who ask for it.
 _CODEC = ({"lanes": "1", "stages": "0"}, {})
+_PRODUCT = {"lanes": "1", "stages": "0"}
 _SHAPES = {
     "float_encoder": _CODEC,
     "float_decoder": _CODEC,
     "exponent_histogram": (),
     "log_moments": (),
     "memory_port": ({"estimators": "tracker"},),
+    "lbfp_encoder": _CODEC,
+    "lbfp_decoder": _CODEC,
+    "lbfp_multiplier": tuple(_PRODUCT | {"output": output} for output in ("twos_complement", "sign_magnitude")),
+    # without exponents it does what the integer one does
+    "lbfp_dot_product": ({"exponents": "0"}, {}),
 }
 # Who asks for a design gets these, too, which take long: wide codecs of one format, estimators for one type and four.
 _MORE_CODEC = ({"lanes": "16"},)
-_MORE_SHAPES = {"float_encoder": _MORE_CODEC, "float_decoder": _MORE_CODEC, "memory_port": ({},)}
+_ANTILOGS = (
+    {"antilog": "mitchell"},
+    {"antilog": "two_segment"},
+    *({"guard_bits": guard_bits} for guard_bits in ("4", "6", "7", "8")),
+    *({"fmt": name} for name in ("lbfp7", "lbfp6", "lbfp5")),
+)
+_MORE_SHAPES = {
+    "float_encoder": _MORE_CODEC,
+    "float_decoder": _MORE_CODEC,
+    "memory_port": ({},),
+    "lbfp_encoder": ({"lanes": "1", "stages": "0", "source": "fixed"},),
+    "lbfp_decoder": (),
+    "lbfp_multiplier": (*(_PRODUCT | {"output": "sign_magnitude"} | antilog for antilog in _ANTILOGS), {}),
+    "lbfp_dot_product": (
+        *({"exponents": "0", "out_bits": bits} for bits in ("12", "13", "16", "22")),
+        {"exponents": "0", "output": "twos_complement", "out_bits": "16"},
+        *({"exponents": "0", "lanes": lanes} for lanes in ("1", "4", "64")),
+    ),
+}
 _MORE_ESTIMATOR = ({}, *({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")))
 
 # The model's results for the inputs that a design is simulated with, from its manifest.
@@ -32,7 +56,11 @@ _VECTORS = {
     "float_encoder": vectors.float_codec,
     "float_decoder": vectors.float_codec,
     "median_tracker": vectors.median_tracker,
+    "lbfp_multiplier": vectors.lbfp_multiplier,
+    "lbfp_dot_product": vectors.lbfp_dot_product,
 }
+# Designs whose lanes do one thing together.
+_ONE_OPERATION = ("lbfp_dot_product",)
 
 NAMES = (*DESIGNS, *BASELINES)
 
@@ -135,5 +163,5 @@ def _block(design, settings):
         for direction in ("input", "output")
     )
     verilog = emission.files[f"{emission.module}.sv"]
-    operations = manifest["parameters"].get("lanes", 1)
+    operations = 1 if design.name in _ONE_OPERATION else manifest["parameters"].get("lanes", 1)
     return Unit(design.name, manifest["parameters"], "block", emission.module, verilog, inputs, outputs, operations, manifest)

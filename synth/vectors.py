@@ -7,8 +7,9 @@ from functools import cache
 
 import numpy as np
 
+from golden import lbfp
 from golden.float_codec import decode, encode
-from golden.formats import BIAS_BITS, FloatFormat
+from golden.formats import BIAS_BITS, FloatFormat, LogBlockFormat
 from golden.lfsr import lane_bits
 from golden.rounding import ROUNDINGS
 from golden.statistics import MedianTracker, exact_median_bias
@@ -18,6 +19,8 @@ from synth.cache import FOLDER, sources
 SEED = 1
 # Beats of each of the real tensors, in a row, so that neighbours in memory are neighbours in time.
 BEATS = 96
+PRODUCTS = 1440  # of each lane of a multiplier; shares evenly among the tensors of either kind
+RESULT_BEATS = 64  # of one result of a dot product
 
 _TENSORS = "import sys, numpy; from cosim.stimulus import real_tensors; numpy.savez(sys.argv[1], **real_tensors()[0])"
 
@@ -60,6 +63,17 @@ def runs(tensors, count):
     rng = np.random.default_rng(SEED)
     flat = [tensor.ravel() for tensor in tensors.values()]
     return np.stack([np.resize(values[rng.integers(max(1, len(values) - count)) :], count) for values in flat])
+
+
+def operands(lanes):
+    """What multipliers of all kinds are measured with: two lists of runs of real tensors, float32 [runs, values], of as many values.
+
+    The first are of activations, errors and gradients, the others of weights.
+    """
+    tensors = real_tensors()
+    weights = {name: tensor for name, tensor in tensors.items() if name.endswith("weight")}
+    others = {name: tensor for name, tensor in tensors.items() if name not in weights}
+    return [runs(group, PRODUCTS * lanes // len(group)) for group in (others, weights)]
 
 
 def float_codec(manifest):
@@ -144,6 +158,100 @@ def median_tracker(manifest):
     return Vectors(inputs, outputs, latency=1)
 
 
+def lbfp_multiplier(manifest):
+    """Vectors for a multiplier of logarithmic numbers with this manifest, a beat in every cycle."""
+    parameters = manifest["parameters"]
+    codes, _ = _log_operands(parameters)
+    output = parameters["output"]
+    bits = manifest["product_bits"]
+    product = _log_products(manifest, codes)
+    if output == "sign_magnitude":
+        fmt = LogBlockFormat.parse(parameters["fmt"])
+        nonzero = np.all([code & fmt.max_magnitude for code in codes], axis=0)
+        sign = np.where(nonzero, (codes[0] ^ codes[1]) >> fmt.magnitude_bits, 0).astype(np.int64)
+        product = np.abs(product) | sign << bits - 1
+    data = _lanes(codes[0], "a") | _lanes(codes[1], "b")
+    last = np.zeros(len(product), bool)
+    user = {"user": np.zeros(len(product), np.int64)}
+    outputs = {"m_axis_tvalid": [1] * len(product), "s_axis_tready": [1] * len(product)}
+    for port in manifest["ports"]:
+        if port["name"] == "m_axis_tdata":
+            outputs["m_axis_tdata"] = _pack(port["fields"], _lanes(product & 2**bits - 1), len(product))
+    return Vectors(_inputs(manifest, data, user, last), outputs, manifest["latency"])
+
+
+def _log_operands(parameters):
+    """The codes of both operands, uint8 [beats, lanes], and for each beat their exponents; each run has that of its largest."""
+    fmt = LogBlockFormat.parse(parameters["fmt"])
+    whole = LogBlockFormat(name=fmt.name, int_bits=fmt.int_bits, frac_bits=fmt.frac_bits, exp_bits=fmt.exp_bits)
+    lanes = parameters["lanes"]
+    codes, exponents = [], []
+    for values in operands(lanes):
+        found = lbfp.block_exponent(values, whole)
+        codes.append(lbfp.encode(values, fmt, found).reshape(-1, lanes))
+        exponents.append(np.broadcast_to(found, values.shape).reshape(-1, lanes)[:, 0].astype(np.int64))
+    return codes, exponents
+
+
+def _log_products(manifest, codes):
+    parameters = manifest["parameters"]
+    return lbfp.multiply(
+        *codes,
+        LogBlockFormat.parse(parameters["fmt"]),
+        antilog=parameters["antilog"],
+        guard_bits=manifest["guard_bits"],
+        out_bits=manifest["product_bits"],
+        output=parameters["output"],
+    )
+
+
+def lbfp_dot_product(manifest):
+    """Vectors for a dot product of logarithmic numbers with this manifest, a beat in every cycle."""
+    parameters = manifest["parameters"]
+    codes, exponents = _log_operands(parameters)
+    sums = _log_products(manifest, codes).sum(axis=1)
+    count = len(sums)
+    last = np.arange(count) % RESULT_BEATS == RESULT_BEATS - 1
+    ends = np.flatnonzero(last)
+    results = np.diff(np.cumsum(sums)[ends], prepend=0)
+    fmt = LogBlockFormat.parse(parameters["fmt"])
+    lsb = lbfp.lsb_exponent(
+        fmt,
+        exponents[0][ends] + exponents[1][ends],
+        antilog=parameters["antilog"],
+        guard_bits=manifest["guard_bits"],
+        out_bits=manifest["product_bits"],
+    )
+    data = _lanes(codes[0], "a") | _lanes(codes[1], "b")
+    user = {"user": np.zeros(count, np.int64)}
+    user |= {name: e & 2**fmt.exp_bits - 1 for name, e in zip(("exponent_a", "exponent_b"), exponents, strict=True)}
+    valid = last.astype(int).tolist()
+    outputs = {"s_axis_tready": [1] * count, "m_axis_tvalid": valid, "m_axis_tlast": [1] * count}
+    shown = {"sum": results, "exponent": lsb, "user": np.zeros(len(ends), np.int64)}
+    for port in manifest["ports"]:
+        if port["direction"] == "output" and "fields" in port:
+            masked = {f["name"]: shown[f["name"]] & 2 ** (f["msb"] - f["lsb"] + 1) - 1 for f in port["fields"]}
+            words = dict(zip(ends.tolist(), _pack(port["fields"], masked, len(ends)), strict=True))
+            outputs[port["name"]] = [words.get(beat) for beat in range(count)]
+    return Vectors(_inputs(manifest, data, user, last), outputs, manifest["latency"])
+
+
+def _inputs(manifest, data, user, last):
+    """The input ports of a block with one stream in, a beat in every cycle: `data` and `user` are arrays by field name."""
+    inputs = {}
+    for port in manifest["ports"]:
+        name = port["name"]
+        if port["direction"] == "output" or name in ("clk", "rst", "rst_n"):
+            continue
+        if name.endswith("tlast"):
+            inputs[name] = last.astype(int).tolist()
+        elif "fields" in port:
+            inputs[name] = _pack(port["fields"], data if name.endswith("tdata") else user, len(last))
+        else:
+            inputs[name] = [1] * len(last)
+    return inputs
+
+
 def _bias(fmt, parameters, tensor):
     return exact_median_bias(tensor) if fmt.name.startswith("ab_") and parameters["bias_port"] else fmt.bias
 
@@ -154,8 +262,8 @@ def _random(parameters, rng, beats, lanes):
     return rng.integers(2 ** parameters.get("sr_bits", 1), size=(beats, lanes))
 
 
-def _lanes(array):
-    return {f"lane{lane}": array[:, lane] for lane in range(array.shape[1])}
+def _lanes(array, name="lane"):
+    return {f"{name}{lane}": array[:, lane] for lane in range(array.shape[1])}
 
 
 def _pack(fields, columns, count):

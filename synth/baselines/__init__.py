@@ -10,7 +10,7 @@ from golden.checks import check_choice, check_int
 from golden.float_codec import decode, encode
 from golden.formats import CATALOG, FloatFormat
 from hdl.catalog import Parameter
-from synth.vectors import BEATS, SEED, Vectors, real_tensors, runs
+from synth.vectors import BEATS, RESULT_BEATS, SEED, Vectors, operands, real_tensors, runs
 
 BFLOAT16 = FloatFormat(name="bfloat16", exp_bits=8, man_bits=7, specials="ieee")
 E4M3 = CATALOG["float8_e4m3fn"]
@@ -99,8 +99,6 @@ def _choice(name, default, allowed):
 
 # --- multipliers --------------------------------------------------------------------------------------------------------------
 
-_BEATS = 1440  # shares evenly among the tensors of either kind
-
 # The encoding of the operands; not all multipliers are there for all of them.
 _NUMBERS = {"signed": ("star", "booth", "baugh_wooley"), "unsigned": ("star", "booth"), "sign_magnitude": ("star",)}
 
@@ -133,13 +131,9 @@ def quantized_pair(width, lanes, signed=True):
 
     One runs through activations, errors and gradients, the other through weights. Unsigned ones are magnitudes.
     """
-    tensors = real_tensors()
-    weights = {name: tensor for name, tensor in tensors.items() if name.endswith("weight")}
-    others = {name: tensor for name, tensor in tensors.items() if name not in weights}
     largest = 2 ** (width - signed) - 1
     pair = []
-    for group in (others, weights):
-        values = runs(group, _BEATS * lanes // len(group))
+    for values in operands(lanes):
         values = values if signed else np.abs(values)
         scale = largest / np.maximum(np.abs(values).max(axis=1, keepdims=True), np.float32(1e-30))
         pair.append(np.rint(values * scale).astype(np.int64).reshape(-1, lanes))
@@ -149,7 +143,6 @@ def quantized_pair(width, lanes, signed=True):
 # --- dot products -------------------------------------------------------------------------------------------------------------
 
 _LANES = 16
-_RUN = 64  # vectors until the accumulator starts anew
 
 
 def _dot_product(width, method):
@@ -164,9 +157,9 @@ def _dot_product(width, method):
 def _dot_product_vectors(width, method):
     a, b = quantized_pair(width, _LANES)
     products = np.sum(a * b, axis=1)
-    clear = (np.arange(len(a)) % _RUN == 0).astype(np.int64)
+    clear = (np.arange(len(a)) % RESULT_BEATS == 0).astype(np.int64)
     total = np.cumsum(products)
-    total -= np.repeat((total - products)[clear == 1], _RUN)[: len(a)]
+    total -= np.repeat((total - products)[clear == 1], RESULT_BEATS)[: len(a)]
     inputs = {"clear": clear.tolist(), "a": _join(a, width), "b": _join(b, width)}
     return Vectors(inputs, {"sum": (total & 2**32 - 1).tolist()}, latency=1)
 

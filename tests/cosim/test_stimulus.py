@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from cosim import stimulus, training
-from golden.formats import CATALOG, FloatFormat
+from golden.formats import CATALOG, FLOATS, FloatFormat
 
 FORMATS = [
-    *CATALOG.values(),
+    *FLOATS.values(),
     FloatFormat(name="no_mantissa", exp_bits=2, man_bits=0),
     FloatFormat(name="widest_bias", exp_bits=7, man_bits=2, specials="ieee"),
     FloatFormat(name="range_of_fp32", exp_bits=8, man_bits=3, specials="ieee"),

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from golden.formats import CATALOG, FloatFormat
+from golden.formats import FLOATS, FloatFormat
 from tests.formal import theory, thresholds
 from tests.formal.codec import Codec
 from tests.formal.mutation import mutants
 
 MAIN = ("ab_e5m2", "float8_e4m3fn", "float8_e5m2")
 OTHER_SETS = (
-    *((name,) for name in CATALOG if name not in MAIN),
+    *((name,) for name in FLOATS if name not in MAIN),
     ("e4m3_fnuz_zero_code",),
     ("e5m2_ieee_zero_code",),
     ("e4m3_fn_zero_code",),
@@ -59,7 +59,7 @@ def has_fractions(codec):
 
 def is_variant(codec):
     """Whether it is not an encoder with all options or a decoder, for a format of the catalogue."""
-    return codec.formats not in CATALOG or (codec.design == "float_encoder" and not codec.flags)
+    return codec.formats not in FLOATS or (codec.design == "float_encoder" and not codec.flags)
 
 
 def check(counterexample, codec, folder):

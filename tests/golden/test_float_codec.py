@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from golden.float_codec import code_dtype, decode, encode
-from golden.formats import CATALOG, FloatFormat
+from golden.formats import CATALOG, FLOATS, FloatFormat
 from golden.rounding import OVERFLOWS, ROUNDINGS, Flag
 from tests.golden.vectors import grid, mismatch, random_words, structured
 
@@ -22,8 +22,8 @@ HAND_MADE = [
         "e8m7_ieee",
     )
 ]  # fmt: skip
-FORMATS = [pytest.param(fmt, id=fmt.name) for fmt in (*CATALOG.values(), *HAND_MADE)]
-CATALOGUED = [pytest.param(fmt, id=fmt.name) for fmt in CATALOG.values()]
+FORMATS = [pytest.param(fmt, id=fmt.name) for fmt in (*FLOATS.values(), *HAND_MADE)]
+CATALOGUED = [pytest.param(fmt, id=fmt.name) for fmt in FLOATS.values()]
 
 
 def all_codes(fmt):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from golden.formats import CATALOG, SPECIALS, UNDERFLOWS, FloatFormat
+from golden.formats import CATALOG, FLOATS, LOGARITHMS, SPECIALS, UNDERFLOWS, FloatFormat, LogBlockFormat
 
 
 def make(**fields):
@@ -56,7 +56,7 @@ def test_format_is_frozen_and_hashable():
 @pytest.mark.parametrize("name", CATALOG)
 def test_catalogue_is_keyed_by_name(name):
     fmt = CATALOG[name]
-    assert fmt.name == name and FloatFormat.parse(name) is fmt
+    assert fmt.name == name and type(fmt).parse(name) is fmt
     with pytest.raises(TypeError):
         CATALOG[name] = fmt
 
@@ -137,3 +137,62 @@ def test_every_combination_is_a_format_or_an_error_of_one_line():
                     made += 1
                     assert 2 <= fmt.bits <= 16 and 0 < fmt.max_finite < 2**fmt.magnitude_bits
     assert made
+
+
+def make_log(**fields):
+    return LogBlockFormat(**{"name": "made", **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "LBFP"}, r"name must be a lower-case identifier, not 'LBFP'"),
+        ({"int_bits": 0}, r"int_bits must be an integer from 1 to 4, not 0"),
+        ({"int_bits": 5}, r"int_bits must be an integer from 1 to 4, not 5"),
+        ({"frac_bits": -1}, r"frac_bits must be an integer from 0 to 6, not -1"),
+        ({"frac_bits": 4.0}, r"frac_bits must be an integer from 0 to 6, not 4\.0"),
+        ({"exp_bits": 9}, r"exp_bits must be an integer from 2 to 8, not 9"),
+        ({"block": 0}, r"block must be an integer from 1 to 65536, not 0"),
+        ({"int_bits": 4}, r"1 \+ int_bits \+ frac_bits must be from 4 to 8, not 9"),
+        ({"int_bits": 2, "frac_bits": 0}, r"1 \+ int_bits \+ frac_bits must be from 4 to 8, not 3"),
+    ],
+)
+def test_impossible_logarithmic_formats(fields, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        make_log(**fields)
+    assert "\n" not in str(caught.value)
+
+
+def test_logarithmic_format():
+    fmt = make_log(exp_bits=6)
+    assert (fmt.bits, fmt.magnitude_bits, fmt.max_magnitude, fmt.exponent_range) == (8, 7, 127, (-32, 31))
+    assert hash(fmt) == hash(make_log(exp_bits=6)) and fmt != make_log()
+    with pytest.raises(ValueError, match=r"exponent of made must be an integer from -32 to 31, not 32"):
+        fmt.check_exponent(32)
+
+
+def test_catalogued_logarithmic_formats():
+    assert {name: (fmt.bits, fmt.int_bits, fmt.frac_bits, fmt.block) for name, fmt in LOGARITHMS.items()} == {
+        "lbfp8": (8, 3, 4, None), "lbfp7": (7, 3, 3, None), "lbfp6": (6, 3, 2, None), "lbfp5": (5, 3, 1, None),
+    }  # fmt: skip
+    assert dict(CATALOG) == {**FLOATS, **LOGARITHMS}
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [("i3f4", {}), ("i2f3e6b32", {"int_bits": 2, "frac_bits": 3, "exp_bits": 6, "block": 32}), ("i3f4b8", {"block": 8})],
+)
+def test_parse_spelled_logarithmic_formats(text, fields):
+    assert LogBlockFormat.parse(text) == make_log(**{**fields, "name": text})
+
+
+@pytest.mark.parametrize("text", ["lbfp9", "", "i3f4 ", "e4m3", "i3", "float8_e5m2", "i3f4b"])
+def test_parse_unknown_logarithmic_formats(text):
+    allowed = r"use one of lbfp8, lbfp7, lbfp6, lbfp5, or spell one like i3f4e8b32"
+    with pytest.raises(ValueError, match=rf"unknown format {re.escape(repr(text))}: {allowed}"):
+        LogBlockFormat.parse(text)
+
+
+def test_float_format_does_not_parse_a_logarithmic_one():
+    with pytest.raises(ValueError, match=r"unknown format 'lbfp8'"):
+        FloatFormat.parse("lbfp8")

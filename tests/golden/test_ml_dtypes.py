@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import track
 
 from golden.float_codec import decode, encode
-from golden.formats import CATALOG, FloatFormat
+from golden.formats import FLOATS, FloatFormat
 from golden.rounding import ROUNDINGS
 from tests.golden.vectors import mismatch, random_words, structured
 
-NAMES = [name for name in CATALOG if hasattr(ml_dtypes, name)]
-GRADUAL = [name for name in CATALOG if CATALOG[name].underflow == "gradual"]
+NAMES = [name for name in FLOATS if hasattr(ml_dtypes, name)]
+GRADUAL = [name for name in FLOATS if FLOATS[name].underflow == "gradual"]
 
 
 def cast(x, dtype):
@@ -36,14 +36,14 @@ def comparable(x, fmt):
 
 
 def assert_equals_cast(x, name):
-    fmt = CATALOG[name]
+    fmt = FLOATS[name]
     x = comparable(x, fmt)
     assert not mismatch(x, encode(x, fmt, overflow="format"), cast(x, getattr(ml_dtypes, name)), name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_catalogue_has_the_parameters_of_ml_dtypes(name):
-    fmt, info = CATALOG[name], ml_dtypes.finfo(getattr(ml_dtypes, name))
+    fmt, info = FLOATS[name], ml_dtypes.finfo(getattr(ml_dtypes, name))
     assert (fmt.bits, fmt.exp_bits, fmt.man_bits) == (info.bits, info.nexp, info.nmant)
     assert decode(np.uint8(fmt.max_finite), fmt) == np.float32(info.max)
 
@@ -54,7 +54,7 @@ def test_catalogue_has_every_small_float_of_ml_dtypes():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_decode_every_code(name):
-    fmt = CATALOG[name]
+    fmt = FLOATS[name]
     codes = np.arange(2**fmt.bits, dtype=np.uint8)
     got, want = decode(codes, fmt), codes.view(getattr(ml_dtypes, name)).astype(np.float32)
     is_nan = np.isnan(want)
@@ -65,7 +65,7 @@ def test_decode_every_code(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_encode_all_codes_and_midpoints_with_neighbours(name):
-    assert_equals_cast(structured(CATALOG[name], CATALOG[name].bias), name)
+    assert_equals_cast(structured(FLOATS[name], FLOATS[name].bias), name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,7 +80,7 @@ def test_encode_gaussian_values(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_encode_saturating_equals_cast_of_clipped_values(name):
-    fmt = CATALOG[name]
+    fmt = FLOATS[name]
     x = comparable(np.concatenate([structured(fmt, fmt.bias), random_words(10**6, seed=3)]), fmt)
     largest = decode(np.uint8(fmt.max_finite), fmt)
     clipped = np.minimum(x, largest) if fmt.specials == "fnu" else np.clip(x, -largest, largest)
@@ -88,7 +88,7 @@ def test_encode_saturating_equals_cast_of_clipped_values(name):
 
 
 def test_encode_e8m0_subnormals_are_rounded_to_nearest_where_ml_dtypes_rounds_up():
-    fmt = CATALOG["float8_e8m0fnu"]
+    fmt = FLOATS["float8_e8m0fnu"]
     words = np.array([0x400000, 0x400001, 0x5FFFFF, 0x600000, 0x7FFFFF], np.uint32)
     assert encode(words.view(np.float32), fmt).tolist() == [0, 0, 0, 1, 1]
     assert cast(words.view(np.float32), ml_dtypes.float8_e8m0fnu).tolist() == [0, 1, 1, 1, 1]
@@ -103,7 +103,7 @@ def test_hand_made_bfloat16_equals_ml_dtypes():
 
 
 def test_gradual_adaptive_format_equals_e5m2_below_the_top_exponent():
-    fmt = CATALOG["ab_e5m2_gradual"]
+    fmt = FLOATS["ab_e5m2_gradual"]
     x = np.concatenate([structured(fmt, 15), random_words(10**6, seed=5)])
     want = cast(x, ml_dtypes.float8_e5m2)
     below = want & 0x7F < 0x7C
@@ -129,11 +129,11 @@ def as_gfloat(fmt, bias):
 # gfloat does not overflow into formats that have neither infinity nor NaN
 @pytest.mark.parametrize(
     ("name", "overflow"),
-    [(name, "saturate") for name in GRADUAL] + [(name, "format") for name in GRADUAL if CATALOG[name].specials != "none"],
+    [(name, "saturate") for name in GRADUAL] + [(name, "format") for name in GRADUAL if FLOATS[name].specials != "none"],
 )
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 def test_encode_equals_gfloat(name, overflow, rounding):
-    fmt, seed = CATALOG[name], 6
+    fmt, seed = FLOATS[name], 6
     mode = {"rne": "TiesToEven", "rna": "TiesToAway", "rtz": "TowardZero", "sr": "StochasticFastest"}[rounding]
     rng = np.random.default_rng(seed)
     for bias in {fmt.bias, 0, 63}:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden.float_codec import code_dtype, decode, encode
-from golden.formats import CATALOG, SPECIALS, UNDERFLOWS, FloatFormat
+from golden.formats import FLOATS, SPECIALS, UNDERFLOWS, FloatFormat
 from golden.rounding import OVERFLOWS, ROUNDINGS
 from tests.golden import rationals
 from tests.golden.vectors import structured
@@ -76,9 +76,9 @@ def test_encode_hand_made_formats(data):
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", FLOATS)
 def test_encode_sample_of_structured_words(name, rounding):
-    fmt, seed = CATALOG[name], 11
+    fmt, seed = FLOATS[name], 11
     rng = np.random.default_rng(seed)
     for bias in {fmt.bias, fmt.bias_range[0], fmt.bias_range[1]}:
         x = rng.choice(structured(fmt, bias), 300, replace=False)

@@ -1,0 +1,246 @@
+"""What LBFP costs in accuracy: networks trained in FP32, run in eight bits and fewer without any retraining.
+
+The claim, as reported by the authors of LBFP, APCCAS 2020: with eight bits comparable to FP32. Their format is not public, this is
+ours. Here: an MLP and a CNN on MNIST-5k, a text classifier on Reuters R8, each trained with five seeds, and a pretrained Transformer
+whose sentence vectors a linear layer classifies. Weights have an exponent for each output channel, inputs of a layer one, calibrated
+on 512 items that were trained on; nothing is retrained. Everything that multiplies is in the format, except attention's two products.
+"""
+
+import argparse
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import multiprocessing
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from evidence import results
+from golden.checks import check_choice, check_int
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "lbfp_inference.json"
+BUILD = HERE.parent / "build" / "evidence"
+NAMES = ("mlp", "cnn", "text", "minilm")
+SEEDS, QUICK_SEEDS = 5, 2
+RESAMPLES = 100_000
+# What a run's numbers hang on.
+_SOURCES = [
+    *(HERE / f"{name}.py" for name in ("data", "emulation", "lbfp_inference", "lbfp_networks", "minilm", "tasks")),
+    *(HERE.parent / "golden" / f"{name}.py" for name in ("calibration", "formats", "lbfp")),
+    HERE.parent / "cosim" / "training.py",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A way to compute: `arithmetic` is None for FP32, else what `evidence.emulation` makes layers with; `large`: also for the
+    Transformer, where products as the hardware forms them take many minutes."""
+
+    name: str
+    title: str
+    arithmetic: object = None
+    large: bool = True
+
+
+def arms():
+    """What is compared, FP32 first."""
+    from evidence.emulation import Int8, Lbfp
+    from golden.formats import LOGARITHMS
+
+    lut, mitchell = {"antilog": "lut", "guard_bits": 5}, {"antilog": "mitchell"}
+    found = [Arm(name="fp32", title="FP32")]
+    for method, words in (("max", "no clipping"), ("entropy", "entropy calibration")):
+        found.append(Arm(name=f"int8-{method}", title=f"INT8, {words}", arithmetic=Int8(method=method)))
+    for method, words in (("kl", "Kullback-Leibler"), ("mse", "mean squared error"), ("max", "no clipping")):
+        arithmetic = Lbfp(fmt=LOGARITHMS["lbfp8"], method=method)
+        found.append(Arm(name=f"lbfp8-{method}", title=f"LBFP8, {words}, exact products", arithmetic=arithmetic))
+    for name in ("lbfp7", "lbfp6", "lbfp5"):
+        arithmetic = Lbfp(fmt=LOGARITHMS[name], method="kl")
+        found.append(Arm(name=f"{name}-kl", title=f"{name.upper()}, Kullback-Leibler, exact products", arithmetic=arithmetic))
+    for name in LOGARITHMS:
+        arithmetic = Lbfp(fmt=LOGARITHMS[name], method="kl", product=lut)
+        title = f"{name.upper()}, Kullback-Leibler, antilog with 5 guard bits"
+        found.append(Arm(name=f"{name}-lut", title=title, arithmetic=arithmetic, large=name == "lbfp8"))
+    for name, words, product, large in (
+        ("mitchell", "Mitchell's antilog", mitchell, True),
+        ("lut-16", "5 guard bits, product of 16 bits", lut | {"out_bits": 16}, False),
+        ("lut-16-sm", "the same, sign and magnitude", lut | {"out_bits": 16, "output": "sign_magnitude"}, False),
+    ):
+        arithmetic = Lbfp(fmt=LOGARITHMS["lbfp8"], method="kl", product=product)
+        found.append(Arm(name=f"lbfp8-{name}", title=f"LBFP8, Kullback-Leibler, {words}", arithmetic=arithmetic, large=large))
+    return found
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m evidence.lbfp_inference", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a minute instead of half an hour: shows that all works, no more")
+    parser.add_argument("--network", action="append", metavar="NETWORK", help=f"some of {', '.join(NAMES)}; default all")
+    parser.add_argument("--seeds", type=int, metavar="N", help=f"2 to 10, default {SEEDS}, quick {QUICK_SEEDS}")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes, default one per core")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help=f"results; default, of a full run only, {RESULTS.name} beside this module"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        return run(options)
+    except ValueError as error:
+        message = error
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}"
+    except KeyboardInterrupt:
+        message = "interrupted; finished runs are kept, the same command goes on"
+    print(f"evidence.lbfp_inference: {message}", file=sys.stderr)
+    return 2
+
+
+def run(options):
+    for name in options.network or ():
+        check_choice("network", name, NAMES)
+    seeds = (QUICK_SEEDS if options.quick else SEEDS) if options.seeds is None else options.seeds
+    check_int("seeds", seeds, 2, 10)
+    jobs = (os.cpu_count() or 1) if options.jobs is None else options.jobs
+    check_int("jobs", jobs, 1, 256)
+    if importlib.util.find_spec("torch") is None:
+        raise ValueError("PyTorch is not installed; get it with `pip install torch`")
+    names = [name for name in NAMES if name in (options.network or NAMES)]
+    found = collect(names, run_all(names, seeds, jobs, options.quick), options.quick)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for table in tables(found):
+        console.print(table)
+        console.print()
+    path = options.json
+    if path is None and not options.quick and seeds == SEEDS and names == list(NAMES):
+        path = RESULTS
+    if path is not None:
+        results.write(path, found)
+        console.print(f"{path.name} written")
+    return 0
+
+
+def run_all(names, seeds, jobs, quick):
+    """The results of every network and seed; of the pretrained one there is only one. Those of earlier calls are in build/."""
+    cache = BUILD / "lbfp_inference" / _fingerprint(quick)
+    cache.mkdir(parents=True, exist_ok=True)
+    # the longest first
+    wanted = [(name, seed) for name in reversed(names) for seed in range(1 if name == "minilm" else seeds)]
+    files = {job: cache / ("-".join(map(str, job)) + ".json") for job in wanted}
+    todo = [job for job in wanted if not files[job].exists()]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("networks", total=len(wanted), completed=len(wanted) - len(todo))
+        # Spawned, not forked: PyTorch's threads do not survive a fork.
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            futures = {pool.submit(_run, *job, quick): job for job in todo}
+            try:
+                for future in as_completed(futures):
+                    job, (result, seconds) = futures[future], future.result()
+                    results.write(files[job], result)
+                    progress.console.print(f"{job[0]} seed {job[1]} ({seconds:.0f} s)")
+                    progress.advance(bar)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    order = sorted(wanted, key=lambda job: (names.index(job[0]), job[1]))
+    return [{"network": name, "seed": seed} | json.loads(files[name, seed].read_text()) for name, seed in order]
+
+
+def collect(names, runs, quick):
+    """All that goes into the JSON file."""
+    from evidence.lbfp_networks import NETWORKS
+
+    return {
+        "command": "python -m evidence.lbfp_inference" + (" --quick" if quick else ""),
+        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "torch")},
+        "networks": {name: NETWORKS[name].title for name in names},
+        "arms": {arm.name: arm.title for arm in arms()},
+        "summary": summarize(runs),
+        "runs": runs,
+    }
+
+
+def summarize(runs):
+    """For each network and arm: accuracy in percent and its difference to FP32's in points, with the ends of a 95 % interval.
+
+    With several seeds the interval is that of the mean of the pairs, by Student's t (each seed has a network, and where the split is
+    ours a test set, of its own); with one it is a paired bootstrap over the test items.
+
+    Returns
+    -------
+    list of dict
+        "network", "arm", "accuracy", "difference", "low", "high"; the last three None for FP32.
+    """
+    rows = []
+    for name in dict.fromkeys(run["network"] for run in runs):
+        these = [run for run in runs if run["network"] == name]
+        for arm in these[0]["correct"]:
+            accuracies, references = ([100 * run["correct"][of] / run["items"] for run in these] for of in (arm, "fp32"))
+            difference = low = high = None
+            if arm != "fp32":
+                found = results.paired_interval(accuracies, references) if len(these) > 1 else _bootstrap(these[0], arm)
+                difference, low, high = (round(value, 4) for value in found)
+            accuracy = round(float(np.mean(accuracies)), 4)
+            rows.append({"network": name, "arm": arm, "accuracy": accuracy, "difference": difference, "low": low, "high": high})
+    return rows
+
+
+def _bootstrap(run, arm):
+    """Difference in points, and its 2.5 and 97.5 % quantiles when the test items are drawn again (Efron 1979).
+
+    Of a resample only matters how many of its items are won and lost: it is drawn from their shares.
+    """
+    items, won, lost = run["items"], run["won"][arm], run["lost"][arm]
+    drawn = np.random.default_rng(0).multinomial(items, [won / items, lost / items, 1 - (won + lost) / items], RESAMPLES)
+    low, high = np.quantile(100 * (drawn[:, 0] - drawn[:, 1]) / items, [0.025, 0.975])
+    return 100 * (won - lost) / items, float(low), float(high)
+
+
+def tables(found):
+    """A rich table for each network."""
+    for name, title in found["networks"].items():
+        rows = [row for row in found["summary"] if row["network"] == name]
+        runs = [run for run in found["runs"] if run["network"] == name]
+        table = Table(title=f"{title}: accuracy, %", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+        table.add_column("computed in")
+        for heading in ("accuracy", "to FP32", "95 % interval"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in rows:
+            known = row["difference"] is not None
+            table.add_row(
+                found["arms"][row["arm"]],
+                f"{row['accuracy']:.2f}",
+                f"{row['difference']:+.2f}" if known else "",
+                f"{row['low']:+.2f} .. {row['high']:+.2f}" if known else "",
+            )
+        drawn = f"mean of {len(runs)} seeds" if len(runs) > 1 else "one network, bootstrap over its items"
+        table.caption = f"{runs[0]['items']} items; {drawn}"
+        yield table
+
+
+def _run(name, seed, quick):
+    from evidence import lbfp_networks
+
+    start = time.monotonic()
+    return lbfp_networks.run(name, arms(), seed, quick), time.monotonic() - start
+
+
+def _fingerprint(quick):
+    """Of all that a run's numbers depend on, as far as it is known here."""
+    digest = hashlib.sha256(f"{importlib.metadata.version('torch')} {quick}".encode())
+    for path in sorted(_SOURCES):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

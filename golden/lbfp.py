@@ -1,0 +1,512 @@
+"""Logarithmic block floating point (LBFP), bit-exact to `hdl.lbfp`: codes and back, products, dot products, re-encoding.
+
+A code {sign, c} with the shared exponent E means ``(-1)**sign * 2**(E - 2**int_bits + c / 2**frac_bits)``, c = 0 means zero: see
+`golden.formats.LogBlockFormat`. So a product is a sum of two c, its fraction looked up in a small table of powers of two (the
+antilog) and shifted by its integer part; products add up as integers, and the shared exponents are added once, at the end.
+
+The idea is that of "LBFP: logarithmic block floating point", APCCAS 2020; the encoding, and all that is fixed here, is ours.
+"""
+
+import enum
+
+import numpy as np
+
+from golden.checks import check_choice, check_int
+from golden.formats import LogBlockFormat
+
+ANTILOGS = ("lut", "two_segment", "mitchell")
+OUTPUTS = ("twos_complement", "sign_magnitude")
+GUARD_BITS = 5  # the narrowest look-up table whose products of 3.4 codes are within 1.3 %
+MAX_GUARD_BITS = 8
+
+_FP32_BIAS = 127
+_FP32_MAN_BITS = 23
+_PART = 2**16  # long arrays are worked off in parts whose intermediate results stay in the cache
+
+
+class Flag(enum.IntFlag):
+    """What the conversion of a value may raise, as bits of one set."""
+
+    SATURATED = 1
+    FLUSHED = 2
+    INVALID = 4
+
+
+def thresholds(fmt):
+    """Where the fraction of a logarithm is rounded up, on the upper bits of a significand's fraction.
+
+    ``T_j = 2**((j - 1/2) / 2**frac_bits)`` for j from 1 to ``2**frac_bits``: a significand from T_j on has a fraction of at least
+    j (j = ``2**frac_bits`` carries). Compared are ``frac_bits + 4`` bits of fraction, the rest is cut off, so what is exact of
+    T_j is its ceiling on that grid.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (2**frac_bits,): ``ceil((T_j - 1) * 2**(frac_bits + 4))``.
+    """
+    steps = 2**fmt.frac_bits
+    return np.ceil((np.exp2((np.arange(steps) + 0.5) / steps) - 1) * 2 ** _compared_bits(fmt)).astype(np.int64)
+
+
+def encode(x, fmt, exponent, *, flags=False):
+    """FP32 values as codes of `fmt`, rounded to the nearest logarithm.
+
+    ============================================  ===============================================  =========
+    value                                         code                                             flag
+    ============================================  ===============================================  =========
+    zero, of either sign                          0
+    FP32 subnormal                                0                                                FLUSHED
+    below half of the smallest nonzero number     0                                                FLUSHED
+    from there to the smallest number             the smallest number
+    rounds to above the largest number; infinity  the largest number, with the value's sign        SATURATED
+    NaN                                           the largest number, with its sign                INVALID
+    ============================================  ===============================================  =========
+
+    A code of zero never has a sign.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32, any shape.
+    fmt : LogBlockFormat
+    exponent : int or numpy.ndarray
+        The shared exponent E, in ``fmt.exponent_range``; an array of integers that broadcasts to the shape of `x` gives each value
+        that of its block.
+    flags : bool
+        Whether to return the flags too.
+
+    Returns
+    -------
+    codes : numpy.ndarray
+        uint8 in the shape of `x`.
+    raised : numpy.ndarray
+        Only if `flags`: uint8 in the shape of `x`, sets of `Flag`.
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32; `exponent` is not of integers; `fmt` is not a LogBlockFormat.
+    ValueError
+        `exponent` is out of range or of another shape.
+    """
+    x = np.asarray(x)
+    if x.dtype != np.float32:
+        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
+    exponent = _checked_exponent("exponent", exponent, fmt, x.shape)
+    words = x.reshape(-1).view(np.uint32)
+    codes, raised = np.empty(words.shape, np.uint8), np.empty(words.shape, np.uint8)
+    for start in range(0, words.size, _PART):
+        part = slice(start, start + _PART)
+        codes[part], raised[part] = _encode_words(words[part], fmt, exponent if exponent.ndim == 0 else exponent[part])
+    codes = codes.reshape(x.shape)
+    return (codes, raised.reshape(x.shape)) if flags else codes
+
+
+def encode_fixed(values, fmt, exponent, lsb_exponent, *, flags=False):
+    """Integers with a common weight, such as the results of `dot`, as codes of `fmt`: each means ``value * 2**lsb_exponent``.
+
+    Rounds, saturates and flushes as `encode` does; of a magnitude are seen its leading one and ``frac_bits + 4`` bits below.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Integers that int64 holds, any shape.
+    fmt, exponent, flags
+        As for `encode`.
+    lsb_exponent : int or numpy.ndarray
+        Weight of the last bit, as a power of two, -1024 to 1023; an array of integers broadcasts to the shape of `values`.
+
+    Returns
+    -------
+    codes, raised
+        As from `encode`.
+
+    Raises
+    ------
+    TypeError
+        `values`, `exponent` or `lsb_exponent` are not of integers; `fmt` is not a LogBlockFormat.
+    ValueError
+        `exponent` or `lsb_exponent` is out of range or of another shape.
+    """
+    values = _checked_integers("values", values)
+    if values.dtype == np.uint64 and values.max(initial=0) >= 2**63:
+        raise ValueError(f"values must be below 2**63, not {values.max()}")
+    exponent = _checked_exponent("exponent", exponent, fmt, values.shape)
+    lsb_exponent = _checked_range("lsb_exponent", lsb_exponent, -1024, 1023, values.shape)
+    flat = values.reshape(-1).astype(np.int64)
+    magnitude = np.abs(flat).view(np.uint64)  # of the most negative too: as uint64 it is right
+    leading = _leading_one(magnitude)
+    bits = _compared_bits(fmt)
+    fraction = (magnitude << (63 - leading).astype(np.uint64) << np.uint64(1)) >> np.uint64(64 - bits)
+    c, raised = _round(leading + lsb_exponent, fraction.astype(np.int64), fmt, exponent)
+    raised = np.where(magnitude == 0, 0, raised).astype(np.uint8).reshape(values.shape)
+    codes = _with_sign(np.where(magnitude == 0, 0, c), flat < 0, fmt).reshape(values.shape)
+    return (codes, raised) if flags else codes
+
+
+def decode(codes, fmt, exponent):
+    """Codes of `fmt` as FP32 values, rounded to nearest, ties to even.
+
+    What is below the smallest normal FP32 number becomes zero, which is always positive. The largest E is 127, so that all numbers
+    are below 2**127: no code overflows.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray
+        uint8, any shape.
+    fmt : LogBlockFormat
+    exponent : int or numpy.ndarray
+        As for `encode`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 in the shape of `codes`.
+
+    Raises
+    ------
+    TypeError
+        `codes` is not uint8; `exponent` is not of integers; `fmt` is not a LogBlockFormat.
+    ValueError
+        A code has more than ``fmt.bits`` bits; `exponent` is out of range or of another shape.
+    """
+    codes = _checked_codes("codes", codes, fmt)
+    exponent = _checked_exponent("exponent", exponent, fmt, codes.shape)
+    flat = codes.reshape(-1)
+    c = flat.astype(np.int64) & fmt.max_magnitude
+    steps = 2**fmt.frac_bits
+    # Rounded twice, from the exact power to float64 to float32; a test holds every entry to the exact one.
+    significands = np.exp2(np.arange(steps) / steps).astype(np.float32).view(np.uint32) & 2**_FP32_MAN_BITS - 1
+    field = exponent - 2**fmt.int_bits + (c >> fmt.frac_bits) + _FP32_BIAS
+    words = field << _FP32_MAN_BITS | significands[c & steps - 1] | (flat.astype(np.int64) >> fmt.magnitude_bits) << 31
+    words = np.where((c == 0) | (field < 1), 0, words).astype(np.uint32)
+    return words.view(np.float32).reshape(codes.shape)
+
+
+def block_exponent(x, fmt):
+    """The shared exponent of each block, from its largest magnitude: the smallest E with all of the block below 2**E.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32 [..., n]. Blocks of ``fmt.block`` numbers lie along the last axis, of which n must be a multiple; without
+        ``fmt.block`` all n numbers are one block. Subnormals count as zero, infinity and NaN as 2**128.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 [..., n / block]: ``floor(log2(max)) + 1``, within ``fmt.exponent_range``; its lowest for a block of zeros.
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32; `fmt` is not a LogBlockFormat.
+    ValueError
+        `x` is a scalar or empty, or its last axis is no multiple of the block.
+    """
+    x = np.asarray(x)
+    if x.dtype != np.float32:
+        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
+    _check_format(fmt)
+    block = fmt.block or (x.shape[-1] if x.ndim else 0)
+    if x.size == 0 or x.shape[-1] % block:
+        raise ValueError(f"the last axis of x must be a multiple of the block, {block or 'not empty'}, not of shape {x.shape}")
+    fields = np.ascontiguousarray(x).view(np.uint32) >> _FP32_MAN_BITS & 0xFF
+    largest = fields.reshape(*x.shape[:-1], -1, block).max(axis=-1).astype(np.int32)
+    low, high = fmt.exponent_range
+    return np.where(largest == 0, low, np.clip(largest - _FP32_BIAS + 1, low, high)).astype(np.int32)
+
+
+def antilog_table(fmt, antilog="lut", guard_bits=None):
+    """The powers of two that a multiplier shifts: A[f] stands for ``2**(f / 2**frac_bits)`` in units of ``2**-guard_bits``.
+
+    ===========  =============================================================================================
+    lut          the nearest integer
+    two_segment  ``2**G + m - ceil(3/16 * min(m, 2**G - m))`` with m = ``f * 2**(G - frac_bits)``: two straight lines that meet in
+                 the middle, by shifts and additions; at 4 fraction and 5 guard bits equal to "lut"
+    mitchell     ``2**G + m``: one straight line (Mitchell 1962), up to 6.1 % too large
+    ===========  =============================================================================================
+
+    Parameters
+    ----------
+    fmt : LogBlockFormat
+    antilog : str or sequence of int
+        One of `ANTILOGS`; or the table itself, ``2**frac_bits`` integers from ``2**guard_bits`` to below twice that.
+    guard_bits : int or None
+        G, from 0 ("two_segment" and "mitchell": from ``frac_bits``) to 8. None: for "mitchell" ``fmt.frac_bits``, else
+        `GUARD_BITS` or, if that is more, ``fmt.frac_bits``.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (2**frac_bits,).
+
+    Raises
+    ------
+    TypeError
+        `fmt` is not a LogBlockFormat.
+    ValueError
+        `antilog` is none of these, or `guard_bits` out of range.
+    """
+    guard_bits = table_guard_bits(fmt, antilog, guard_bits)
+    steps, one = 2**fmt.frac_bits, 2**guard_bits
+    fraction = np.arange(steps)
+    if antilog == "lut":
+        return np.rint(np.exp2(fraction / steps) * one).astype(np.int64)
+    if isinstance(antilog, str):
+        line = fraction << guard_bits - fmt.frac_bits
+        if antilog == "mitchell":
+            return one + line
+        return one + line - (3 * np.minimum(line, one - line) + 15 >> 4)
+    table = _checked_integers("antilog", antilog).astype(np.int64)
+    if table.shape != (steps,) or table.min() < one or table.max() >= 2 * one:
+        raise ValueError(f"antilog must be {steps} integers from {one} to {2 * one - 1}, not {table.tolist()}")
+    return table
+
+
+def table_guard_bits(fmt, antilog="lut", guard_bits=None):
+    """The guard bits of an antilog table, checked, or where they are None what they then are: see `antilog_table`."""
+    _check_format(fmt)
+    low = 0
+    if isinstance(antilog, str):
+        check_choice("antilog", antilog, ANTILOGS)
+        low = 0 if antilog == "lut" else fmt.frac_bits
+    if guard_bits is None:
+        return fmt.frac_bits if isinstance(antilog, str) and antilog == "mitchell" else max(GUARD_BITS, fmt.frac_bits)
+    check_int(f"guard_bits of {fmt.name}", guard_bits, low, MAX_GUARD_BITS)
+    return guard_bits
+
+
+def product_bits(fmt, antilog="lut", guard_bits=None):
+    """The width of a full product, with its sign.
+
+    The sum of two c is at most ``2 * (2**(int_bits + frac_bits) - 1)``, so that the shift is at most ``2**(int_bits + 1) - 1``, and
+    the table's entries are below ``2**(G + 1)``: magnitudes are below ``2**(G + 2**(int_bits + 1))``.
+    """
+    return table_guard_bits(fmt, antilog, guard_bits) + 2 ** (fmt.int_bits + 1) + 1
+
+
+def lsb_exponent(fmt, exponent, *, antilog="lut", guard_bits=None, out_bits=None):
+    """The weight of the last bit of products and dot products, as a power of two: the one place where shared exponents enter.
+
+    Parameters
+    ----------
+    fmt : LogBlockFormat
+    exponent : int or numpy.ndarray
+        Sum of the two shared exponents.
+    antilog, guard_bits, out_bits
+        As for `multiply`.
+
+    Returns
+    -------
+    int or numpy.ndarray
+        ``exponent - 2**(int_bits + 1) - G``, plus the number of bits that were cut off.
+    """
+    dropped = _dropped_bits(fmt, antilog, guard_bits, out_bits)
+    return exponent - 2 ** (fmt.int_bits + 1) - table_guard_bits(fmt, antilog, guard_bits) + dropped
+
+
+def multiply(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement"):
+    """Products of codes, as integers whose last bit weighs ``2**lsb_exponent(...)``.
+
+    With t the sum of both c: ``A[t mod 2**frac_bits] << (t >> frac_bits)``, negative if the signs differ, 0 if either c is 0.
+
+    Parameters
+    ----------
+    a, b : numpy.ndarray
+        uint8 codes, of shapes that broadcast.
+    fmt : LogBlockFormat
+    antilog, guard_bits
+        As for `antilog_table`.
+    out_bits : int or None
+        Width of a signed product, 2 to `product_bits`: so many of its upper bits are kept. None keeps all.
+    output : str
+        How the hardware gives a product, which matters where bits are cut off: "twos_complement" then rounds toward minus
+        infinity, "sign_magnitude" toward zero (with no statement about the sign of zero).
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, in the broadcast shape.
+
+    Raises
+    ------
+    TypeError
+        `a` or `b` is not uint8; `fmt` is not a LogBlockFormat.
+    ValueError
+        A code has more than ``fmt.bits`` bits; another argument is not among what is allowed.
+    """
+    a, b = _checked_codes("a", a, fmt), _checked_codes("b", b, fmt)
+    check_choice("output", output, OUTPUTS)
+    table = antilog_table(fmt, antilog, guard_bits)
+    dropped = _dropped_bits(fmt, antilog, guard_bits, out_bits)
+    c_a, c_b = (codes.astype(np.int64) & fmt.max_magnitude for codes in (a, b))
+    t = c_a + c_b
+    magnitude = np.where((c_a == 0) | (c_b == 0), 0, table[t & 2**fmt.frac_bits - 1] << (t >> fmt.frac_bits))
+    negative = (a ^ b) >> fmt.magnitude_bits != 0
+    if output == "sign_magnitude":
+        magnitude >>= dropped
+        return np.where(negative, -magnitude, magnitude)
+    return np.where(negative, -magnitude, magnitude) >> dropped
+
+
+def dot(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement", axis=-1):
+    """Dot products of codes: the exact sum of `multiply`'s integers, whose last bit weighs ``2**lsb_exponent(...)``.
+
+    Parameters
+    ----------
+    a, b, fmt, antilog, guard_bits, out_bits, output
+        As for `multiply`.
+    axis : int
+        The axis of the broadcast shape that is summed.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, in the broadcast shape without `axis`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `multiply`; `axis` is out of range; so many products could overflow int64.
+    """
+    products = multiply(a, b, fmt, antilog=antilog, guard_bits=guard_bits, out_bits=out_bits, output=output)
+    check_int("axis", axis, -products.ndim, products.ndim - 1)
+    _check_count(
+        products.shape[axis], product_bits(fmt, antilog, guard_bits) - _dropped_bits(fmt, antilog, guard_bits, out_bits)
+    )
+    return products.sum(axis=axis)
+
+
+def matmul(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement"):
+    """Every row of `a` times every row of `b`: the results of `dot`, from a table of all products.
+
+    Parameters
+    ----------
+    a : numpy.ndarray
+        uint8 codes [rows, n].
+    b : numpy.ndarray
+        uint8 codes [columns, n].
+    fmt, antilog, guard_bits, out_bits, output
+        As for `multiply`.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 [rows, columns].
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `dot`; `a` and `b` are not two matrices with rows of one length.
+    """
+    a, b = _checked_codes("a", a, fmt), _checked_codes("b", b, fmt)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ValueError(f"a and b must be matrices with rows of one length, not of shapes {a.shape} and {b.shape}")
+    _check_count(a.shape[1], product_bits(fmt, antilog, guard_bits) - _dropped_bits(fmt, antilog, guard_bits, out_bits))
+    codes = np.arange(2**fmt.bits, dtype=np.uint8)
+    keywords = {"antilog": antilog, "guard_bits": guard_bits, "out_bits": out_bits, "output": output}
+    table = multiply(codes[:, None], codes, fmt, **keywords).reshape(-1)
+    rows = a.astype(np.uint16) << fmt.bits
+    sums = np.empty((a.shape[0], b.shape[0]), np.int64)
+    for row, result in zip(rows, sums, strict=True):
+        np.sum(table.take(row | b), axis=1, out=result)
+    return sums
+
+
+def _encode_words(words, fmt, exponent):
+    """Codes and flags of FP32 words; `exponent` is an int64 array in their shape or of none."""
+    field = (words >> _FP32_MAN_BITS & 0xFF).astype(np.int64)
+    mantissa = words & 2**_FP32_MAN_BITS - 1
+    fraction = (mantissa >> _FP32_MAN_BITS - _compared_bits(fmt)).astype(np.int64)
+    c, raised = _round(field - _FP32_BIAS, fraction, fmt, exponent)
+    is_zero, is_special, is_nan = field == 0, field == 255, (field == 255) & (mantissa != 0)
+    c = np.where(is_special, fmt.max_magnitude, np.where(is_zero, 0, c))
+    raised = np.where(is_special, Flag.SATURATED, np.where(is_zero, (mantissa != 0) * Flag.FLUSHED, raised))
+    raised = np.where(is_nan, Flag.INVALID, raised)
+    return _with_sign(c, words >> 31 != 0, fmt), raised.astype(np.uint8)
+
+
+def _round(power, fraction, fmt, exponent):
+    """c and flags of nonzero magnitudes ``1.fraction * 2**power``, the fraction having `_compared_bits`."""
+    steps = 2**fmt.frac_bits
+    octave = power - exponent + 2**fmt.int_bits
+    c = steps * octave + np.searchsorted(thresholds(fmt), fraction, side="right")
+    # Half of the smallest number is 2**(1 / steps) in the octave below the lowest.
+    half = np.ceil((np.exp2(1 / steps) - 1) * 2 ** _compared_bits(fmt)).astype(np.int64)
+    is_half = (octave > -1) | (octave == -1) & (fraction >= half)
+    raised = np.where(c > fmt.max_magnitude, Flag.SATURATED, np.where((c < 1) & ~is_half, Flag.FLUSHED, 0))
+    return np.where(c < 1, is_half, np.minimum(c, fmt.max_magnitude)), raised
+
+
+def _with_sign(c, negative, fmt):
+    return (c | (negative & (c > 0)) * 2**fmt.magnitude_bits).astype(np.uint8)
+
+
+def _leading_one(magnitude):
+    """Position of the leading one of each uint64, as int64; 0 for 0."""
+    position = np.zeros(magnitude.shape, np.int64)
+    for step in (32, 16, 8, 4, 2, 1):
+        position += np.where(magnitude >> (position + step).astype(np.uint64) != 0, step, 0)
+    return position
+
+
+def _compared_bits(fmt):
+    """How many bits of a significand's fraction are compared with thresholds."""
+    return fmt.frac_bits + 4
+
+
+def _dropped_bits(fmt, antilog, guard_bits, out_bits):
+    bits = product_bits(fmt, antilog, guard_bits)
+    if out_bits is None:
+        return 0
+    check_int("out_bits", out_bits, 2, bits)
+    return bits - out_bits
+
+
+def _check_count(count, bits):
+    """Raise ValueError if the sum of so many products could overflow int64: each is at most 2**(bits - 1) in magnitude."""
+    limit = 2 ** (64 - bits) - 1
+    if count > limit:
+        raise ValueError(f"{count} products of {bits} bits could overflow 64: at most {limit}")
+
+
+def _check_format(fmt):
+    if not isinstance(fmt, LogBlockFormat):
+        raise TypeError(f"fmt must be a LogBlockFormat, not {fmt!r}: LogBlockFormat.parse makes one of its name")
+
+
+def _checked_codes(name, codes, fmt):
+    _check_format(fmt)
+    codes = np.asarray(codes)
+    if codes.dtype != np.uint8:
+        raise TypeError(f"{name} must be uint8, not {codes.dtype}: convert with .astype(np.uint8)")
+    for wrong in codes[codes >= 2**fmt.bits][:1]:
+        raise ValueError(f"{name} of {fmt.name} must be from 0 to {2**fmt.bits - 1:#x}, not {wrong:#x}")
+    return codes
+
+
+def _checked_integers(name, values):
+    values = np.asarray(values)
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be of integers, not {values.dtype}")
+    return values
+
+
+def _checked_exponent(name, exponent, fmt, shape):
+    _check_format(fmt)
+    return _checked_range(name, exponent, *fmt.exponent_range, shape)
+
+
+def _checked_range(name, values, low, high, shape):
+    """The integers as int64, of no shape or flat, one for each element of `shape`."""
+    values = _checked_integers(name, values)
+    for wrong in values[(values < low) | (values > high)][:1]:
+        raise ValueError(f"{name} must be from {low} to {high}, not {wrong}")
+    values = values.astype(np.int64)
+    if values.ndim == 0:
+        return values
+    try:
+        return np.broadcast_to(values, shape).reshape(-1)
+    except ValueError:
+        raise ValueError(f"{name} of shape {values.shape} does not broadcast to the values' shape {shape}") from None
