@@ -86,7 +86,7 @@ def pretrained():
 
 
 def tokens(texts, length):
-    """Numbers of word pieces, int64 [texts, length]: a start mark, the text as far as it fits, an end mark, zeros."""
+    """Numbers of word pieces of texts in alphabetic scripts, int64 [texts, length]: a start mark, the text as far as it fits, an end mark, zeros."""
     vocabulary = _vocabulary()
     found = np.zeros((len(texts), length), np.int64)
     for row, text in zip(found, texts, strict=True):
