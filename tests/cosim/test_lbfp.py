@@ -35,7 +35,8 @@ BUILDS = (
     ("lbfp_dot_product", "lanes=16", "max_beats=1000", "out_bits=22"),
     ("lbfp_dot_product", "lanes=64", "max_beats=1000"),
 )
-WIDE = ("lanes=16", "lanes=64")
+# Builds that are left to the long tests: Icarus takes long for many lanes and many tests.
+QUICK_BUILDS = (BUILDS[0], BUILDS[4], BUILDS[6], BUILDS[7])
 
 
 @pytest.fixture(autouse=True)
@@ -77,16 +78,12 @@ def test_wrong_product_is_caught_and_shown(monkeypatch, require_tool):
 
 
 @pytest.mark.parametrize(
-    "name, settings",
-    [
-        pytest.param(
-            name, settings, id=" ".join([name, *settings]), marks=[pytest.mark.long] if set(WIDE) & set(settings) else []
-        )
-        for name, *settings in BUILDS
-    ],
+    "build",
+    [pytest.param(build, id=" ".join(build), marks=[] if build in QUICK_BUILDS else [pytest.mark.long]) for build in BUILDS],
 )
-def test_builds_on_icarus(name, settings, folder, require_tool):
+def test_builds_on_icarus(build, folder, require_tool):
     require_tool("iverilog")
+    name, *settings = build
     emission = emit(find(name), settings)
     emission.write(folder)
     result = run(Job(folder, emission.module, "icarus", seed=7, tests=QUICK, runs=folder))
