@@ -62,10 +62,14 @@ class Batch:
 
 def mlp_batch(count=64, fmt=CATALOG["lbfp8"]):
     """The first layer of the network for the first `count` images that were held out, as a `Batch`."""
-    images, labels = load_mnist()
     first = mlp(fmt)[0]
-    a = encode(images[split(labels)[1][:count]], fmt, first.input_exponent)
-    return Batch(a, first.weights, first.input_exponent, first.exponents)
+    return Batch(encode(mlp_images(count), fmt, first.input_exponent), first.weights, first.input_exponent, first.exponents)
+
+
+def mlp_images(count):
+    """The first `count` images that were held out: float32 [count, 784]."""
+    images, labels = load_mnist()
+    return images[split(labels)[1][:count]]
 
 
 @cache

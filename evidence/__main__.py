@@ -2,6 +2,8 @@
 
 import sys
 
-from evidence import dram_energy, estimators, fp8_training
+from evidence import dram_energy, estimators, fp8_training, lbfp_error, lbfp_inference
 
-sys.exit(estimators.main([]) or fp8_training.main([]) or dram_energy.main([]))
+EXPERIMENTS = estimators, fp8_training, dram_energy, lbfp_error, lbfp_inference
+
+sys.exit(next((failed for experiment in EXPERIMENTS if (failed := experiment.main([]))), 0))

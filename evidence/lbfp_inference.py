@@ -72,13 +72,13 @@ def arms():
         arithmetic = Lbfp(fmt=LOGARITHMS[name], method="kl", product=lut)
         title = f"{name.upper()}, Kullback-Leibler, antilog with 5 guard bits"
         found.append(Arm(name=f"{name}-lut", title=title, arithmetic=arithmetic, large=name == "lbfp8"))
-    for name, words, product, large in (
-        ("mitchell", "Mitchell's antilog", mitchell, True),
-        ("lut-16", "5 guard bits, product of 16 bits", lut | {"out_bits": 16}, False),
-        ("lut-16-sm", "the same, sign and magnitude", lut | {"out_bits": 16, "output": "sign_magnitude"}, False),
+    for name, words, product in (
+        ("mitchell", "Mitchell's antilog", mitchell),
+        ("lut-16", "5 guard bits, product of 16 bits", lut | {"out_bits": 16}),
+        ("lut-16-sm", "the same, sign and magnitude", lut | {"out_bits": 16, "output": "sign_magnitude"}),
     ):
         arithmetic = Lbfp(fmt=LOGARITHMS["lbfp8"], method="kl", product=product)
-        found.append(Arm(name=f"lbfp8-{name}", title=f"LBFP8, Kullback-Leibler, {words}", arithmetic=arithmetic, large=large))
+        found.append(Arm(name=f"lbfp8-{name}", title=f"LBFP8, Kullback-Leibler, {words}", arithmetic=arithmetic, large=False))
     return found
 
 

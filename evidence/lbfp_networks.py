@@ -68,14 +68,19 @@ class Sentences:
 
     def __init__(self, seed, quick):
         step = 100 if quick else 1
-        parts = [(texts[::step], torch.from_numpy(labels[::step])) for texts, labels in data.reuters_texts()]
-        training, self.test = [(torch.from_numpy(minilm.tokens(texts, self.LENGTH)), labels) for texts, labels in parts]
+        training, self.test = (self._by_length(texts[::step], labels[::step]) for texts, labels in data.reuters_texts())
         encoder = minilm.pretrained()
         with torch.no_grad():
             vectors = torch.cat([encoder(part) for part in training[0].split(BATCH)])
         torch.manual_seed(seed)
         self.model = nn.Sequential(encoder, _classifier(vectors, training[1]))
         self.calibration = _some(training[0], QUICK_CALIBRATION if quick else CALIBRATION, seed)
+
+    def _by_length(self, texts, labels):
+        """Tokens and labels, short texts first, so that few tokens of a batch are padding."""
+        tokens = minilm.tokens(texts, self.LENGTH)
+        order = np.argsort((tokens > 0).sum(1), kind="stable")
+        return torch.from_numpy(tokens[order]), torch.from_numpy(labels[order])
 
 
 NETWORKS = {network.name: network for network in (Mlp, Cnn, Text, Sentences)}

@@ -40,7 +40,8 @@ class MiniLm(nn.Module):
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(_Block() for _ in range(LAYERS))})
 
     def forward(self, tokens):
-        """Vectors float32 [items, 384] of tokens int64 [items, length], of which 0 is none."""
+        """Vectors float32 [items, 384] of tokens int64 [items, length], of which 0, at the end, is none."""
+        tokens = tokens[:, : int((tokens > 0).sum(1).max())]
         there = tokens > 0
         parts = self.embeddings
         position = torch.arange(tokens.shape[1])
@@ -86,7 +87,7 @@ def pretrained():
 
 
 def tokens(texts, length):
-    """Numbers of word pieces, int64 [texts, length]: a start mark, the text as far as it fits, an end mark, zeros."""
+    """Numbers of word pieces of texts in alphabetic scripts, int64 [texts, length]: a start mark, the text as far as it fits, an end mark, zeros."""
     vocabulary = _vocabulary()
     found = np.zeros((len(texts), length), np.int64)
     for row, text in zip(found, texts, strict=True):

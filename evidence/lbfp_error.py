@@ -1,0 +1,221 @@
+"""What LBFP's arithmetic loses: of a product by every antilog, and of whole dot products beside INT8.
+
+Relative errors are those of all products of nonzero codes, from the exact product of the numbers that the codes mean: the antilog's
+own. Dot products are of 256 pairs; their signal to quantization noise ratio, in dB, counts everything between the real numbers and
+the accumulator. Exponents are per tensor and from `golden.calibration`, by Kullback-Leibler divergence if not said otherwise. INT8 is symmetric, per
+tensor, unclipped or with the scale that has the least squared error.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cosim.inference import mlp_images
+from cosim.stimulus import real_tensors
+from evidence import results
+from golden.calibration import calibrate
+from golden.formats import LOGARITHMS, LogBlockFormat
+from golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul, table_guard_bits
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "lbfp_error.json"
+PLOTS = HERE.parent / "build" / "evidence" / "lbfp_error.html"
+SEED = 1
+ROWS, LENGTH = 256, 256
+LBFP8 = LOGARITHMS["lbfp8"]
+
+SYNTHETIC = {
+    "Gaussian": lambda rng, shape: (rng.normal(size=shape), rng.normal(size=shape)),
+    "Laplace": lambda rng, shape: (rng.laplace(size=shape), rng.laplace(size=shape)),
+    "ReLU": lambda rng, shape: (np.maximum(rng.normal(size=shape), 0), rng.normal(size=shape)),
+    "Student t": lambda rng, shape: (rng.standard_t(4, shape), rng.standard_t(4, shape)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """A way to multiply. `product` is what `golden.lbfp.multiply` takes, None for exact products; `gain` divides the results,
+    `method` calibrates the exponents."""
+
+    title: str
+    fmt: LogBlockFormat = LBFP8
+    product: dict | None
+    gain: float = 1.0
+    method: str = "kl"
+
+
+def modes():
+    """All that is compared, INT8 apart."""
+    yield Mode(title="LBFP8, exact products", product=None)
+    yield Mode(title="the same, exponents by squared error", product=None, method="mse")
+    for guard_bits in range(4, 9):
+        yield Mode(title=f"LBFP8, LUT, G = {guard_bits}", product={"antilog": "lut", "guard_bits": guard_bits})
+    for guard_bits in (4, 6):
+        yield Mode(title=f"LBFP8, two segments, G = {guard_bits}", product={"antilog": "two_segment", "guard_bits": guard_bits})
+    mitchell = {"antilog": "mitchell"}
+    yield Mode(title="LBFP8, Mitchell", product=mitchell)
+    gain = 1 + float(np.mean(table_errors(LBFP8, mitchell)))
+    yield Mode(title="LBFP8, Mitchell, its mean in the scale", product=mitchell, gain=gain)
+    for words, output in (("two's complement", "twos_complement"), ("sign-magnitude", "sign_magnitude")):
+        product = {"antilog": "lut", "guard_bits": 5, "out_bits": 16, "output": output}
+        yield Mode(title=f"LBFP8, LUT, G = 5, 16 bits {words}", product=product)
+    for name in ("lbfp7", "lbfp6", "lbfp5"):
+        yield Mode(title=f"{name.upper()}, LUT, G = 5", fmt=LOGARITHMS[name], product={"antilog": "lut", "guard_bits": 5})
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m evidence.lbfp_error", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help=f"default {RESULTS.name} beside this module")
+    options = parser.parse_args(arguments)
+    try:
+        found = measure()
+        results.write(options.json, found)
+        write_plots(found, PLOTS)
+    except OSError as error:
+        print(f"evidence.lbfp_error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for table in tables(found):
+        console.print(table)
+        console.print()
+    console.print(f"{options.json.name} written; plots: {os.path.relpath(PLOTS)}")
+    return 0
+
+
+def measure():
+    """All that goes into the JSON file."""
+    pairs = data(np.random.default_rng(SEED))
+    return {
+        "command": "python -m evidence.lbfp_error",
+        "products": [row for mode in modes() if (row := product_errors(mode))],
+        "dot_products": [
+            *(
+                {"mode": mode.title, "sqnr": {name: sqnr(a, b, lbfp(a, b, mode)) for name, (a, b) in pairs.items()}}
+                for mode in modes()
+            ),
+            *(
+                {"mode": f"INT8, {words}", "sqnr": {name: sqnr(a, b, int8(a, b, clips)) for name, (a, b) in pairs.items()}}
+                for words, clips in (("unclipped", False), ("best scale", True))
+            ),
+        ],
+    }
+
+
+def table_errors(fmt, product):
+    """The relative error of every entry of an antilog table: float64 [2**frac_bits]."""
+    table = antilog_table(fmt, product.get("antilog", "lut"), product.get("guard_bits"))
+    steps = len(table)
+    return (
+        table
+        / 2.0 ** (table_guard_bits(fmt, product.get("antilog", "lut"), product.get("guard_bits")) + np.arange(steps) / steps)
+        - 1
+    )
+
+
+def product_errors(mode):
+    """Relative errors of full products in percent, or None where bits are cut off: then small ones have any."""
+    if mode.product is None or "out_bits" in mode.product:
+        return None
+    errors = (1 + table_errors(mode.fmt, mode.product)) / mode.gain - 1
+    c = np.arange(1, mode.fmt.max_magnitude + 1)
+    every = 100 * errors[np.add.outer(c, c) % len(errors)]
+    return {
+        "mode": mode.title,
+        "max": round(float(np.abs(every).max()), 4),
+        "mean": round(float(np.abs(every).mean()), 4),
+        "bias": round(float(every.mean()), 4),
+        "by_fraction": [round(100 * float(error), 4) for error in errors],
+    }
+
+
+def data(rng):
+    """Pairs of float32 matrices by name, each row of one to be multiplied with each row of the other."""
+    pairs = {name: draw(rng, (ROWS, LENGTH)) for name, draw in SYNTHETIC.items()}
+    tensors, _ = real_tensors()
+    weights = tensors["epoch12/fc2.weight"]
+    pairs["MNIST, layer 1"] = mlp_images(ROWS), tensors["epoch12/fc1.weight"]
+    pairs["MNIST, layer 2"] = tensors["epoch12/fc1.activation"], weights
+    pairs["MNIST, errors"] = tensors["epoch12/fc2.error"], weights.T
+    return {name: tuple(np.ascontiguousarray(part, np.float32) for part in pair) for name, pair in pairs.items()}
+
+
+def lbfp(a, b, mode):
+    """The dot products of all rows in LBFP, as float64."""
+    exponents = [calibrate(x, mode.fmt, mode.method) for x in (a, b)]
+    codes = [encode(x, mode.fmt, exponent) for x, exponent in zip((a, b), exponents, strict=True)]
+    if mode.product is None:
+        values = [decode(part, mode.fmt, exponent).astype(np.float64) for part, exponent in zip(codes, exponents, strict=True)]
+        return values[0] @ values[1].T
+    scale = {name: value for name, value in mode.product.items() if name != "output"}
+    return matmul(*codes, mode.fmt, **mode.product) * 2.0 ** lsb_exponent(mode.fmt, sum(exponents), **scale) / mode.gain
+
+
+def int8(a, b, clips):
+    """The dot products of all rows in INT8, as float64."""
+    rounded = []
+    for x in (a, b):
+        exact = x.astype(np.float64)
+        largest = np.abs(exact).max()
+        tried = [_int8(exact, largest * share) for share in (np.linspace(0.1, 1, 91) if clips else (1.0,))]
+        rounded.append(min(tried, key=lambda values: np.square(values - exact).sum()))
+    return rounded[0] @ rounded[1].T
+
+
+def _int8(x, largest):
+    unit = largest / 127
+    return np.clip(np.rint(x / unit), -127, 127) * unit
+
+
+def sqnr(a, b, found):
+    """Of dot products against those of the real numbers, in dB."""
+    wanted = a.astype(np.float64) @ b.astype(np.float64).T
+    return round(float(10 * np.log10(np.square(wanted).sum() / np.square(found - wanted).sum())), 2)
+
+
+def tables(found):
+    """Two rich tables."""
+    shown = Table(title="relative error of products, %", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    shown.add_column("antilog")
+    for heading in ("maximum", "mean", "bias"):
+        shown.add_column(heading, justify="right")
+    for row in found["products"]:
+        shown.add_row(row["mode"], f"{row['max']:.2f}", f"{row['mean']:.2f}", f"{row['bias']:+.2f}")
+    yield shown
+    shown = Table(title="SQNR of dot products, dB", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    shown.add_column("arithmetic")
+    for name in found["dot_products"][0]["sqnr"]:
+        shown.add_column(name, justify="right")
+    for row in found["dot_products"]:
+        shown.add_row(row["mode"], *(f"{value:.1f}" for value in row["sqnr"].values()))
+    yield shown
+
+
+def write_plots(found, path):
+    """Errors by fraction of the logarithm, and SQNRs, as an HTML page."""
+    from plotly.colors import qualitative
+    from plotly.subplots import make_subplots
+
+    titles = ("relative error of a product by the fraction of its logarithm, %", "SQNR of dot products, dB")
+    figure = make_subplots(rows=2, cols=1, subplot_titles=titles, vertical_spacing=0.12)
+    for row, color in zip(found["products"], qualitative.Dark24, strict=False):
+        errors = row["by_fraction"]
+        fractions = [f / len(errors) for f in range(len(errors))]
+        style = {"mode": "lines+markers", "line": {"color": color}, "legendgroup": row["mode"]}
+        figure.add_scatter(x=fractions, y=errors, name=row["mode"], row=1, col=1, **style)
+    for row, color in zip(found["dot_products"], [*qualitative.Dark24[-1:], *qualitative.Dark24], strict=False):
+        names, values = zip(*row["sqnr"].items(), strict=True)
+        figure.add_bar(x=names, y=values, name=row["mode"], marker_color=color, row=2, col=1)
+    figure.update_layout(height=1100, template="plotly_white")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_html(path, include_plotlyjs="directory")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

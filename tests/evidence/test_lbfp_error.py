@@ -1,0 +1,78 @@
+"""The committed errors are what the golden model gives, and hold what the README says of them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from evidence import lbfp_error
+from evidence.lbfp_error import LBFP8, Mode, int8, lbfp, product_errors, sqnr
+from golden.lbfp import decode, lsb_exponent, multiply
+
+COMMITTED = json.loads(lbfp_error.RESULTS.read_text())
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return lbfp_error.measure()
+
+
+def test_committed_results_are_the_models(measured):
+    """Of real tensors the last bits differ between machines, as those of a matrix product do."""
+    assert measured["products"] == COMMITTED["products"]
+    assert [row["mode"] for row in measured["dot_products"]] == [row["mode"] for row in COMMITTED["dot_products"]]
+    for row, committed in zip(measured["dot_products"], COMMITTED["dot_products"], strict=True):
+        assert row["sqnr"] == pytest.approx(committed["sqnr"], abs=0.1), row["mode"]
+
+
+@pytest.mark.parametrize("product", [{"antilog": "lut", "guard_bits": 5}, {"antilog": "mitchell"}], ids=lambda p: p["antilog"])
+def test_product_errors_are_those_of_all_pairs(product):
+    codes = np.arange(1, 128, dtype=np.uint8)
+    exact = np.multiply.outer(*2 * [decode(codes, LBFP8, 8).astype(np.float64)])
+    found = multiply(codes[:, None], codes, LBFP8, **product) * 2.0 ** lsb_exponent(LBFP8, 16, **product)
+    errors = 100 * (found / exact - 1)
+    row = product_errors(Mode(title="any", product=product))
+    wanted = {"max": np.abs(errors).max(), "mean": np.abs(errors).mean(), "bias": errors.mean()}
+    assert {name: row[name] for name in wanted} == pytest.approx(wanted, abs=1e-4)
+
+
+def test_five_guard_bits_are_within_the_bound():
+    (row,) = (row for row in COMMITTED["products"] if row["mode"] == "LBFP8, LUT, G = 5")
+    assert row["max"] <= 1.3
+
+
+def test_more_guard_bits_lose_less():
+    errors = [row["max"] for row in COMMITTED["products"] if row["mode"].startswith("LBFP8, LUT")]
+    assert len(errors) == 5 and errors == sorted(errors, reverse=True)
+
+
+def test_what_formats_hold_is_not_lost():
+    """Powers of two are exact in LBFP, multiples of the largest over 127 in INT8."""
+    rng = np.random.default_rng(4)
+    powers = np.exp2(rng.integers(-3, 1, (3, 20))).astype(np.float32)
+    exact = powers.astype(np.float64) @ powers.T
+    for product in (None, {"antilog": "lut", "guard_bits": 5}):
+        assert np.array_equal(lbfp(powers, powers, Mode(title="any", product=product, method="max")), exact)
+    whole = rng.integers(-127, 128, (3, 20)).astype(np.float32)
+    whole[0, 0] = 127
+    assert np.allclose(int8(whole, whole, clips=False), whole @ whole.T)
+
+
+def test_sqnr_by_hand():
+    a, b = np.array([[1, 2]], np.float32), np.array([[3, 4]], np.float32)
+    assert sqnr(a, b, np.array([[10.9]])) == pytest.approx(40.83, abs=0.01)  # 20 * log10(11 / 0.1)
+
+
+def test_command_writes_results_and_plots(tmp_path, monkeypatch, capsys, measured):
+    monkeypatch.setattr(lbfp_error, "measure", lambda: measured)
+    monkeypatch.setattr(lbfp_error, "PLOTS", tmp_path / "plots" / "lbfp_error.html")
+    assert lbfp_error.main(["--json", str(tmp_path / "found.json")]) == 0
+    assert json.loads((tmp_path / "found.json").read_text()) == measured
+    assert "LBFP8, Mitchell" in (tmp_path / "plots" / "lbfp_error.html").read_text()
+    assert "SQNR of dot products" in capsys.readouterr().out
+
+
+def test_an_unwritable_file_is_one_line(tmp_path, monkeypatch, capsys, measured):
+    monkeypatch.setattr(lbfp_error, "measure", lambda: measured)
+    assert lbfp_error.main(["--json", str(tmp_path / "no" / "found.json")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
