@@ -44,7 +44,7 @@ async def every_code_at_every_exponent(dut):
 @cocotb.test
 async def every_mix_of_idle_cycles_and_back_pressure(dut):
     bench = await _started(dut)
-    await bench.run_every_mix(lambda: bench.random(250))
+    await bench.run_every_mix(lambda: bench.random(100))
 
 
 @cocotb.test

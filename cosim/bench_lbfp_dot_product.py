@@ -99,7 +99,7 @@ async def images_through_a_layer(dut):
 @cocotb.test
 async def every_mix_of_idle_cycles_and_back_pressure(dut):
     bench = await _started(dut)
-    await bench.run_every_mix(lambda: bench.random(250))
+    await bench.run_every_mix(lambda: bench.random(100))
 
 
 @cocotb.test

@@ -73,7 +73,7 @@ async def real_tensors_times_their_neighbours(dut):
 @cocotb.test
 async def every_mix_of_idle_cycles_and_back_pressure(dut):
     bench = await _started(dut)
-    await bench.run_every_mix(lambda: bench.random(250))
+    await bench.run_every_mix(lambda: bench.random(100))
 
 
 @cocotb.test
