@@ -30,12 +30,11 @@ _REFERENCES = {
     "multiplier": ("multiplier", ("method=baugh_wooley",)),
     "dot_product": ("dot_product", ("method=baugh_wooley",)),
     "multiply_add": ("multiply_add", ("format=bfloat16",)),
-    # the smallest that there is for integers of eight bits
-    "lbfp_dot_product": ("dot_product", ("width=8", "method=baugh_wooley")),
+    "lbfp_dot_product": ("dot_product", ("method=baugh_wooley",)),
 }
 _PRODUCTS = {
-    "twos_complement": ("numbers=signed", "method=baugh_wooley"),
-    "sign_magnitude": ("numbers=sign_magnitude", "method=star"),
+    "twos_complement": ("method=baugh_wooley",),
+    "sign_magnitude": ("numbers=sign_magnitude",),
 }
 # Lanes of baselines that have no parameter for them.
 _BASELINE_LANES = {"dot_product": 16}
@@ -46,7 +45,7 @@ def reference(design, parameters):
     if design in _ESTIMATORS:
         return "median_estimator", tuple(f"{name}={parameters[name]}" for name in ("types", "lanes"))
     if design == "lbfp_multiplier":
-        return "multiplier", ("width=8", *_PRODUCTS[parameters["output"]])
+        return "multiplier", _PRODUCTS[parameters["output"]]
     return _REFERENCES.get(design)
 
 
