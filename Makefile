@@ -33,8 +33,8 @@ verilog: $(READY) ## emit every catalogued design under build/rtl/
 lint: $(READY) ## every catalogued design through Verilator's linter
 	@$(BIN)python -m hdl lint
 
-exhaustive: $(READY) ## all 2**32 inputs of the encoder against the golden model (minutes)
-	@$(BIN)python -m cosim.exhaustive
+exhaustive: $(READY) ## all 2**32 inputs of the encoders against the golden model, all pairs of logarithms (minutes)
+	@$(BIN)python -m cosim.exhaustive && $(BIN)python -m cosim.exhaustive_lbfp
 
 formal: $(READY) ## prove the codec equal to an independent specification, for every input and bias
 	@$(BIN)python -m pytest -n 2 --dist worksteal tests/formal -m "long or not long"
