@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import cocotb
 import numpy as np
+from golden.bfp import Blocks, accumulate_fixed, accumulate_fp32, chunks, convert
 
 from cosim.beats import Stream, StreamBench
 from cosim.stimulus import real_tensors
-from golden.bfp import Blocks, accumulate_fixed, accumulate_fp32, chunks, convert, dot
 from golden.formats import BlockFormat
 
 RANDOM_RESULTS = 1500
@@ -135,7 +135,9 @@ class FastMacBench(StreamBench):
         x, y, bits, last = self.random(results)
         width, window = self.parameters["width"], 256
         place = np.where(
-            self.rng.random(len(last)) < 0.7, self.rng.integers(-10, width // 2, len(last)), self.rng.integers(-40, width + 30, len(last))
+            self.rng.random(len(last)) < 0.7,
+            self.rng.integers(-10, width // 2, len(last)),
+            self.rng.integers(-40, width + 30, len(last)),
         )
         x_exponent = self.rng.integers(100, 160, len(last))
         return self.passes(Pairs(x, y, x_exponent, window + place - x_exponent, *bits, last), window)
@@ -147,7 +149,9 @@ class FastMacBench(StreamBench):
         middle = np.repeat(self.rng.integers(1, 255, results), np.diff(np.flatnonzero(last), prepend=-1))
         spread = self.rng.choice([0, 2, 13, 40], count)
         x_exponent = np.clip(middle + self.rng.integers(-1, 2, count) * spread, 1, 254)
-        y_exponent = np.where(self.rng.random(count) < 0.1, self.rng.integers(1, 255, count), 127 + self.rng.integers(-1, 2, count))
+        y_exponent = np.where(
+            self.rng.random(count) < 0.1, self.rng.integers(1, 255, count), 127 + self.rng.integers(-1, 2, count)
+        )
         return self.passes(Pairs(x, y, x_exponent, y_exponent, *bits, last))
 
     def some(self, results):

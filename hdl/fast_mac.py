@@ -116,9 +116,7 @@ class FastMac(wiring.Component):
         super().__init__(
             {
                 "i": In(_beat({"x": chunks, "y": chunks}, given | tag)),
-                "o": Out(
-                    _beat({"sum": signed(width) if self._fixed else 32}, ({"saturated": 1} if self._fixed else {}) | tag)
-                ),
+                "o": Out(_beat({"sum": signed(width) if self._fixed else 32}, ({"saturated": 1} if self._fixed else {}) | tag)),
             }
         )
 
