@@ -83,7 +83,7 @@ class Antilog:
         G, 4 to 8, except that "mitchell" and "two_segment" need at least ``fmt.frac_bits``. None: `GUARD_BITS`, or
         ``fmt.frac_bits`` if that is more or the mode is "mitchell".
     out_bits : int or None
-        Bits that are kept of a signed product, 2 to `full_bits`.
+        Bits that are kept of a signed product, G + 2 to `full_bits`.
     usual_bits : int
         `out_bits` if that is None, or `full_bits` if they are fewer.
 
@@ -119,7 +119,8 @@ class Antilog:
         self.full_bits = guard_bits + 2 ** (fmt.int_bits + 1) + 1
         if out_bits is None:
             out_bits = min(usual_bits, self.full_bits)
-        check_int("out_bits", out_bits, 2, self.full_bits)
+        # Fewer would cut off the table's last bits from the largest product, too.
+        check_int("out_bits", out_bits, guard_bits + 2, self.full_bits)
         self.out_bits = out_bits
         self.dropped = self.full_bits - out_bits
         # Both factors at their largest: t = 2**(int_bits + frac_bits + 1) - 2.

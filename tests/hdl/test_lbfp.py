@@ -16,7 +16,7 @@ LBFP8 = CATALOG["lbfp8"]
 BLOCKS = LogBlockFormat(name="i3f4b8", block=8)
 CORNERS = (
     ("lbfp_encoder", "fmt=i4f0", "flags=1", "stages=0", "lanes=1"),
-    ("lbfp_encoder", "fmt=i1f6", "stages=3", "user_bits=64", "lanes=64"),
+    ("lbfp_encoder", "fmt=i1f6", "stages=3", "user_bits=64", "lanes=3"),
     ("lbfp_encoder", "fmt=i1f2e2", "flags=1", "reset=async_low"),
     ("lbfp_encoder", "source=fixed", "fixed_bits=4", "fmt=i4f3", "lanes=1"),
     ("lbfp_encoder", "source=fixed", "fixed_bits=64", "flags=1", "stages=2"),
@@ -24,13 +24,13 @@ CORNERS = (
     ("lbfp_encoder", "exponent=max", "fmt=i3f3e5b64", "flags=1", "user_bits=3", "stages=0"),
     ("lbfp_decoder", "fmt=i4f0", "lanes=1", "stages=0"),
     ("lbfp_decoder", "fmt=i1f6e3", "stages=3", "user_bits=5"),
-    ("lbfp_multiplier", "fmt=i1f2", "lanes=1", "stages=0", "out_bits=2"),
+    ("lbfp_multiplier", "fmt=i1f2", "lanes=1", "stages=0", "out_bits=7"),
     ("lbfp_multiplier", "fmt=i4f0", "antilog=mitchell", "stages=3"),
     ("lbfp_multiplier", "fmt=i1f6", "output=sign_magnitude", "user_bits=7"),
     ("lbfp_multiplier", "antilog=two_segment", "guard_bits=8", "out_bits=25"),
     ("lbfp_dot_product", "lanes=1", "max_beats=1", "fmt=i4f0", "exponents=0"),
     ("lbfp_dot_product", "lanes=3", "output=twos_complement", "stages=2", "user_bits=9", "reset=sync_low"),
-    ("lbfp_dot_product", "lanes=64", "max_beats=16777216", "stages=1", "out_bits=22"),
+    ("lbfp_dot_product", "lanes=9", "max_beats=16777216", "stages=1", "out_bits=22"),
 )
 
 
@@ -94,7 +94,7 @@ def test_block_latency_covers_a_block():
             ValueError,
             "guard_bits of antilog 'mitchell' must be an integer from 4 to 8, not 3",
         ),
-        (lambda: LbfpMultiplier(LBFP8, out_bits=23), ValueError, "out_bits must be an integer from 2 to 22, not 23"),
+        (lambda: LbfpMultiplier(LBFP8, out_bits=23), ValueError, "out_bits must be an integer from 7 to 22, not 23"),
         (lambda: LbfpDotProduct(LBFP8, max_beats=0), ValueError, "max_beats must be an integer from 1 to 16777216, not 0"),
         (lambda: LbfpDotProduct(LBFP8, stages=3), ValueError, "stages must be an integer from 0 to 2, not 3"),
     ],

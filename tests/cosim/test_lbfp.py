@@ -1,0 +1,132 @@
+"""The LBFP blocks beyond what is shipped: every pair, code and threshold natively, every handshake on a simulator."""
+
+import re
+
+import pytest
+
+from cosim import exhaustive_lbfp
+from cosim.exhaustive_lbfp import Check, checks
+from cosim.runner import Job, run
+from cosim.scoreboard import Mismatch
+from golden.formats import CATALOG, LogBlockFormat
+from hdl.catalog import find
+from hdl.emit import emit
+
+FORMATS = [
+    *(CATALOG[name] for name in ("lbfp8", "lbfp7", "lbfp6", "lbfp5")),
+    *map(LogBlockFormat.parse, ("i1f6", "i4f0", "i2f3e5")),
+]
+FULL = [
+    Check("lbfp_multiplier", CATALOG["lbfp8"], ("guard_bits=8", "out_bits=25", "output=sign_magnitude")),
+    Check("lbfp_multiplier", CATALOG["lbfp8"], ("out_bits=22",)),
+    Check("lbfp_multiplier", CATALOG["lbfp8"], ("antilog=mitchell", "out_bits=6", "output=sign_magnitude")),
+]
+QUICK = "mix|reset|largest|every_length"
+BUILDS = (
+    ("lbfp_multiplier", "lanes=3", "stages=3", "user_bits=5", "output=sign_magnitude", "reset=async_low"),
+    ("lbfp_decoder", "stages=3", "user_bits=5", "fmt=lbfp6", "lanes=2"),
+    ("lbfp_encoder", "stages=2", "user_bits=5", "flags=1", "fmt=i1f6"),
+    ("lbfp_encoder", "stages=3", "source=fixed", "fixed_bits=36", "flags=1"),
+    ("lbfp_encoder", "exponent=max", "fmt=i3f4b32", "flags=1", "user_bits=3"),
+    ("lbfp_encoder", "exponent=max", "fmt=i3f2e6b4", "stages=0"),
+    ("lbfp_dot_product", "lanes=1", "max_beats=2000", "user_bits=4", "stages=1"),
+    ("lbfp_dot_product", "lanes=3", "max_beats=1000", "output=twos_complement", "out_bits=16", "exponents=0", "reset=sync_low"),
+    ("lbfp_dot_product", "lanes=5", "max_beats=1000", "fmt=lbfp5", "antilog=mitchell", "stages=2"),
+    ("lbfp_dot_product", "lanes=16", "max_beats=1000", "out_bits=22"),
+    ("lbfp_dot_product", "lanes=64", "max_beats=1000"),
+)
+WIDE = ("lanes=16", "lanes=64")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(exhaustive_lbfp, "RTL", tmp_path)
+    return tmp_path
+
+
+def _is_long(check):
+    return check.fmt.name != "lbfp8" or (check.design == "lbfp_multiplier" and "antilog=lut" in check.settings)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id=f"{check.design} {check}", marks=[pytest.mark.long] if _is_long(check) else [])
+        for check in (*checks(exhaustive_lbfp.DESIGNS, FORMATS, (0,), stride=9973), *FULL)
+    ],
+)
+def test_every_input_natively(check, require_tool):
+    require_tool("g++")
+    check.run()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("exponent", [-128, -120, -1, 127])
+def test_encoder_at_other_exponents(exponent, require_tool):
+    require_tool("g++")
+    for check in checks(["lbfp_encoder"], [CATALOG["lbfp8"]], [exponent], stride=251):
+        check.run()
+
+
+def test_wrong_product_is_caught_and_shown(monkeypatch, require_tool):
+    require_tool("g++")
+    monkeypatch.setattr(exhaustive_lbfp, "multiply", lambda a, b, *_, **__: a.astype(int) * 0)
+    line = r"lbfp_multiplier lbfp8 : 0x01 \* 0x\w\w: got 0x\w+, want 0x0; \d+ differ"
+    with pytest.raises(Mismatch, match=line.replace(" : ", ": ")):
+        Check("lbfp_multiplier", CATALOG["lbfp8"]).run()
+
+
+@pytest.mark.parametrize(
+    "name, settings",
+    [
+        pytest.param(
+            name, settings, id=" ".join([name, *settings]), marks=[pytest.mark.long] if set(WIDE) & set(settings) else []
+        )
+        for name, *settings in BUILDS
+    ],
+)
+def test_builds_on_icarus(name, settings, folder, require_tool):
+    require_tool("iverilog")
+    emission = emit(find(name), settings)
+    emission.write(folder)
+    result = run(Job(folder, emission.module, "icarus", seed=7, tests=QUICK, runs=folder))
+    assert result.failure is None
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("settings", [("source=fixed", "flags=1"), ("exponent=max", "fmt=i3f4b16", "flags=1")], ids=" ".join)
+def test_encoders_that_are_not_shipped(settings, folder, require_tool):
+    """All that the bench has: thresholds, random values, real tensors."""
+    require_tool("iverilog")
+    emission = emit(find("lbfp_encoder"), settings)
+    emission.write(folder)
+    assert run(Job(folder, emission.module, "icarus", seed=7, runs=folder)).failure is None
+
+
+def test_wrong_carry_is_caught(folder, require_tool):
+    """Without the carries negative products come out one too small."""
+    require_tool("iverilog")
+    emission = emit(find("lbfp_dot_product"), ["lanes=2", "max_beats=10"])
+    emission.write(folder)
+    source = folder / f"{emission.module}.sv"
+    text, count = re.subn(r"(\{ \w+\[\d+\], \w+ \}|\$signed\(\w+\)|\w+) \+ ", r"\1 - ", source.read_text(), count=1)
+    assert count == 1
+    source.write_text(text)
+    failure = run(Job(folder, emission.module, "icarus", seed=7, tests="random", runs=folder)).failure
+    assert re.match(
+        r"random_codes_of_every_length: lane 0, vector \d+: lbfp8, last beat \d+ of lanes .*got sum 0x\w+, want 0x", failure
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        (["lbfp_adder"], "unknown design 'lbfp_adder': use one of lbfp_decoder, lbfp_multiplier, lbfp_encoder"),
+        (["--formats", "e4m3"], "unknown format 'e4m3': use one of lbfp8, .*"),
+        (["--exponents", "128"], "--exponents must be an integer from -128 to 127, not '128'"),
+        (["--stride", "0"], "--stride must be an integer from 1 to 4294967295, not '0'"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line(arguments, line, capsys):
+    assert exhaustive_lbfp.main(arguments) == 2
+    assert re.fullmatch(f"exhaustive_lbfp: {line}\n", capsys.readouterr().err)
