@@ -7,7 +7,7 @@ from typing import Any
 
 from golden.checks import check_choice
 from golden.formats import BIAS_MAX, CATALOG, FloatFormat, LogBlockFormat
-from hdl import float_codec, lbfp, memory_port, statistics
+from hdl import fast_mac, float_codec, lbfp, memory_port, statistics
 from hdl.axi import RESETS, AxiStreamTop, TapTop
 from hdl.shapes import ROUNDINGS
 
@@ -225,6 +225,19 @@ DESIGNS = {
                 _subset("estimators", ("median", "histogram", "tracker"), memory_port.ESTIMATORS),
                 _COUNTER,
                 *_BIASES[1:],
+                _RESET,
+            ),
+        ),
+        Design(
+            "fast_mac",
+            "dot products of block floating point groups, a pass of 2 by 2 mantissa bits per clock",
+            lambda reset, **own: AxiStreamTop(fast_mac.FastMac(**own), reset),
+            (
+                _integer("group", 16, 4, fast_mac.MAX_GROUP),
+                _choice("accumulator", "fixed", fast_mac.ACCUMULATORS),
+                _integer("width", 32, *fast_mac.FIXED_WIDTHS),
+                _integer("max_bits", 4, 2, 8),
+                _integer("user_bits", 0, 0, fast_mac.MAX_USER_BITS),
                 _RESET,
             ),
         ),
