@@ -10,7 +10,7 @@ from cosim.beats import Stream, StreamBench
 from cosim.stimulus import real_tensors
 from golden.formats import BlockFormat
 
-RANDOM_RESULTS = 1500
+RANDOM_RESULTS = 300
 MIXED_RESULTS = 60
 REAL_GROUPS = 96  # of each tensor
 PAD = 7  # groups more than one result has in the longest
@@ -37,7 +37,7 @@ class FastMacBench(StreamBench):
 
     def __init__(self, dut):
         super().__init__(dut)
-        self.group = self.parameters["group"]
+        self.group = self.parameters["lanes"]
         self.fixed = self.parameters["accumulator"] == "fixed"
         self.bits = np.array([bits for bits in (2, 4, 6, 8) if bits <= self.parameters["max_bits"]])
 

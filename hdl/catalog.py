@@ -233,7 +233,7 @@ DESIGNS = {
             "dot products of block floating point groups, a pass of 2 by 2 mantissa bits per clock",
             lambda reset, **own: AxiStreamTop(fast_mac.FastMac(**own), reset),
             (
-                _integer("group", 16, 4, fast_mac.MAX_GROUP),
+                _integer("lanes", 16, 4, fast_mac.MAX_LANES),
                 _choice("accumulator", "fixed", fast_mac.ACCUMULATORS),
                 _integer("width", 32, *fast_mac.FIXED_WIDTHS),
                 _integer("max_bits", 4, 2, 8),
@@ -319,6 +319,7 @@ SHIPPED = tuple(
             ("float_encoder", (_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
         ),
         ((name, ()) for name in ("lbfp_encoder", "lbfp_decoder", "lbfp_multiplier", "lbfp_dot_product")),
+        (("fast_mac", (f"accumulator={accumulator}",)) for accumulator in fast_mac.ACCUMULATORS),
         ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments", "memory_port")),
     )
 )

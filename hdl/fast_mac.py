@@ -8,10 +8,11 @@ from golden.checks import check_choice, check_int
 
 ACCUMULATORS = ("fixed", "fp32")
 CHUNK_BITS = 2
-MAX_GROUP, MAX_USER_BITS = 64, 64
+MAX_LANES, MAX_USER_BITS = 64, 64
 FIXED_WIDTHS = 16, 64
 # Of a chunk's exponent: E - 2 j is from -6 to 254, a window's from 0 to 508.
 EXPONENT_BITS = 10
+FP32_BIAS = 127
 
 
 def _beat(fields, user):
@@ -71,8 +72,8 @@ class FastMac(wiring.Component):
 
     Parameters
     ----------
-    group : int
-        4 to 64.
+    lanes : int
+        Numbers in a group, 4 to 64.
     accumulator : str
         "fixed" or "fp32".
     width : int
@@ -96,20 +97,20 @@ class FastMac(wiring.Component):
         A parameter is out of its range.
     """
 
-    def __init__(self, *, group=16, accumulator="fixed", width=32, max_bits=8, user_bits=0):
-        check_int("group", group, 4, MAX_GROUP)
+    def __init__(self, *, lanes=16, accumulator="fixed", width=32, max_bits=8, user_bits=0):
+        check_int("lanes", lanes, 4, MAX_LANES)
         check_choice("accumulator", accumulator, ACCUMULATORS)
         check_int("width", width, *FIXED_WIDTHS)
         check_choice("max_bits", max_bits, (2, 4, 6, 8))
         check_int("user_bits", user_bits, 0, MAX_USER_BITS)
-        self._group, self._fixed, self._width = group, accumulator == "fixed", width
+        self._lanes, self._fixed, self._width = lanes, accumulator == "fixed", width
         # Of the products of one pass, and of those of a group.
-        self._pass_bits = (group * 9).bit_length() + 1
-        self._sum_bits = (group * (2**max_bits - 1) ** 2).bit_length() + 1
+        self._pass_bits = (lanes * 9).bit_length() + 1
+        self._sum_bits = (lanes * (2**max_bits - 1) ** 2).bit_length() + 1
         self.latency = 1
         self.clocked = True
         self.facts = {}
-        chunks = data.ArrayLayout(1 + CHUNK_BITS, group)
+        chunks = data.ArrayLayout(1 + CHUNK_BITS, lanes)
         tag = {"user": user_bits} if user_bits else {}
         given = {"x_exponent": signed(EXPONENT_BITS), "y_exponent": signed(EXPONENT_BITS)}
         given |= {} if self._fixed else {"lower": 1, "complete": 1}
@@ -165,7 +166,7 @@ class FastMac(wiring.Component):
     def _products(self, m, width, before=None):
         """The sum of the products of all lanes, and of `before`: of each product the bits of its partial products, inverted
         where its sign is negative, and 9 less for each such sign."""
-        signs = [Signal(name=f"sign{lane}") for lane in range(self._group)]
+        signs = [Signal(name=f"sign{lane}") for lane in range(self._lanes)]
         columns = [[] for _ in range(width)]
         for lane, sign in enumerate(signs):
             x, y = self.i.p.data.x[lane], self.i.p.data.y[lane]
@@ -175,7 +176,7 @@ class FastMac(wiring.Component):
                     bit = Signal(name=f"bit{lane}_{i}_{j}")
                     m.d.comb += bit.eq((x[i] & y[j]) ^ sign)
                     columns[i + j].append(bit)
-        bits = self._group.bit_length()
+        bits = self._lanes.bit_length()
         negative = _reduce(m, [signs], bits, "signs")
         # -9 n = 9 (~n) - 9 (2**bits - 1)
         for k in range(bits):
@@ -225,105 +226,90 @@ class FastMac(wiring.Component):
             ]
 
     def _accumulate_fp32(self, m, value, exponent, fresh, enable):
-        """Add value * 2**(exponent - 256) to a binary32, to nearest even."""
+        """Add ``value * 2**(exponent - 256)`` to a binary32. The adder has one path: it aligns, adds, normalises and rounds."""
         bits = len(value) - 1
         word = Signal(32, reset_less=True)
         m.d.comb += self.o.p.data.sum.eq(word)
 
-        # The addend's magnitude with its leading one on top, and its exponent as binary32 has it, but not clamped.
+        # The addend's magnitude with its leading one on top, and the exponent that binary32 would have for it without bounds.
         sign, magnitude = value[-1], Signal(bits)
         m.d.comb += magnitude.eq((value[:-1] ^ sign.replicate(bits)) + sign)
-        shifted, places = magnitude, []
+        leading, places = magnitude, []
         for k in reversed(range((bits - 1).bit_length())):
             place, following = Signal(name=f"place{k}"), Signal(bits, name=f"leading{k}")
             m.d.comb += [
-                place.eq(~shifted[-(1 << k) :].any()),
-                following.eq(Mux(place, shifted << (1 << k), shifted)),
+                place.eq(~leading[-(1 << k) :].any()),
+                following.eq(Mux(place, leading << (1 << k), leading)),
             ]
             places.insert(0, place)
-            shifted = following
-        nonzero = shifted[-1]
-        addend_exponent = Signal(signed(12))
-        # 2**(bits - 1) is where the leading one stands
-        m.d.comb += addend_exponent.eq(exponent + (127 - 256 + bits - 1) - Cat(places))
+            leading = following
+        nonzero = leading[-1]
+        addend_exponent = Signal(signed(EXPONENT_BITS + 2))
+        m.d.comb += addend_exponent.eq(exponent - Cat(places) + (bits - 1 - 256 + FP32_BIAS))
 
-        old_sign, old_exponent, old_fraction = word[-1] & ~fresh, Signal(8), Signal(23)
-        m.d.comb += [
-            old_exponent.eq(word[23:31] & (~fresh).replicate(8)),
-            old_fraction.eq(word[:23] & (~fresh).replicate(23)),
-        ]
+        kept = Signal(32)
+        m.d.comb += kept.eq(word & (~fresh).replicate(32))
+        old_sign, old_exponent, infinite = kept[-1], kept[23:31], kept[23:31].all()
         normal = old_exponent.any()
-        old_effective = Cat(old_exponent[0] | ~normal, old_exponent[1:])
-        old = Cat(old_fraction, normal)
+        old = Cat(kept[:23], normal)
+        # subnormals have the exponent 1
+        old_place = Cat(old_exponent[0] | ~normal, old_exponent[1:])
 
-        # What has the smaller exponent is shifted right; three bits more and all below as one.
-        distance = Signal(signed(13))
-        m.d.comb += distance.eq(addend_exponent - old_effective)
-        larger = ~distance[-1] & nonzero  # the addend is on top
-        addend = Cat(Const(0, 24 - bits), shifted)
-        top, small = Signal(24), Signal(24)
-        m.d.comb += [top.eq(Mux(larger, addend, old)), small.eq(Mux(larger, old, addend))]
-        absolute = Signal(12)
-        m.d.comb += absolute.eq((distance[:-1] ^ distance[-1].replicate(12)) + distance[-1])
-        far = absolute[5:].any()
+        # What has the smaller exponent goes right, with two more bits, and one for all that is below.
+        distance = Signal(signed(EXPONENT_BITS + 3))
+        above = Signal()  # the addend has the larger exponent
+        m.d.comb += [distance.eq(addend_exponent - old_place), above.eq(~distance[-1] & nonzero)]
+        addend = Cat(Const(0, 24 - bits), leading)
+        top, small, places = Signal(24), Signal(24), Signal(len(distance) - 1)
+        m.d.comb += [
+            top.eq(Mux(above, addend, old)),
+            small.eq(Mux(above, old, addend)),
+            places.eq((distance[:-1] ^ distance[-1].replicate(len(places))) + distance[-1]),
+        ]
         aligned, sticky = Cat(Const(0, 2), small), Const(0, 1)
         for k in range(5):
-            n = 1 << k
             following, left = Signal(26, name=f"aligned{k}"), Signal(name=f"sticky{k}")
             m.d.comb += [
-                following.eq(Mux(absolute[k], aligned >> n, aligned)),
-                left.eq(sticky | (absolute[k] & aligned[:n].any())),
+                following.eq(Mux(places[k], aligned >> (1 << k), aligned)),
+                left.eq(sticky | (places[k] & aligned[: 1 << k].any())),
             ]
             aligned, sticky = following, left
-        below = Signal(27)
-        m.d.comb += below.eq(Mux(far, Cat(small.any(), Const(0, 26)), Cat(sticky, aligned)))
+        low = Signal(27)
+        m.d.comb += low.eq(Mux(places[5:].any(), small.any(), Cat(sticky, aligned)))
 
-        # one's complement subtraction with end-around carry: the magnitude of the difference
-        top_sign, small_sign = Mux(larger, sign, old_sign), Mux(larger, old_sign, sign)
-        subtract = sign ^ old_sign
-        total = Signal(28)
-        difference = Signal(28)
+        high = Cat(Const(0, 3), top)
+        subtract, difference, negated, total = Signal(), Signal(28), Signal(28), Signal(28)
         m.d.comb += [
-            difference.eq(Cat(Const(0, 3), top) - below),
-            total.eq(
-                Mux(subtract, Mux(difference[-1], -difference, difference), Cat(Const(0, 3), top) + below),
-            ),
+            subtract.eq(sign ^ old_sign),
+            difference.eq(high - low),
+            negated.eq(~difference + 1),
+            total.eq(Mux(subtract, Mux(difference[-1], negated, difference), high + low)),
         ]
-        result_sign = top_sign ^ (subtract & difference[-1])
-        result_exponent = Signal(signed(12))
-        m.d.comb += result_exponent.eq(Mux(larger, addend_exponent, old_effective))
+        top_sign = Mux(above, sign, old_sign)
 
-        # Leading one to bit 27, not below exponent 1; the exponent is that of bit 26.
-        room = Signal(signed(12))
-        m.d.comb += room.eq(result_exponent)
-        normalised, count = total, Signal(signed(12), name="exponent_after")
-        current = room
-        shifted = total
+        # The leading one goes to the top bit, whose exponent is one above that of the larger number, but not below subnormals'.
+        place, normalised = Signal(signed(len(addend_exponent)), name="top_place"), total
+        m.d.comb += place.eq(Mux(above, addend_exponent, old_place))
         for k in reversed(range(5)):
-            n = 1 << k
             may = Signal(name=f"may{k}")
-            following, lower = Signal(28, name=f"normal{k}"), Signal(signed(12), name=f"exponent{k}")
+            following, lower = Signal(28, name=f"normal{k}"), Signal(signed(len(place)), name=f"place_after{k}")
             m.d.comb += [
-                may.eq(~shifted[-n:].any() & (current >= n)),
-                following.eq(Mux(may, shifted << n, shifted)),
-                lower.eq(Mux(may, current - n, current)),
+                may.eq(~normalised[-(1 << k) :].any() & ~place[-1] & place[k:-1].any()),
+                following.eq(Mux(may, normalised << (1 << k), normalised)),
+                lower.eq(Mux(may, place - (1 << k), place)),
             ]
-            shifted, current = following, lower
-        # now bit 27 has exponent current + 1
-        rounded = Signal(25)
-        kept, rest = shifted[4:], shifted[:4]
-        m.d.comb += rounded.eq(kept + (rest[3] & (rest[:3].any() | kept[0])))
-        packed = Signal(signed(36))
-        # with the leading one the exponent is one more
-        m.d.comb += packed.eq((current << 23) + rounded)
-        overflow = ~packed[-1] & (packed[31:].any() | packed[23:31].all())
-        infinite = old_exponent.all()
+            normalised, place = following, lower
+        # Rounding up may carry into the exponent, as it should.
+        up = normalised[3] & (normalised[:3].any() | normalised[4])
+        packed = Signal(len(place) + 24)
+        m.d.comb += packed.eq((place << 23) + normalised[4:] + up)
+        overflow = packed[31:].any() | packed[23:31].all()
         with m.If(enable & nonzero & ~infinite):
             m.d.sync += word.eq(
                 Cat(
-                    Mux(overflow, Const(0, 23), packed[:23]),
-                    Mux(overflow, Const(255, 8), packed[23:31]),
-                    Mux(total.any(), result_sign, 0),
+                    packed[:23] & (~overflow).replicate(23),
+                    packed[23:31] | overflow.replicate(8),
+                    (top_sign ^ (subtract & difference[-1])) & total.any(),
                 )
             )
         with m.Elif(enable & fresh):
