@@ -31,7 +31,7 @@ class AxiStream:
         self.dut = dut
         self.input_data, self.input_user = Port(manifest, "s_axis_tdata"), Port(manifest, "s_axis_tuser")
         self.output_data, self.output_user = Port(manifest, "m_axis_tdata"), Port(manifest, "m_axis_tuser")
-        self.lanes = manifest["parameters"]["lanes"]
+        self.lanes = manifest["parameters"].get("lanes", 1)
         self.cycles = 0
         self.beats = 0
         self._edge = RisingEdge(dut.clk)
@@ -57,14 +57,17 @@ class AxiStream:
         self.dut.s_axis_tvalid.value = 0
         self.dut.m_axis_tready.value = 0
 
-    def pack(self, lanes, user, last):
-        """Beats for `send`: `lanes` is [beats, lanes]; `user` arrays by field name; `last` is [beats]."""
-        count = len(lanes)
-        rows = self.input_data.pack(count, {"lane": lanes}), self.input_user.pack(count, user)
+    def pack(self, data, user, last):
+        """Beats for `send`: `data` is [beats, lanes], or such arrays by field name; `user` those by field name; `last` is [beats]."""
+        count = len(last)
+        data = data if isinstance(data, dict) else {"lane": data}
+        rows = self.input_data.pack(count, data), self.input_user.pack(count, user)
         return list(zip(*map(_to_ints, rows), last.tolist(), strict=True))
 
-    async def send(self, beats, idle=None, stall=None, until_accepted=None):
-        """Send `beats` and return those that leave, as (lanes [beats, n], user arrays, last [beats]).
+    async def send(self, beats, idle=None, stall=None, until_accepted=None, results=None):
+        """Send `beats` and return those that leave, as (data, user arrays by field name, last [beats]).
+
+        Data is the array of lanes [beats, lanes], or arrays by field name where a block gives out something else.
 
         Parameters
         ----------
@@ -74,6 +77,8 @@ class AxiStream:
             Cycles in which no beat is offered, or none is taken; repeated for as long as it takes. Default never.
         until_accepted : int, optional
             Stop, with beats still inside, once this many have been accepted.
+        results : int, optional
+            How many beats leave. Default one for each.
 
         Raises
         ------
@@ -90,10 +95,11 @@ class AxiStream:
         idle, stall = idle.tolist(), stall.tolist()
         limit = (len(beats) + 16) * (2 + len(idle) + len(stall))
         offered, accepted, ready, cycle, held = False, 0, False, 0, None
-        wanted, received = len(beats), []
+        count, received = len(beats), []
+        wanted = count if results is None else results
         m_ready.value = 0
-        while len(received) < wanted if until_accepted is None else accepted < until_accepted:
-            if not offered and accepted < wanted and not idle[cycle % len(idle)]:
+        while len(received) < wanted or accepted < count if until_accepted is None else accepted < until_accepted:
+            if not offered and accepted < count and not idle[cycle % len(idle)]:
                 offered = True
                 data, user, last = beats[accepted]
                 s_data.value = data
@@ -124,7 +130,7 @@ class AxiStream:
                 raise ProtocolError(f"beat {len(received)} was taken back while it waited: {_spell(held)}")
             if cycle > limit:
                 raise ProtocolError(
-                    f"after {cycle} cycles {accepted} of {wanted} beats were accepted and {len(received)} came out"
+                    f"after {cycle} cycles {accepted} of {count} beats were accepted and {len(received)} of {wanted} came out"
                 )
         s_valid.value = 0
         self.cycles += cycle
@@ -133,9 +139,9 @@ class AxiStream:
 
     def _unpack(self, received):
         data, user, last = zip(*received) if received else ((), (), ())
-        lanes = self.output_data.unpack(_to_rows(data, self.output_data.words))["lane"]
+        columns_of_data = self.output_data.unpack(_to_rows(data, self.output_data.words))
         columns = self.output_user.unpack(_to_rows(user, self.output_user.words))
-        return lanes, columns, np.array([bool(value) for value in last])
+        return columns_of_data.get("lane", columns_of_data), columns, np.array([bool(value) for value in last])
 
 
 def _to_ints(rows):
@@ -145,7 +151,7 @@ def _to_ints(rows):
 def _to_rows(values, words):
     if not words:
         return np.empty((len(values), 0), np.uint32)
-    joined = b"".join(value.to_unsigned().to_bytes(4 * words, "little") for value in values)
+    joined = b"".join(int(value).to_bytes(4 * words, "little") for value in values)
     return np.frombuffer(joined, "<u4").reshape(len(values), words)
 
 

@@ -175,10 +175,11 @@ def _clock(m, top, reset):
 
 def _fields(shape, prefix):
     """Named bit ranges of a packed struct or array; an array's elements are its name and their number."""
-    items = shape if isinstance(shape, data.Layout) else ()
-    for key, field in items:
-        if isinstance(shape, data.StructLayout) and isinstance(field.shape, data.ArrayLayout):
+    for key, field in shape if isinstance(shape, data.Layout) else ():
+        if isinstance(shape, data.ArrayLayout):
+            yield Field(f"{prefix}{key}", field.offset, field.offset + field.width - 1)
+        elif isinstance(field.shape, data.ArrayLayout):
             for inner in _fields(field.shape, key):
                 yield Field(inner.name, field.offset + inner.lsb, field.offset + inner.msb)
         else:
-            yield Field(f"{prefix}{key}", field.offset, field.offset + field.width - 1)
+            yield Field(key, field.offset, field.offset + field.width - 1)
