@@ -174,7 +174,7 @@ async def random_groups(dut):
 async def real_tensors_in_groups(dut):
     """Rows of real tensors, in every pair of precisions, times themselves in another order."""
     bench = await _started(dut)
-    for tensor in real_tensors().values():
+    for tensor in real_tensors()[0].values():
         words = np.resize(tensor.ravel(), (2 * REAL_GROUPS, bench.group))
         for bits in bench.bits:
             fmt = BlockFormat(name="group", man_bits=int(bits), group=bench.group)

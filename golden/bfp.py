@@ -68,7 +68,7 @@ class Blocks:
         return np.where(self.signs, -magnitudes, magnitudes)
 
 
-def convert(x, fmt, *, rounding="rtz", random_bits=None, offset=0, flags=False):
+def convert(x, fmt, *, rounding="rtz", bits=None, random_bits=None, offset=0, flags=False):
     """FP32 values as groups along their last axis.
 
     With E the largest exponent of a group, k is ``|x| / 2**(E - 127 - (man_bits - 1))``, rounded:
@@ -80,10 +80,12 @@ def convert(x, fmt, *, rounding="rtz", random_bits=None, offset=0, flags=False):
          and the fraction is dropped
     ===  ====================================================================================================================
 
-    What rounds to ``2**man_bits`` becomes the largest k; E stays. Zeros and subnormals of FP32 are zero, and the exponent of a group
-    of nothing else is 0. Infinity and NaN are read as the largest finite number with their sign. With `exp_bits` 3 or 4 the code
-    is ``E - offset`` within its range, and the group is aligned to the exponent that this code means: numbers with a larger
-    one become the largest k.
+    With `bits` below `man_bits` numbers are rounded to so many, the highest, and the others are zero: so a tensor of 2 bits goes
+    where there is room for 4. What rounds to ``2**man_bits`` becomes the largest k that has these bits; E stays.
+
+    Zeros and subnormals of FP32 are zero, and the exponent of a group of nothing else is 0. Infinity and NaN are read as the largest
+    finite number with their sign. With `exp_bits` 3 or 4 the code is ``E - offset`` within its range, and the group is aligned to
+    the exponent that this code means: numbers with a larger one become the largest k.
 
     Parameters
     ----------
@@ -92,6 +94,8 @@ def convert(x, fmt, *, rounding="rtz", random_bits=None, offset=0, flags=False):
     fmt : BlockFormat
     rounding : str
         One of `ROUNDINGS`.
+    bits : int or None
+        1 to ``fmt.man_bits``; None means all.
     random_bits : numpy.ndarray or None
         For "sr": integers from 0 to 255, [..., groups, group]. Those of hardware with `lanes` numbers per beat are
         ``golden.lfsr.lane_bits(seed, beats, lanes)``, in that order.
@@ -111,11 +115,13 @@ def convert(x, fmt, *, rounding="rtz", random_bits=None, offset=0, flags=False):
     TypeError
         `x` is not float32; `random_bits` are not integers; `fmt` is not a BlockFormat.
     ValueError
-        `rounding`, `offset` or `random_bits` are not what is allowed, or `x` has no last axis or nothing along it.
+        `rounding`, `bits`, `offset` or `random_bits` are not what is allowed, or `x` has no last axis or nothing along it.
     """
     if not isinstance(fmt, BlockFormat):
         raise TypeError(f"fmt must be a BlockFormat, not {fmt!r}: BlockFormat.parse makes one of its name")
     check_choice("rounding", rounding, ROUNDINGS)
+    bits = fmt.man_bits if bits is None else bits
+    check_int(f"bits of {fmt.name}", bits, 1, fmt.man_bits)
     check_int(f"offset of {fmt.name}", offset, 0, 0 if fmt.exp_bits == 8 else 255)
     x, words = _grouped(x, fmt.group)
     if rounding == "sr":
@@ -125,10 +131,9 @@ def convert(x, fmt, *, rounding="rtz", random_bits=None, offset=0, flags=False):
     codes = np.clip(largest - offset, 0, fmt.max_exponent)
     distances = (codes + offset)[..., None] - exponents
     saturated = distances < 0
-    magnitudes = np.minimum(
-        _round(significands, np.maximum(distances, 0), fmt.man_bits, rounding, random_bits), fmt.max_magnitude
-    )
-    magnitudes = np.where(saturated, fmt.max_magnitude, magnitudes).astype(np.uint8)
+    magnitudes = _round(significands, np.maximum(distances, 0), bits, rounding, random_bits)
+    magnitudes = np.where(saturated, 2**bits - 1, np.minimum(magnitudes, 2**bits - 1)) << fmt.man_bits - bits
+    magnitudes = magnitudes.astype(np.uint8)
     signs = (words >> 31 != 0) & (magnitudes > 0)
     blocks = Blocks(fmt, x.shape[-1], codes.astype(np.uint8), offset, signs, magnitudes)
     return (blocks, saturated, invalid) if flags else blocks
@@ -438,8 +443,8 @@ def from_mxint8(scales, elements):
 def to_mxint8(x):
     """FP32 values as OCP MXINT8, in blocks of 32 along their last axis.
 
-    The scale is the largest exponent of a block, elements are rounded to the nearest, ties to even, and go from -127 to 127. In
-    hardware that is conversion to 7 mantissa bits, with zeros, subnormals, infinity and NaN as `convert` has them.
+    The scale is the largest exponent of a block, elements are rounded to the nearest, ties to even, and go from -127 to 127.
+    So it is conversion to 8 mantissa bits of which 7 are used, with zeros, subnormals, infinity and NaN as there.
 
     Parameters
     ----------
@@ -458,8 +463,5 @@ def to_mxint8(x):
     TypeError, ValueError
         As `convert`.
     """
-    _, words = _grouped(x, _MXINT8.group)
-    exponents, significands, _ = _unpack(words)
-    scales = exponents.max(axis=-1)
-    magnitudes = np.minimum(_round(significands, scales[..., None] - exponents, 7, "rne", None), 127)
-    return scales.astype(np.uint8), np.where(words >> 31 != 0, -magnitudes, magnitudes).astype(np.int8)
+    blocks = convert(x, _MXINT8, rounding="rne", bits=7)
+    return blocks.codes, (blocks.integers >> 1).astype(np.int8)

@@ -110,6 +110,17 @@ def test_convert_equals_rational_arithmetic(fmt, rounding, values, data):
         assert value == (want if abs(want) < 2**128 else math.copysign(math.inf, want))
 
 
+@pytest.mark.parametrize("rounding", ["rtz", "rne", "sr"])
+def test_fewer_bits_than_there_is_room_for(rounding):
+    """They are what a format of fewer bits has."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal(4096, np.float32)
+    random = rng.integers(0, 256, (256, 16))
+    wide = convert(x, BlockFormat.parse("m8"), rounding=rounding, bits=4, random_bits=random)
+    narrow = convert(x, BFP4, rounding=rounding, random_bits=random)
+    assert np.array_equal(decode(wide), decode(narrow))
+
+
 def test_example_of_four_numbers():
     x = np.array([0.9, -0.34, 0.11, 0.02], np.float32)
     for man_bits, magnitudes in ((2, [3, 1, 0, 0]), (4, [14, 5, 1, 0])):
@@ -409,6 +420,7 @@ def test_mxint8_is_rounded_to_nearest(values):
         (lambda x: convert(x[0], BFP4), ValueError, r"x must have numbers along its last axis to group, not the shape \(\)"),
         (lambda x: convert(x[:0], BFP4), ValueError, r"x must have numbers along its last axis to group, not the shape \(0,\)"),
         (lambda x: convert(x, BFP4, rounding="rna"), ValueError, r"rounding must be one of rtz, rne, sr, not 'rna'"),
+        (lambda x: convert(x, BFP4, bits=5), ValueError, r"bits of bfp4 must be an integer from 1 to 4, not 5"),
         (lambda x: convert(x, BFP4, offset=1), ValueError, r"offset of bfp4 must be an integer from 0 to 0, not 1"),
         (
             lambda x: convert(x, BlockFormat.parse("m4e4"), offset=256),
