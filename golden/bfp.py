@@ -281,7 +281,7 @@ def accumulate_fp32(acc, sums, weights):
 def accumulate_fixed(acc, sums, weights, *, width, base):
     """``acc + floor(sums * 2**(weights - base))`` in two's complement of `width` bits, whose last bit means ``2**base``.
 
-    What is added is first held to that range, and then the sum.
+    Where what is added is out of range by itself, the total is that end of the range, whatever `acc` was.
 
     Parameters
     ----------
@@ -298,7 +298,7 @@ def accumulate_fixed(acc, sums, weights, *, width, base):
     total : numpy.ndarray
         int64.
     saturated : numpy.ndarray
-        bool: whether one of the two was out of range, and so became an end of it.
+        bool: whether what was added or the sum was out of range, so that the total became an end of it.
 
     Raises
     ------
@@ -314,9 +314,9 @@ def accumulate_fixed(acc, sums, weights, *, width, base):
     addend = np.where(too_large, np.sign(sums) * far, np.where(too_large, 0, sums) << left)
     addend = np.where(shift < 0, sums >> np.clip(-shift, 0, 63), addend)
     low, high = -(2 ** (width - 1)), 2 ** (width - 1) - 1
-    held = np.clip(addend, low, high)
-    total = np.asarray(acc, np.int64) + held
-    return np.clip(total, low, high), (held != addend) | (total < low) | (total > high)
+    outside = (addend < low) | (addend > high)
+    total = np.where(outside, addend, np.asarray(acc, np.int64) + np.where(outside, 0, addend))
+    return np.clip(total, low, high), (total < low) | (total > high)
 
 
 def relative_improvement(x, fmt, reference, *, offset=0, width=SUM_BITS):

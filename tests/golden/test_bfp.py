@@ -268,12 +268,9 @@ def test_fixed_accumulator_equals_rational_arithmetic(total, weight, width, base
     if data.draw(st.booleans()):
         base = weight + base % 100 - 66
     addend = math.floor(total * power(weight - base))
-    exact = acc + min(max(addend, low), high)
+    exact = acc + addend if low <= addend <= high else addend
     got, saturated = accumulate_fixed(np.int64(acc), np.int64(total), weight, width=width, base=base)
-    assert (int(got), bool(saturated)) == (
-        min(max(exact, low), high),
-        not (low <= addend <= high and low <= exact <= high),
-    )
+    assert (int(got), bool(saturated)) == (min(max(exact, low), high), not low <= exact <= high)
 
 
 # Precision
