@@ -303,13 +303,13 @@ class FastMac(wiring.Component):
         up = normalised[3] & (normalised[:3].any() | normalised[4])
         packed = Signal(len(place) + 24)
         m.d.comb += packed.eq((place << 23) + normalised[4:] + up)
-        overflow = packed[31:].any() | packed[23:31].all()
+        overflow, zero = packed[31:].any() | packed[23:31].all(), ~total.any()
         with m.If(enable & nonzero & ~infinite):
             m.d.sync += word.eq(
                 Cat(
                     packed[:23] & (~overflow).replicate(23),
-                    packed[23:31] | overflow.replicate(8),
-                    (top_sign ^ (subtract & difference[-1])) & total.any(),
+                    (packed[23:31] | overflow.replicate(8)) & (~zero).replicate(8),
+                    (top_sign ^ (subtract & difference[-1])) & ~zero,
                 )
             )
         with m.Elif(enable & fresh):
