@@ -4,7 +4,8 @@ import cocotb
 import numpy as np
 
 from cosim.inference import mlp_batch
-from cosim.lbfp_beats import LbfpBench, Stream
+from cosim.beats import Stream
+from cosim.lbfp_beats import LbfpBench
 from golden.lbfp import lsb_exponent, multiply
 
 IMAGES = 16

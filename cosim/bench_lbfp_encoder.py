@@ -3,7 +3,8 @@
 import cocotb
 import numpy as np
 
-from cosim.lbfp_beats import LbfpBench, Stream
+from cosim.beats import Stream
+from cosim.lbfp_beats import LbfpBench
 from cosim.scoreboard import spell_float32
 from cosim.stimulus import log_corners, random_words, real_tensors, special_words
 from golden.lbfp import Flag, block_exponent, encode, encode_fixed

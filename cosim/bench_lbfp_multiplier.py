@@ -3,7 +3,8 @@
 import cocotb
 import numpy as np
 
-from cosim.lbfp_beats import LbfpBench, Stream
+from cosim.beats import Stream
+from cosim.lbfp_beats import LbfpBench
 from cosim.stimulus import real_tensors
 from golden.lbfp import block_exponent, encode, multiply
 

@@ -31,7 +31,7 @@ class AxiStream:
         self.dut = dut
         self.input_data, self.input_user = Port(manifest, "s_axis_tdata"), Port(manifest, "s_axis_tuser")
         self.output_data, self.output_user = Port(manifest, "m_axis_tdata"), Port(manifest, "m_axis_tuser")
-        self.lanes = manifest["parameters"]["lanes"]
+        self.lanes = manifest["parameters"].get("lanes", 1)
         self.cycles = 0
         self.beats = 0
         self._edge = RisingEdge(dut.clk)
@@ -151,7 +151,7 @@ def _to_ints(rows):
 def _to_rows(values, words):
     if not words:
         return np.empty((len(values), 0), np.uint32)
-    joined = b"".join(value.to_unsigned().to_bytes(4 * words, "little") for value in values)
+    joined = b"".join(int(value).to_bytes(4 * words, "little") for value in values)
     return np.frombuffer(joined, "<u4").reshape(len(values), words)
 
 

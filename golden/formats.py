@@ -13,6 +13,9 @@ from golden.checks import check_choice, check_int
 SPECIALS = ("ieee", "fn", "fnuz", "none", "fnu")
 UNDERFLOWS = ("gradual", "zero_code", "paper")
 LOG_BITS = 4, 8  # the narrowest and the widest logarithmic code
+BLOCK_MAN_BITS = (2, 4, 6, 8)
+BLOCK_EXP_BITS = (3, 4, 8)
+MIN_GROUP, MAX_GROUP = 4, 64
 
 # Run-time biases fit in six bits. With at most 7 exponent bits every code at every such bias is then exactly an FP32 number;
 # 8 exponent bits fill the range of FP32, so that only FP32's own bias is left.
@@ -278,6 +281,92 @@ class LogBlockFormat:
         return cls(name=text, **_given(match))
 
 
+_SPELLED_BLOCK = re.compile(r"m(?P<man_bits>\d+)(?:e(?P<exp_bits>\d+))?(?:g(?P<group>\d+))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockFormat:
+    """Block floating point: a group of numbers, each a sign and a magnitude k, that share an exponent E.
+
+    A number means ``(-1)**sign * k * 2**(E - 127 - (man_bits - 1))``, k from 0 to ``2**man_bits - 1``, without a hidden one: E is
+    the largest exponent of the group, as FP32 has it, bias and all. Zero has no sign.
+
+    Read two bits at a time, highest first, k is ``sum(h_j * 4**(man_bits / 2 - 1 - j))``, and chunk j with E - 2 j is itself a
+    group of 2 mantissa bits. That is what lets one multiplier of 2 by 2 bits serve every precision: FAST, HPCA 2022,
+    arXiv 2110.15456, whose groups these are.
+
+    Parameters
+    ----------
+    name : str
+        Lower-case identifier; becomes part of module names.
+    man_bits : int
+        2, 4, 6 or 8.
+    exp_bits : int
+        Width of the code of E: 8 holds E itself; 3 or 4 hold E less an offset that a tensor has, and what is beyond either end
+        takes the code there.
+    group : int
+        How many numbers share E, 4 to 64.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
+    """
+
+    name: str
+    man_bits: int
+    exp_bits: int = 8
+    group: int = 16
+
+    def __post_init__(self):
+        _check_name(self.name)
+        check_choice("man_bits", self.man_bits, BLOCK_MAN_BITS)
+        check_choice("exp_bits", self.exp_bits, BLOCK_EXP_BITS)
+        check_int("group", self.group, MIN_GROUP, MAX_GROUP)
+
+    @property
+    def max_magnitude(self):
+        """The largest k."""
+        return 2**self.man_bits - 1
+
+    @property
+    def max_exponent(self):
+        """The largest code of E."""
+        return 2**self.exp_bits - 1
+
+    @property
+    def chunks(self):
+        """How many chunks of two bits a magnitude has."""
+        return self.man_bits // 2
+
+    @property
+    def group_bits(self):
+        """What a group takes in memory where each chunk has a sign bit of its own, as the paper stores it."""
+        return self.exp_bits + self.group * self.chunks * 3
+
+    @classmethod
+    def parse(cls, text):
+        """The format that `text` names.
+
+        `text` is a name of `BLOCKS`, or spells a format: ``m4``, then optionally ``e`` and the exponent's width, ``g`` and the
+        group: ``m8e4g32``. That is then the format's name.
+
+        Raises
+        ------
+        ValueError
+            `text` is neither, or spells a format that cannot be.
+        """
+        if text in BLOCKS:
+            return BLOCKS[text]
+        match = _SPELLED_BLOCK.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"unknown format {text!r}: use one of {', '.join(BLOCKS)}, or spell one like m4e8g16 "
+                f"(exponent bits and group may be left out)"
+            )
+        return cls(name=text, **_given(match))
+
+
 def _by_name(formats):
     return MappingProxyType({fmt.name: fmt for fmt in formats})
 
@@ -315,4 +404,6 @@ FLOATS = _floats(
 # Three integer bits at every width: they span the numbers of a tensor (256 to 1), the fraction bits give precision.
 LOGARITHMS = _by_name(LogBlockFormat(name=f"lbfp{4 + frac_bits}", frac_bits=frac_bits) for frac_bits in (4, 3, 2, 1))
 
-CATALOG = MappingProxyType({**FLOATS, **LOGARITHMS})
+BLOCKS = _by_name(BlockFormat(name=f"bfp{bits}", man_bits=bits) for bits in (2, 4))
+
+CATALOG = MappingProxyType({**FLOATS, **LOGARITHMS, **BLOCKS})

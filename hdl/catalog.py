@@ -6,8 +6,8 @@ from itertools import chain
 from typing import Any
 
 from golden.checks import check_choice
-from golden.formats import BIAS_MAX, CATALOG, FloatFormat, LogBlockFormat
-from hdl import float_codec, lbfp, memory_port, statistics
+from golden.formats import BIAS_MAX, BLOCKS, CATALOG, MAX_GROUP, BlockFormat, FloatFormat, LogBlockFormat
+from hdl import bfp, fast_mac, float_codec, lbfp, memory_port, statistics
 from hdl.axi import RESETS, AxiStreamTop, TapTop
 from hdl.shapes import ROUNDINGS
 
@@ -88,6 +88,26 @@ _ANTILOG = (
     _optional("guard_bits", 4, lbfp.MAX_GUARD_BITS, "5, or as many as there are fraction bits"),
 )
 
+_BLOCK_FORMAT = Parameter(
+    "fmt", BLOCKS["bfp4"], "the name or spelling of a block format", BlockFormat.parse, lambda fmt: fmt.name
+)
+
+
+def _parse_precisions(text):
+    if not all(bits.isdecimal() for bits in text.split(",")):
+        raise ValueError(f"precisions must be one or more numbers of bits, like 2,4, not {text!r}")
+    return tuple(int(bits) for bits in text.split(","))
+
+
+_PRECISIONS = Parameter(
+    "precisions",
+    None,
+    "one or more numbers of bits; default those of fmt",
+    _parse_precisions,
+    lambda precisions: precisions and list(precisions),
+)
+_SUM_BITS = _integer("sum_bits", bfp.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
+
 
 def _codec_top(component):
     return lambda formats, reset, **own: AxiStreamTop(component(formats, **own), reset)
@@ -137,8 +157,10 @@ class Design:
         return {parameter.name: parameter.to_json(values[parameter.name]) for parameter in self.parameters}
 
     def module(self, values):
-        """The module's name: the design, its formats if it has any, its lanes, and every parameter that is not at its default."""
-        words = [self.name, *(fmt.name for fmt in values.get("formats", ())), f"x{values['lanes']}"]
+        """The module's name: the design, its formats and lanes if it has any, and every parameter that is not at its default."""
+        words = [self.name, *(fmt.name for fmt in values.get("formats", ()))]
+        if "lanes" in values:
+            words.append(f"x{values['lanes']}")
         for parameter in self.parameters:
             value = values[parameter.name]
             if parameter.name not in ("formats", "lanes") and value != parameter.default:
@@ -147,7 +169,7 @@ class Design:
 
 
 def _words(value):
-    return value if isinstance(value, list) else [str(int(value) if isinstance(value, bool) else value)]
+    return [str(each) for each in value] if isinstance(value, list) else [str(int(value) if isinstance(value, bool) else value)]
 
 
 DESIGNS = {
@@ -229,6 +251,19 @@ DESIGNS = {
             ),
         ),
         Design(
+            "fast_mac",
+            "dot products of block floating point groups, a pass of 2 by 2 mantissa bits per clock",
+            lambda reset, **own: AxiStreamTop(fast_mac.FastMac(**own), reset),
+            (
+                _integer("lanes", 16, 4, fast_mac.MAX_LANES),
+                _choice("accumulator", "fixed", fast_mac.ACCUMULATORS),
+                _integer("width", 32, *fast_mac.FIXED_WIDTHS),
+                _integer("max_bits", 4, 2, 8),
+                _integer("user_bits", 0, 0, fast_mac.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
+        Design(
             "lbfp_encoder",
             "FP32 or sums in fixed point to logarithmic numbers with a shared exponent",
             lambda reset, **own: AxiStreamTop(lbfp.LbfpEncoder(**own), reset),
@@ -288,6 +323,28 @@ DESIGNS = {
                 _RESET,
             ),
         ),
+        Design(
+            "bfp_converter",
+            "FP32 to block floating point, with the sums that its precision is chosen by",
+            lambda reset, **own: AxiStreamTop(bfp.BfpConverter(**own), reset),
+            (
+                _BLOCK_FORMAT,
+                _integer("lanes", 16, 1, MAX_GROUP),
+                _subset("roundings", ("rtz", "sr"), bfp.ROUNDINGS),
+                _PRECISIONS,
+                _switch("sums", True),
+                _SUM_BITS,
+                _integer("seed", 1, 1, 2**32 - 1),
+                _integer("user_bits", 0, 0, bfp.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
+        Design(
+            "precision_policy",
+            "mantissa bits of a tensor, from its sums, its layer and the iteration",
+            lambda reset, **own: AxiStreamTop(bfp.PrecisionPolicy(**own), reset),
+            (_SUM_BITS, _integer("user_bits", 0, 0, bfp.MAX_USER_BITS), _RESET),
+        ),
     )
 }
 
@@ -306,7 +363,13 @@ SHIPPED = tuple(
             ("float_encoder", (_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
         ),
         ((name, ()) for name in ("lbfp_encoder", "lbfp_decoder", "lbfp_multiplier", "lbfp_dot_product")),
+        (("fast_mac", (f"accumulator={accumulator}",)) for accumulator in fast_mac.ACCUMULATORS),
         ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments", "memory_port")),
+        (
+            ("bfp_converter", ("precisions=2,4",)),
+            ("bfp_converter", ("lanes=4", "roundings=rtz,rne,sr", "precisions=2,4", "user_bits=4")),
+            ("precision_policy", ()),
+        ),
     )
 )
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from golden.formats import CATALOG, FLOATS, LOGARITHMS, SPECIALS, UNDERFLOWS, FloatFormat, LogBlockFormat
+from golden.formats import BLOCKS, CATALOG, FLOATS, LOGARITHMS, SPECIALS, UNDERFLOWS, FloatFormat, LogBlockFormat
 
 
 def make(**fields):
@@ -175,7 +175,7 @@ def test_catalogued_logarithmic_formats():
     assert {name: (fmt.bits, fmt.int_bits, fmt.frac_bits, fmt.block) for name, fmt in LOGARITHMS.items()} == {
         "lbfp8": (8, 3, 4, None), "lbfp7": (7, 3, 3, None), "lbfp6": (6, 3, 2, None), "lbfp5": (5, 3, 1, None),
     }  # fmt: skip
-    assert dict(CATALOG) == {**FLOATS, **LOGARITHMS}
+    assert dict(CATALOG) == {**FLOATS, **LOGARITHMS, **BLOCKS}
 
 
 @pytest.mark.parametrize(

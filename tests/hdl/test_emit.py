@@ -37,6 +37,9 @@ CORNERS_OF_THE_PARAMETERS = (
     ("float_decoder", "formats=e2m0,e7m7_fnuz,ab_e5m2_paper", "user_bits=3"),
     ("float_decoder", "formats=float4_e2m1fn", "bias_port=0", "reset=sync_low"),
     ("memory_port", "lanes=1", "types=1", "estimators=tracker"),
+    ("bfp_converter", "fmt=m2e3g4", "lanes=1", "roundings=rne", "sums=0"),
+    ("bfp_converter", "fmt=m8e4g64", "lanes=32", "roundings=rtz,rne,sr", "precisions=8,7,1", "sum_bits=64", "user_bits=64"),
+    ("precision_policy", "sum_bits=16", "user_bits=64", "reset=async_low"),
     ("memory_port", "lanes=3", "types=8", "estimators=tracker,moments", "reset=async_low", "fmt=float8_e5m2"),
 )
 ALL = [*((name, *settings) for name, settings in SHIPPED), *CORNERS_OF_THE_PARAMETERS]

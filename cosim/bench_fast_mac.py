@@ -1,0 +1,200 @@
+"""The fMAC against the golden model: groups of every precision are cut into passes here, and their dot products compared."""
+
+from dataclasses import dataclass
+
+import cocotb
+import numpy as np
+from golden.bfp import Blocks, accumulate_fixed, accumulate_fp32, chunks, convert
+
+from cosim.beats import Stream, StreamBench
+from cosim.stimulus import real_tensors
+from golden.formats import BlockFormat
+
+RANDOM_RESULTS = 300
+MIXED_RESULTS = 60
+REAL_GROUPS = 96  # of each tensor
+PAD = 7  # groups more than one result has in the longest
+
+
+@dataclass
+class Pairs:
+    """Pairs of groups: integers [pairs, group], exponents and mantissa bits [pairs], and which pairs end a result."""
+
+    x: np.ndarray
+    y: np.ndarray
+    x_exponent: np.ndarray
+    y_exponent: np.ndarray
+    x_bits: np.ndarray
+    y_bits: np.ndarray
+    last: np.ndarray
+
+    def __len__(self):
+        return len(self.last)
+
+
+class FastMacBench(StreamBench):
+    """Sends passes; what leaves is compared with sums of the pairs that they came from."""
+
+    def __init__(self, dut):
+        super().__init__(dut)
+        self.group = self.parameters["lanes"]
+        self.fixed = self.parameters["accumulator"] == "fixed"
+        self.bits = np.array([bits for bits in (2, 4, 6, 8) if bits <= self.parameters["max_bits"]])
+
+    def passes(self, pairs, window=0):
+        """The stream of all passes: of each pair from the highest weight down, as "fp32" needs them."""
+        rows = {name: [] for name in ("x", "y", "x_exponent", "y_exponent", "lower", "complete", "last")}
+        for k in range(len(pairs)):
+            x, y = (self._chunks(values[k], bits[k]) for values, bits in ((pairs.x, pairs.x_bits), (pairs.y, pairs.y_bits)))
+            order = sorted(np.ndindex(len(x), len(y)), key=sum)
+            before = 0
+            for number, (i, j) in enumerate(order):
+                complete = number == len(order) - 1
+                values = x[i], y[j], pairs.x_exponent[k] - 2 * i - window, pairs.y_exponent[k] - 2 * j
+                for name, value in zip(rows, (*values, i + j > before, complete, complete and pairs.last[k]), strict=True):
+                    rows[name].append(value)
+                before = i + j
+        columns = {name: np.array(values) for name, values in rows.items()}
+        user = ("x_exponent", "y_exponent") if self.fixed else ("x_exponent", "y_exponent", "lower", "complete")
+        data = {name: columns[name] for name in "xy"}
+        return Stream(data, {name: columns[name].astype(np.int64) for name in user}, columns["last"].astype(bool))
+
+    def _chunks(self, integers, bits):
+        """Of one group: [chunks, group], each {sign, two bits}."""
+        fmt = BlockFormat(name="group", man_bits=int(bits), group=self.group)
+        magnitudes, negative = np.abs(integers)[None].astype(np.uint8), (integers < 0)[None]
+        blocks = Blocks(fmt, self.group, np.zeros(1, np.uint8), 0, negative, magnitudes)
+        return (chunks(blocks)[:, 0] | negative * np.uint8(4)).astype(np.int64)
+
+    def model(self, stream):
+        ends = self.ends(stream)
+        sums = self._pass_sums(stream)
+        weights = stream.user["x_exponent"] + stream.user["y_exponent"] - 256
+        tags = stream.user["user"][ends]
+        results, position = self._places(stream)
+        steps = position.max() + 1
+        per_step = np.zeros((2, steps, len(ends)), np.int64)
+        per_step[:, position, results] = sums, weights
+        if self.fixed:
+            width = self.parameters["width"]
+            total, flag = np.zeros(len(ends), np.int64), np.zeros(len(ends), bool)
+            for values, exponents in zip(*per_step, strict=True):
+                total, saturated = accumulate_fixed(total, values, exponents, width=width, base=-256)
+                flag |= saturated
+            return Stream({"sum": total}, {"saturated": flag.astype(np.int64), "user": tags})
+        total = np.zeros(len(ends), np.float32)
+        for values, exponents in zip(*per_step, strict=True):
+            total = accumulate_fp32(total, values, exponents)
+        return Stream({"sum": total.view(np.uint32)}, {"user": tags})
+
+    def _pass_sums(self, stream):
+        """What is added with each pass: for "fixed" the pass, for "fp32" the whole group with its last one, else 0."""
+        x, y = (np.where(values & 4, -(values & 3), values & 3) for values in (stream.data["x"], stream.data["y"]))
+        sums = (x * y).sum(axis=1)
+        if self.fixed:
+            return sums
+        totals, total = np.zeros(len(sums), np.int64), 0
+        for k in range(len(sums)):
+            total = total * 4 ** int(stream.user["lower"][k]) + int(sums[k])
+            if stream.user["complete"][k]:
+                totals[k], total = total, 0
+        return totals
+
+    def _places(self, stream):
+        """Of each pass the number of its result, and which one of that result it is."""
+        results = np.cumsum(np.concatenate([[0], stream.last[:-1]]))
+        starts = np.concatenate([[0], self.ends(stream)[:-1] + 1])
+        return results, np.arange(len(stream)) - starts[results]
+
+    def ends(self, stream):
+        return np.flatnonzero(stream.last)
+
+    def describe(self, stream, beat, column):
+        kind = f"{self.parameters['accumulator']} accumulator"
+        return f"{kind}, last pass {beat}, exponents {stream.user['x_exponent'][beat]} and {stream.user['y_exponent'][beat]}"
+
+    def random(self, results, longest=4):
+        """Pairs with random precisions: random numbers, all of the largest, alternating signs, one large and the rest nothing."""
+        lengths = self.rng.integers(1, longest + 1, results)
+        count = int(lengths.sum())
+        last = np.zeros(count, bool)
+        last[np.cumsum(lengths) - 1] = True
+        bits = self.rng.choice(self.bits, (2, count))
+        shape = 2, count, self.group
+        largest = (2**bits - 1)[..., None]
+        uniform = np.floor(self.rng.uniform(-1, 1, shape) * (largest + 1)).astype(np.int64).clip(-largest, largest)
+        full = np.broadcast_to(largest, shape)
+        alternating = full * (-1) ** np.arange(self.group)
+        one = np.where(np.arange(self.group) == self.rng.integers(self.group, size=(2, count, 1)), full, 0)
+        style = self.rng.integers(6, size=count)[None, :, None]
+        x, y = np.select([style == 0, style == 1, style == 2, style == 3], [full, alternating, one, full * 0], uniform)
+        return x, y, bits, last
+
+    def fixed_stream(self, results):
+        """Sums around a window: most passes inside, some far below and far above."""
+        x, y, bits, last = self.random(results)
+        width, window = self.parameters["width"], 256
+        place = np.where(
+            self.rng.random(len(last)) < 0.7,
+            self.rng.integers(-10, width // 2, len(last)),
+            self.rng.integers(-40, width + 30, len(last)),
+        )
+        x_exponent = self.rng.integers(100, 160, len(last))
+        return self.passes(Pairs(x, y, x_exponent, window + place - x_exponent, *bits, last), window)
+
+    def fp32_stream(self, results):
+        """Results whose groups are close to one another or far apart, at all exponents, the smallest and the largest too."""
+        x, y, bits, last = self.random(results)
+        count = len(last)
+        middle = np.repeat(self.rng.integers(1, 255, results), np.diff(np.flatnonzero(last), prepend=-1))
+        spread = self.rng.choice([0, 2, 13, 40], count)
+        x_exponent = np.clip(middle + self.rng.integers(-1, 2, count) * spread, 1, 254)
+        y_exponent = np.where(
+            self.rng.random(count) < 0.1, self.rng.integers(1, 255, count), 127 + self.rng.integers(-1, 2, count)
+        )
+        return self.passes(Pairs(x, y, x_exponent, y_exponent, *bits, last))
+
+    def some(self, results):
+        return self.fixed_stream(results) if self.fixed else self.fp32_stream(results)
+
+
+async def _started(dut):
+    bench = FastMacBench(dut)
+    await bench.start()
+    return bench
+
+
+@cocotb.test
+async def random_groups(dut):
+    bench = await _started(dut)
+    await bench.run(bench.some(RANDOM_RESULTS))
+
+
+@cocotb.test
+async def real_tensors_in_groups(dut):
+    """Rows of real tensors, in every pair of precisions, times themselves in another order."""
+    bench = await _started(dut)
+    for tensor in real_tensors()[0].values():
+        words = np.resize(tensor.ravel(), (2 * REAL_GROUPS, bench.group))
+        for bits in bench.bits:
+            fmt = BlockFormat(name="group", man_bits=int(bits), group=bench.group)
+            groups = convert(words, fmt, rounding="rne")
+            a, b = (groups.integers[:, 0][half].astype(np.int64) for half in (slice(REAL_GROUPS), slice(REAL_GROUPS, None)))
+            exponents = np.maximum(groups.exponents[:, 0].astype(np.int64), 1).reshape(2, -1)
+            last = np.arange(REAL_GROUPS) % 8 == 7
+            widths = np.full((2, REAL_GROUPS), bits)
+            # most of what is added fits a window that ends at the largest group
+            window = int((exponents[0] + exponents[1]).max()) - bench.parameters["width"] + 16 if bench.fixed else 0
+            await bench.run(bench.passes(Pairs(a, b, *exponents, *widths, last), window))
+
+
+@cocotb.test
+async def every_mix_of_idle_cycles_and_back_pressure(dut):
+    bench = await _started(dut)
+    await bench.run_every_mix(lambda: bench.some(MIXED_RESULTS))
+
+
+@cocotb.test
+async def reset_in_mid_stream(dut):
+    bench = await _started(dut)
+    await bench.run_with_resets(lambda: bench.some(MIXED_RESULTS))

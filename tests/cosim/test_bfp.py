@@ -1,0 +1,61 @@
+"""The converter and the policy beyond what is shipped: all widths, short groups, one lane, MXINT8; and that faults are seen."""
+
+import re
+
+import pytest
+
+from cosim.runner import Job, run
+from hdl.catalog import find
+from hdl.emit import emit
+
+BUILDS = (
+    ("fmt=m2e3g8", "lanes=2", "roundings=rtz", "sums=0"),
+    ("fmt=m2e8g4", "lanes=1", "roundings=rne", "sum_bits=16", "reset=sync_low"),
+    ("fmt=m4e4g5", "lanes=5", "roundings=sr", "seed=4294967295"),
+    ("fmt=m6e4g12", "lanes=3", "roundings=rtz,rne", "precisions=6,4,2", "sum_bits=64", "user_bits=33", "reset=async_low"),
+    ("fmt=m8e3g16", "lanes=4", "roundings=sr,rne", "precisions=8,1,5", "user_bits=1"),
+    pytest.param(("fmt=m8g32", "lanes=8", "roundings=rne", "precisions=7"), marks=pytest.mark.long),
+    pytest.param(("fmt=m8g64", "lanes=64", "roundings=rtz,rne,sr", "precisions=2,4,6,8"), marks=pytest.mark.long),
+)
+QUICK = "extremes|mix|sums|reset"
+
+
+def simulate(name, settings, folder, tests, change=lambda text: text):
+    emission = emit(find(name), settings)
+    emission.write(folder)
+    source = folder / f"{emission.module}.sv"
+    source.write_text(change(source.read_text()))
+    return run(Job(folder, emission.module, "icarus", seed=3, tests=tests, runs=folder))
+
+
+@pytest.mark.parametrize("settings", BUILDS, ids=" ".join)
+def test_converter_on_icarus(settings, tmp_path, require_tool):
+    require_tool("iverilog")
+    result = simulate("bfp_converter", settings, tmp_path, QUICK)
+    assert result.failure is None
+    assert result.vectors > 5000
+
+
+@pytest.mark.parametrize("settings", [("sum_bits=16",), ("sum_bits=64", "user_bits=9", "reset=async_low")], ids=" ".join)
+def test_policy_on_icarus(settings, tmp_path, require_tool):
+    require_tool("iverilog")
+    result = simulate("precision_policy", settings, tmp_path, "corners|mix|reset")
+    assert result.failure is None
+    assert result.vectors > 400
+
+
+def test_wrong_rounding_is_caught_and_shown(tmp_path, require_tool):
+    require_tool("iverilog")
+
+    def round_nothing_up(text):
+        changed = re.sub(r"assign (block_up3) = [^;]*;", r"assign \1 = 1'h0;", text)
+        assert changed != text
+        return changed
+
+    result = simulate("bfp_converter", ("lanes=4", "roundings=rne"), tmp_path, "boundary", round_nothing_up)
+    assert re.match(
+        r"convert_every_boundary_and_midpoint: lane 3, vector \d+: bfp4 4 bits rne offset 0 of 0x\w{8} \(\S+\) "
+        r"with exponent \d+: got [+-]\d{4}, want [+-]\d{4}; \d+ differ; "
+        r"rerun: make sim DESIGN=bfp_converter_x4_roundings_rne SIM=icarus SEED=3",
+        result.failure,
+    )
