@@ -21,10 +21,18 @@ _SHAPES = {
     "exponent_histogram": (),
     "log_moments": (),
     "memory_port": ({"estimators": "tracker"},),
+    # as shipped, and what of that the sums of relative improvement take
+    "bfp_converter": ({}, {"sums": "0"}),
 }
 # Who asks for a design gets these, too, which take long: wide codecs of one format, estimators for one type and four.
 _MORE_CODEC = ({"lanes": "16"},)
-_MORE_SHAPES = {"float_encoder": _MORE_CODEC, "float_decoder": _MORE_CODEC, "memory_port": ({},)}
+_MORE_SHAPES = {
+    "float_encoder": _MORE_CODEC,
+    "float_decoder": _MORE_CODEC,
+    "memory_port": ({},),
+    "bfp_converter": ({"sums": "0", "precisions": "4"}, {"sums": "0", "precisions": "4", "roundings": "rtz"}),
+    "precision_policy": (),
+}
 _MORE_ESTIMATOR = ({}, *({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")))
 
 # The model's results for the inputs that a design is simulated with, from its manifest.
@@ -32,6 +40,7 @@ _VECTORS = {
     "float_encoder": vectors.float_codec,
     "float_decoder": vectors.float_codec,
     "median_tracker": vectors.median_tracker,
+    "bfp_converter": vectors.bfp_converter,
 }
 
 NAMES = (*DESIGNS, *BASELINES)
