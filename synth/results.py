@@ -98,7 +98,7 @@ def label(row):
 
 def _text(value):
     if isinstance(value, list):
-        return ",".join(value)
+        return ",".join(map(str, value))
     return str(int(value) if isinstance(value, bool) else value)
 
 

@@ -27,6 +27,8 @@ _SHAPES = {
     "lbfp_multiplier": tuple(_PRODUCT | {"output": output} for output in ("twos_complement", "sign_magnitude")),
     # without exponents it does what the integer one does
     "lbfp_dot_product": ({"exponents": "0"}, {}),
+    # as shipped, and what of that the sums of relative improvement take
+    "bfp_converter": ({}, {"sums": "0"}),
 }
 # Who asks for a design gets these, too, which take long: wide codecs of one format, estimators for one type and four.
 _MORE_CODEC = ({"lanes": "16"},)
@@ -48,6 +50,9 @@ _MORE_SHAPES = {
         {"exponents": "0", "output": "twos_complement", "out_bits": "16"},
         *({"exponents": "0", "lanes": lanes} for lanes in ("1", "4", "64")),
     ),
+    "bfp_converter": ({"sums": "0", "precisions": "4"}, {"sums": "0", "precisions": "4", "roundings": "rtz"}),
+    "precision_policy": (),
+    "fast_mac": (),
 }
 _MORE_ESTIMATOR = ({}, *({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")))
 
@@ -58,9 +63,10 @@ _VECTORS = {
     "median_tracker": vectors.median_tracker,
     "lbfp_multiplier": vectors.lbfp_multiplier,
     "lbfp_dot_product": vectors.lbfp_dot_product,
+    "bfp_converter": vectors.bfp_converter,
 }
 # Designs whose lanes do one thing together.
-_ONE_OPERATION = ("lbfp_dot_product",)
+_ONE_OPERATION = ("lbfp_dot_product", "fast_mac")
 
 NAMES = (*DESIGNS, *BASELINES)
 

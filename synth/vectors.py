@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 
 from golden import lbfp
+from golden.bfp import convert
 from golden.float_codec import decode, encode
-from golden.formats import BIAS_BITS, FloatFormat, LogBlockFormat
+from golden.formats import BIAS_BITS, BlockFormat, FloatFormat, LogBlockFormat
 from golden.lfsr import lane_bits
 from golden.rounding import ROUNDINGS
 from golden.statistics import MedianTracker, exact_median_bias
@@ -250,6 +251,65 @@ def _inputs(manifest, data, user, last):
         else:
             inputs[name] = [1] * len(last)
     return inputs
+
+
+def bfp_converter(manifest):
+    """Vectors for a converter to block floating point with this manifest, a beat in every cycle.
+
+    Roundings and precisions change with the tensors. Of the sums nothing is expected: they leave at another time than the groups.
+    """
+    parameters = manifest["parameters"]
+    lanes, fmt = parameters["lanes"], BlockFormat.parse(parameters["fmt"])
+    per_group = fmt.group // lanes
+    beats = -(-BEATS // per_group) * per_group
+    words = runs(real_tensors(), beats * lanes)
+    count = len(words) * beats
+    noise = lane_bits(parameters["seed"], count, lanes).reshape(len(words), -1, fmt.group)
+    roundings = [parameters["roundings"][i % len(parameters["roundings"])] for i in range(len(words))]
+    precisions = parameters["precisions"] or [fmt.man_bits]
+    chosen = np.arange(len(words)) // len(parameters["roundings"]) % len(precisions)
+    top = (words.view(np.uint32) >> 23 & 255).max(axis=1)
+    offset = np.maximum(top.astype(int) - fmt.max_exponent, 0) if fmt.exp_bits < 8 else np.zeros(len(words), int)
+    last = np.arange(count) % beats == beats - 1
+    codes, fields = [], {"exponent": [], "saturated": []}
+    for i, values in enumerate(words):
+        blocks, saturated, _ = convert(
+            values,
+            fmt,
+            rounding=roundings[i],
+            bits=precisions[chosen[i]],
+            random_bits=noise[i],
+            offset=int(offset[i]),
+            flags=True,
+        )
+        packed = blocks.magnitudes.astype(np.int64) | blocks.signs.astype(np.int64) << fmt.man_bits
+        codes.append(packed.reshape(-1, lanes))
+        fields["exponent"].append(np.repeat(blocks.codes, per_group))
+        fields["saturated"].append(saturated.reshape(-1, lanes).any(axis=1).astype(int))
+    fields = {name: np.concatenate(values) for name, values in fields.items()}
+    fields |= {"invalid": np.zeros(count, int), "group_last": (np.arange(count) % per_group == per_group - 1).astype(int)}
+    per_tensor = {
+        "rounding": np.array([{"rne": 0, "rtz": 2, "sr": 3}[name] for name in roundings]),
+        "precision": chosen,
+        "offset": offset,
+        "reference": np.maximum(top.astype(int) - 8, 0),
+        "user": np.zeros(len(words), int),
+    }
+    ports = {port["name"]: port for port in manifest["ports"]}
+    columns = {
+        "s_axis_tdata": _lanes(words.view(np.uint32).reshape(-1, lanes)),
+        "s_axis_tuser": {name: np.repeat(values, beats) for name, values in per_tensor.items()},
+        "m_axis_tdata": _lanes(np.concatenate(codes)),
+        "m_axis_tuser": fields | {"user": np.zeros(count, int)},
+    }
+    values = {name: _pack(ports[name]["fields"], data, count) for name, data in columns.items() if name in ports}
+    values |= {"s_axis_tlast": last.astype(int).tolist(), "m_axis_tlast": last.astype(int).tolist()}
+    values |= {name: [1] * count for name in ("s_axis_tvalid", "m_axis_tvalid", "m_axis_tready", "m_sums_tready")}
+    inputs, outputs = (
+        {name: values[name] for name, port in ports.items() if port["direction"] == direction and name in values}
+        for direction in ("input", "output")
+    )
+    return Vectors(inputs, outputs, manifest["latency"])
 
 
 def _bias(fmt, parameters, tensor):
