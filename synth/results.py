@@ -31,6 +31,7 @@ _REFERENCES = {
     "dot_product": ("dot_product", ("method=baugh_wooley",)),
     "multiply_add": ("multiply_add", ("format=bfloat16",)),
     "lbfp_dot_product": ("dot_product", ("method=baugh_wooley",)),
+    "fast_mac": ("dot_product", ("method=baugh_wooley",)),
 }
 _PRODUCTS = {
     "twos_complement": ("method=baugh_wooley",),

@@ -64,6 +64,7 @@ _VECTORS = {
     "lbfp_multiplier": vectors.lbfp_multiplier,
     "lbfp_dot_product": vectors.lbfp_dot_product,
     "bfp_converter": vectors.bfp_converter,
+    "fast_mac": vectors.fast_mac,
 }
 # Designs whose lanes do one thing together.
 _ONE_OPERATION = ("lbfp_dot_product", "fast_mac")

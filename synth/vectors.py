@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from golden import lbfp
-from golden.bfp import convert
+from golden.bfp import accumulate_fixed, accumulate_fp32, chunks, convert
 from golden.float_codec import decode, encode
 from golden.formats import BIAS_BITS, BlockFormat, FloatFormat, LogBlockFormat
 from golden.lfsr import lane_bits
@@ -67,7 +67,7 @@ def runs(tensors, count):
 
 
 def operands(lanes):
-    """What multipliers of all kinds are measured with: two lists of runs of real tensors, float32 [runs, values], of as many values.
+    """What multipliers of all kinds are measured with: two lists of runs of real tensors, float32 [runs, values], equally many.
 
     The first are of activations, errors and gradients, the others of weights.
     """
@@ -237,6 +237,62 @@ def lbfp_dot_product(manifest):
     return Vectors(_inputs(manifest, data, user, last), outputs, manifest["latency"])
 
 
+def fast_mac(manifest):
+    """Vectors for an fMAC with this manifest: groups of 4 mantissa bits, a pass in every cycle, `RESULT_BEATS` to a result."""
+    parameters = manifest["parameters"]
+    lanes, width = parameters["lanes"], parameters["width"]
+    fixed = parameters["accumulator"] == "fixed"
+    fmt = BlockFormat(name="groups", man_bits=4, group=lanes)
+    chunked, exponents, sums = [], [], 1
+    for values in operands(lanes):
+        blocks = convert(values.reshape(-1, lanes)[: PRODUCTS // 4], fmt, rounding="rne")
+        chunked.append(chunks(blocks)[:, :, 0] | blocks.signs[:, 0] * np.uint8(4))
+        exponents.append(np.maximum(blocks.exponents[:, 0], 1).astype(np.int64))
+        sums = sums * blocks.integers[:, 0].astype(np.int64)
+    groups, sums = len(sums), sums.sum(axis=1)
+    order = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+    # The largest group is added with its sign's place in the window.
+    window = int((exponents[0] + exponents[1]).max()) - width + 8 if fixed else 0
+    x, y = (chunk[order[:, side]].swapaxes(0, 1).reshape(-1, lanes) for side, chunk in enumerate(chunked))
+    x_exponent, y_exponent = ((e[:, None] - 2 * order[:, side]).ravel() for side, e in enumerate(exponents))
+    count = 4 * groups
+    number = np.arange(count)
+    last = number % RESULT_BEATS == RESULT_BEATS - 1
+    exponent_bits = 2**10 - 1
+    user = {"x_exponent": x_exponent - window & exponent_bits, "y_exponent": y_exponent & exponent_bits}
+    user |= {"lower": np.isin(number % 4, (1, 3)).astype(int), "complete": (number % 4 == 3).astype(int)}
+    user |= {"user": np.zeros(count, np.int64)}
+    ends = np.flatnonzero(last)
+    results = count // RESULT_BEATS
+    if fixed:
+        products = (_signed_chunks(x) * _signed_chunks(y)).sum(axis=1)[: results * RESULT_BEATS].reshape(results, -1)
+        weights = (x_exponent + y_exponent - window)[: results * RESULT_BEATS].reshape(results, -1)
+        total, saturated = np.zeros(results, np.int64), np.zeros(results, bool)
+        for step in range(RESULT_BEATS):
+            total, out = accumulate_fixed(total, products[:, step], weights[:, step], width=width, base=0)
+            saturated |= out
+        shown = {"sum": total & 2**width - 1, "saturated": saturated.astype(np.int64)}
+    else:
+        per_result = RESULT_BEATS // 4
+        weights = exponents[0] + exponents[1] - 2 * (127 + 3)
+        total = np.zeros(results, np.float32)
+        for step in range(per_result):
+            chosen = slice(step, results * per_result, per_result)
+            total = accumulate_fp32(total, sums[chosen], weights[chosen])
+        shown = {"sum": total.view(np.uint32).astype(np.int64)}
+    shown |= {"user": np.zeros(results, np.int64)}
+    outputs = {"s_axis_tready": [1] * count, "m_axis_tvalid": last.astype(int).tolist(), "m_axis_tlast": [1] * count}
+    for port in manifest["ports"]:
+        if port["direction"] == "output" and "fields" in port:
+            words = dict(zip(ends.tolist(), _pack(port["fields"], shown, results), strict=True))
+            outputs[port["name"]] = [words.get(beat) for beat in range(count)]
+    return Vectors(_inputs(manifest, _lanes(x, "x") | _lanes(y, "y"), user, last), outputs, manifest["latency"])
+
+
+def _signed_chunks(values):
+    return np.where(values & 4, -(values & 3).astype(np.int64), values & 3)
+
+
 def _inputs(manifest, data, user, last):
     """The input ports of a block with one stream in, a beat in every cycle: `data` and `user` are arrays by field name."""
     inputs = {}
@@ -256,7 +312,7 @@ def _inputs(manifest, data, user, last):
 def bfp_converter(manifest):
     """Vectors for a converter to block floating point with this manifest, a beat in every cycle.
 
-    Roundings and precisions change with the tensors. Of the sums nothing is expected: they leave at another time than the groups.
+    Roundings and precisions change with the tensors. Of the sums nothing is expected: they leave later than the groups.
     """
     parameters = manifest["parameters"]
     lanes, fmt = parameters["lanes"], BlockFormat.parse(parameters["fmt"])
