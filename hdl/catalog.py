@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from golden.checks import check_choice
-from golden.formats import BIAS_MAX, BLOCKS, CATALOG, MAX_GROUP, BlockFormat, FloatFormat, LogBlockFormat
+from golden.formats import BIAS_MAX, BLOCK_MAN_BITS, BLOCKS, CATALOG, MAX_GROUP, BlockFormat, FloatFormat, LogBlockFormat
 from hdl import bfp, fast_mac, float_codec, lbfp, memory_port, statistics
 from hdl.axi import RESETS, AxiStreamTop, TapTop
 from hdl.shapes import ROUNDINGS
@@ -106,6 +106,7 @@ _PRECISIONS = Parameter(
     _parse_precisions,
     lambda precisions: precisions and list(precisions),
 )
+_MAX_BITS = Parameter("max_bits", 4, " | ".join(map(str, BLOCK_MAN_BITS)), int)
 _SUM_BITS = _integer("sum_bits", bfp.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
 
 
@@ -258,7 +259,7 @@ DESIGNS = {
                 _integer("lanes", 16, 4, fast_mac.MAX_LANES),
                 _choice("accumulator", "fixed", fast_mac.ACCUMULATORS),
                 _integer("width", 32, *fast_mac.FIXED_WIDTHS),
-                _integer("max_bits", 4, 2, 8),
+                _MAX_BITS,
                 _integer("user_bits", 0, 0, fast_mac.MAX_USER_BITS),
                 _RESET,
             ),

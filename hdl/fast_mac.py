@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.checks import check_choice, check_int
+from golden.formats import BLOCK_MAN_BITS
 
 ACCUMULATORS = ("fixed", "fp32")
 CHUNK_BITS = 2
@@ -97,11 +98,11 @@ class FastMac(wiring.Component):
         A parameter is out of its range.
     """
 
-    def __init__(self, *, lanes=16, accumulator="fixed", width=32, max_bits=8, user_bits=0):
+    def __init__(self, *, lanes=16, accumulator="fixed", width=32, max_bits=4, user_bits=0):
         check_int("lanes", lanes, 4, MAX_LANES)
         check_choice("accumulator", accumulator, ACCUMULATORS)
         check_int("width", width, *FIXED_WIDTHS)
-        check_choice("max_bits", max_bits, (2, 4, 6, 8))
+        check_choice("max_bits", max_bits, BLOCK_MAN_BITS)
         check_int("user_bits", user_bits, 0, MAX_USER_BITS)
         self._lanes, self._fixed, self._width = lanes, accumulator == "fixed", width
         # Of the products of one pass, and of those of a group.

@@ -18,6 +18,12 @@ BUILDS = (
     pytest.param(("fmt=m8g64", "lanes=64", "roundings=rtz,rne,sr", "precisions=2,4,6,8"), marks=pytest.mark.long),
 )
 QUICK = "extremes|mix|sums|reset"
+MACS = (
+    ("lanes=5", "width=40", "user_bits=3", "reset=async_low"),
+    ("lanes=4", "accumulator=fp32", "max_bits=2"),
+    pytest.param(("lanes=32", "accumulator=fp32", "max_bits=8", "user_bits=7"), marks=pytest.mark.long),
+    pytest.param(("lanes=64", "width=64"), marks=pytest.mark.long),
+)
 
 
 def simulate(name, settings, folder, tests, change=lambda text: text):
@@ -42,6 +48,30 @@ def test_policy_on_icarus(settings, tmp_path, require_tool):
     result = simulate("precision_policy", settings, tmp_path, "corners|mix|reset")
     assert result.failure is None
     assert result.vectors > 400
+
+
+@pytest.mark.parametrize("settings", MACS, ids=" ".join)
+def test_fast_mac_on_icarus(settings, tmp_path, require_tool):
+    require_tool("iverilog")
+    result = simulate("fast_mac", settings, tmp_path, "mix|reset")
+    assert result.failure is None
+    assert result.vectors > 5000
+
+
+def test_wrong_accumulation_is_caught(tmp_path, require_tool):
+    require_tool("iverilog")
+
+    def let_it_wrap(text):
+        changed = re.sub(r"assign (block_outside) = [^;]*;", r"assign \1 = 1'h0;", text)
+        assert changed != text
+        return changed
+
+    result = simulate("fast_mac", ("lanes=4",), tmp_path, "random", let_it_wrap)
+    assert re.match(
+        r"random_groups: lane 0, vector \d+: fixed accumulator, last pass \d+, exponents -?\d+ and -?\d+: "
+        r"got \w+ 0x\w+, want 0x\w+; \d+ differ; rerun: make sim DESIGN=fast_mac_x4 SIM=icarus SEED=3",
+        result.failure,
+    )
 
 
 def test_wrong_rounding_is_caught_and_shown(tmp_path, require_tool):
