@@ -68,7 +68,7 @@ class BfpConverter(wiring.Component):
     aligned numbers before they are rounded. The sums of one tensor are kept until they are taken; only if those of the next are
     ready before that, conversion waits.
 
-    Latency: ``group / lanes + 1`` cycles; of the sums 3 more. Throughput: a beat per clock. `ready` is combinational from output to
+    Latency: ``group / lanes + 1`` cycles; of the sums 1 more. Throughput: a beat per clock. `ready` is combinational from output to
     input, and at the end of a group it depends on `last`.
 
     Sources: FAST, HPCA 2022, for alignment, 8 random bits, truncation; all that the table fixes is ours.
@@ -382,68 +382,65 @@ class BfpConverter(wiring.Component):
         return kept, up
 
     def _sum(self, m, group, beat, aligned, exponent, leaves, goes_on):
-        """Sums of chunks per beat, per group, and per tensor, a cycle each; a tensor's wait at the end until they are taken."""
+        """Sums of chunks of a beat in one cycle, of the group and the tensor in the next; a tensor's then wait until they are taken.
+
+        A register in between, after the shift, would take 82 flip-flops, and the path without it is as long as that through
+        alignment and rounding.
+        """
         width = (3 * self._fmt.group).bit_length()
         tag = {"last": 1, **self._tag}
         chunk_sums = {"low": width, "high": width, "shift": signed(9), "group_last": 1}
-        first = Signal(data.StructLayout({**chunk_sums, **tag}), reset_less=True)
-        scaled = data.StructLayout({"value": self._sum_bits, "too_large": 1})
-        second = Signal(data.StructLayout({"low": scaled, "high": scaled, **tag}), reset_less=True)
-        first_valid, second_valid = Signal(), Signal()
+        beat_sums = Signal(data.StructLayout({**chunk_sums, **tag}), reset_less=True)
+        sums_valid = Signal()
         numerator, denominator = (Signal(self._sum_bits, name=name) for name in ("numerator", "denominator"))
         result = Register(self.m_sums.payload.shape())
         m.submodules.result = result
         m.d.comb += [
-            goes_on.eq(~(second_valid & second.last) | result.i.ready),
+            goes_on.eq(~(sums_valid & beat_sums.last) | result.i.ready),
             self.m_sums.valid.eq(result.o.valid),
             self.m_sums.payload.eq(result.o.payload),
             result.o.ready.eq(self.m_sums.ready),
         ]
         with m.If(goes_on):
-            m.d.sync += [first_valid.eq(leaves), second_valid.eq(first_valid & first.group_last)]
+            m.d.sync += sums_valid.eq(leaves)
         with m.If(leaves):
             high, low = (sum(lane.bits[self._width - 2 - 2 * j :][:2] for lane in aligned) for j in range(2))
             m.d.sync += [
-                first.low.eq(low),
-                first.high.eq(high),
-                first.shift.eq(exponent - group.control.reference),
-                first.group_last.eq(beat.group_last),
-                first.last.eq(beat.last),
+                beat_sums.low.eq(low),
+                beat_sums.high.eq(high),
+                beat_sums.shift.eq(exponent - group.control.reference),
+                beat_sums.group_last.eq(beat.group_last),
+                beat_sums.last.eq(beat.last),
             ]
-        low, high = first.low, first.high
+        low, high = beat_sums.low, beat_sums.high
         if self._beats > 1:
             low_before, high_before, low, high = (
                 Signal(width, name=name) for name in ("low_before", "high_before", "low_in_group", "high_in_group")
             )
-            m.d.comb += [low.eq(first.low + low_before), high.eq(first.high + high_before)]
-            with m.If(goes_on & first_valid):
+            m.d.comb += [low.eq(beat_sums.low + low_before), high.eq(beat_sums.high + high_before)]
+            with m.If(goes_on & sums_valid):
                 m.d.sync += [
-                    low_before.eq(Mux(first.group_last, 0, low)),
-                    high_before.eq(Mux(first.group_last, 0, high)),
+                    low_before.eq(Mux(beat_sums.group_last, 0, low)),
+                    high_before.eq(Mux(beat_sums.group_last, 0, high)),
                 ]
-        with m.If(goes_on & first_valid):
-            m.d.sync += [
-                second.low.eq(self._scaled(m, "low", low, first.shift)),
-                second.high.eq(self._scaled(m, "high", Cat(Const(0, 2), high), first.shift)),
-                second.last.eq(first.last),
-            ]
         saturated = Signal()
         sums = []
         too_large = saturated
-        for total, addend in ((numerator, second.low), (denominator, second.high)):
+        for total, value in ((numerator, low), (denominator, Cat(Const(0, 2), high))):
+            addend = self._scaled(m, total.name, value, beat_sums.shift)
             sum_ = Signal(self._sum_bits + 1, name=f"{total.name}_sum")
             beyond = addend.too_large | sum_[-1]
             m.d.comb += sum_.eq(total + addend.value)
             sums.append(sum_[:-1] | beyond.replicate(self._sum_bits))
             too_large = too_large | beyond
-        with m.If(goes_on & second_valid):
+        with m.If(goes_on & sums_valid & beat_sums.group_last):
             m.d.sync += [
-                numerator.eq(Mux(second.last, 0, sums[0])),
-                denominator.eq(Mux(second.last, 0, sums[1])),
-                saturated.eq(too_large & ~second.last),
+                numerator.eq(Mux(beat_sums.last, 0, sums[0])),
+                denominator.eq(Mux(beat_sums.last, 0, sums[1])),
+                saturated.eq(too_large & ~beat_sums.last),
             ]
         m.d.comb += [
-            result.i.valid.eq(second_valid & second.last),
+            result.i.valid.eq(sums_valid & beat_sums.last),
             result.i.p.data.numerator.eq(sums[0]),
             result.i.p.data.denominator.eq(sums[1]),
             result.i.p.user.saturated.eq(too_large),
@@ -451,10 +448,8 @@ class BfpConverter(wiring.Component):
         ]
         if self._tag:
             with m.If(leaves):
-                m.d.sync += first.user.eq(beat.user)
-            with m.If(goes_on & first_valid):
-                m.d.sync += second.user.eq(first.user)
-            m.d.comb += result.i.p.user.user.eq(second.user)
+                m.d.sync += beat_sums.user.eq(beat.user)
+            m.d.comb += result.i.p.user.user.eq(beat_sums.user)
 
     def _scaled(self, m, name, value, shift):
         """``floor(value * 2**shift)``, as many bits as a sum has, and whether it has more."""
