@@ -58,18 +58,18 @@ class BfpConverter(wiring.Component):
                   larger numbers become the largest k, with the flag `saturated`
     ============  =======================================================================================================
 
-    A group comes in ``group / lanes`` beats, and leaves in as many, each with the exponent. `last` ends a tensor and with it the
-    group, whose missing beats count as zeros and do not leave; the next group may then wait until the shorter one before it has
-    left. What a beat sets for its group counts where it is the group's last: rounding, precision, offset, reference.
+    A group comes in ``group / lanes`` beats, and leaves in as many, each with the exponent. `last` ends a tensor and with it
+    the group, whose missing beats count as zeros and do not leave; the next group may then wait until the shorter one before it
+    has left. What a beat sets for its group counts where it is the group's last: rounding, precision, offset, reference.
 
     Of a narrower precision the bits are the highest of k: the others are zero.
 
-    With `sums` both sums of `golden.bfp.relative_improvement` of each tensor leave once all of it has left: they are made of the
-    aligned numbers before they are rounded. The sums of one tensor are kept until they are taken; only if those of the next are
-    ready before that, conversion waits.
+    With `sums` both sums of `golden.bfp.relative_improvement` of each tensor leave once all of it has left: they are made of
+    the aligned numbers before they are rounded. The sums of one tensor are kept until they are taken; only if those of the next
+    are ready before that, conversion waits.
 
-    Latency: ``group / lanes + 1`` cycles; of the sums 1 more. Throughput: a beat per clock. `ready` is combinational from output to
-    input, and at the end of a group it depends on `last`.
+    Latency: ``group / lanes + 1`` cycles; of the sums 1 more. Throughput: a beat per clock. `ready` is combinational from
+    output to input, and at the end of a group it depends on `last`.
 
     Sources: FAST, HPCA 2022, for alignment, 8 random bits, truncation; all that the table fixes is ours.
 
@@ -81,7 +81,8 @@ class BfpConverter(wiring.Component):
     roundings : sequence of str
         Which of rtz, rne and sr are built; with more than one, each group chooses.
     precisions : sequence of int or None
-        Mantissa bits that are built, 1 to ``fmt.man_bits``; with more than one, each group chooses. None means ``fmt.man_bits``.
+        Mantissa bits that are built, 1 to ``fmt.man_bits``; with more than one, each group chooses. None means
+        ``fmt.man_bits``.
     sums : bool
         Whether there are sums of relative improvement.
     sum_bits : int
@@ -97,11 +98,11 @@ class BfpConverter(wiring.Component):
         Payload {data: FP32 lanes, last, user: {rounding, precision, offset, reference, user}}; precision is the index in
         `precisions`.
     o : Out(stream.Signature)
-        Payload {data: lanes of `element`, last, user: {exponent, saturated, invalid, group_last, user}}: the flags say that of any
-        lane of the beat.
+        Payload {data: lanes of `element`, last, user: {exponent, saturated, invalid, group_last, user}}: the flags say that of
+        any lane of the beat.
     m_sums : Out(stream.Signature)
-        Only with `sums`. Payload {data: {numerator, denominator}, last, user: {saturated, user}}: the tag is that of the tensor's
-        last beat.
+        Only with `sums`. Payload {data: {numerator, denominator}, last, user: {saturated, user}}: the tag is that of the
+        tensor's last beat.
 
     Raises
     ------
@@ -197,8 +198,8 @@ class BfpConverter(wiring.Component):
         return m
 
     def _collect(self, m, sink, goes_on):
-        """Beats wait in as many slots as a group has until the group's largest exponent is known; the group then leaves while the
-        next one takes its slots, each in the cycle in which it becomes free.
+        """Beats wait in as many slots as a group has until the group's largest exponent is known; the group then leaves while
+        the next one takes its slots, each in the cycle in which it becomes free.
 
         Returns what the group in front has, its beat in front, and whether that beat leaves, which it may if `goes_on`.
         """
@@ -302,7 +303,7 @@ class BfpConverter(wiring.Component):
         return exponent, code
 
     def _align(self, m, beat, exponent):
-        """For each lane its `width` highest bits in units of the group, what falls off below, and whether it is too large for E."""
+        """For each lane its `width` highest bits in units of the group, what falls off below, and whether it is too large."""
         layout = data.StructLayout({"bits": self._width, "sticky": 1, "saturated": 1})
         results = []
         for index, lane in enumerate(beat.lanes):
@@ -347,14 +348,14 @@ class BfpConverter(wiring.Component):
             ]
 
     def _for_precision(self, group, make):
-        """That of ``make(extra)`` which belongs to the precision of the group, `extra` being how many bits of k it does not have."""
+        """That of ``make(extra)`` which belongs to the group's precision, `extra` being how many bits of k it does not have."""
         mask = 2**self._fmt.man_bits - 1
         values = [make(self._fmt.man_bits - bits) for bits in self._precisions]
         values = [Const(value & mask, self._fmt.man_bits) if isinstance(value, int) else value for value in values]
         return pick(values, group.control.precision if len(values) > 1 else None)
 
     def _decide(self, m, index, group, result, random):
-        """k before rounding, with ones in bits that the precision does not have, through which a carry runs, and whether to add 1."""
+        """k before rounding, with ones in bits that its precision lacks, through which a carry runs, and whether to add 1."""
         below = self._width - self._fmt.man_bits
 
         def choose(make):
@@ -382,10 +383,10 @@ class BfpConverter(wiring.Component):
         return kept, up
 
     def _sum(self, m, group, beat, aligned, exponent, leaves, goes_on):
-        """Sums of chunks of a beat in one cycle, of the group and the tensor in the next; a tensor's then wait until they are taken.
+        """Sums of chunks of a beat in one cycle, of the group and the tensor in the next; a tensor's then wait until they are
+        taken.
 
-        A register in between, after the shift, would take 82 flip-flops, and the path without it is as long as that through
-        alignment and rounding.
+        A register in between, after the shift, would take 82 flip-flops.
         """
         width = (3 * self._fmt.group).bit_length()
         tag = {"last": 1, **self._tag}
@@ -524,14 +525,14 @@ class PrecisionPolicy(wiring.Component):
     """Mantissa bits for a tensor from its sums of relative improvement: 2, or 4 if that is at least epsilon.
 
     Equation: ``numerator / denominator >= alpha - beta * iteration / iterations - beta * layer / layers``, multiplied out:
-    ``numerator * 2**16 * I * L >= (alpha * I * L - beta * (i * L + l * I)) * denominator``. An epsilon below 0 needs no care: the
-    right side is then negative or 0. A tensor of zeros gets 4.
+    ``numerator * 2**16 * I * L >= (alpha * I * L - beta * (i * L + l * I)) * denominator``. An epsilon below 0 needs no care:
+    the right side is then negative or 0. A tensor of zeros gets 4.
 
-    One pair of multiplicands is added, or not, per cycle: no multiplier, no divider, nothing is rounded. The last product's low bits are
-    dropped as they come, as the sign is all that matters.
+    One pair of multiplicands is added, or not, per cycle: no multiplier, no divider, nothing is rounded. The last product's low
+    bits are dropped as they come, as the sign is all that matters.
 
-    Latency: ``sum_bits + 37`` cycles, and no more than one tensor at a time: the transfer at the input happens at the end. `alpha` and
-    the other registers are to be changed between tensors.
+    Latency: ``sum_bits + 37`` cycles, and no more than one tensor at a time: the transfer at the input happens at the end.
+    `alpha` and the other registers are to be changed between tensors.
 
     Source: FAST, HPCA 2022, Algorithm 1, as far as it is known; the denominator is the sum of magnitudes.
 
@@ -591,9 +592,9 @@ class PrecisionPolicy(wiring.Component):
         )
         user = self.i.p.user
 
-        # total = total + x * a - y * b, from the lowest bits of x and y on, halved every cycle; its lowest bits go where those of x
-        # were. With w = EPSILON_BITS + ITERATION_BITS + LAYER_BITS: a < 2**w, |b| < 2**(w + 1), so |total| < 2**w + 2**(w + 1), and
-        # twice that before it is halved.
+        # total = total + x * a - y * b, from the lowest bits of x and y on, halved every cycle; its lowest bits go where those
+        # of x were. With w = EPSILON_BITS + ITERATION_BITS + LAYER_BITS: a < 2**w, |b| < 2**(w + 1), so |total| <
+        # 2**w + 2**(w + 1), and twice that before it is halved.
         width = EPSILON_BITS + ITERATION_BITS + LAYER_BITS
         a, b = Signal(width, reset_less=True), Signal(signed(width + 2), reset_less=True)
         x, y = (Signal(self._sum_bits, name=name, reset_less=True) for name in "xy")

@@ -148,7 +148,8 @@ def median_tracker(manifest):
 def bfp_converter(manifest):
     """Vectors for a converter to block floating point with this manifest, a beat in every cycle.
 
-    Roundings and precisions change with the tensors. Of the sums nothing is expected: they leave at another time than the groups.
+    Roundings and precisions change with the tensors. Of the sums nothing is expected: they leave at another time than the
+    groups.
     """
     parameters = manifest["parameters"]
     lanes, fmt = parameters["lanes"], BlockFormat.parse(parameters["fmt"])
