@@ -1,9 +1,9 @@
 """Block floating point (BFP), bit-exact to the hardware: conversion, chunks, dot products, accumulators, choice of precision.
 
-A group of numbers shares an exponent E, each number is a sign and an integer k: see `golden.formats.BlockFormat`. So a dot product
-of two groups is one of integers, and their exponents are added once. After FAST, HPCA 2022, arXiv 2110.15456; what is known of the
-paper leaves open how conversion rounds, what the sums of the precision policy are relative to, and the accumulators' widths: those
-are ours.
+A group of numbers shares an exponent E, each number is a sign and an integer k: see `golden.formats.BlockFormat`. So a dot
+product of two groups is one of integers, and their exponents are added once. After FAST, HPCA 2022, arXiv 2110.15456; what is
+known of the paper leaves open how conversion rounds, what the sums of the precision policy are relative to, and the
+accumulators' widths: those are ours.
 """
 
 from dataclasses import dataclass
@@ -80,12 +80,12 @@ def convert(x, fmt, *, rounding="rtz", bits=None, random_bits=None, offset=0, fl
          and the fraction is dropped
     ===  ====================================================================================================================
 
-    With `bits` below `man_bits` numbers are rounded to so many, the highest, and the others are zero: so a tensor of 2 bits goes
-    where there is room for 4. What rounds to ``2**man_bits`` becomes the largest k that has these bits; E stays.
+    With `bits` below `man_bits` numbers are rounded to so many, the highest, and the others are zero: so a tensor of 2 bits
+    goes where there is room for 4. What rounds to ``2**man_bits`` becomes the largest k that has these bits; E stays.
 
-    Zeros and subnormals of FP32 are zero, and the exponent of a group of nothing else is 0. Infinity and NaN are read as the largest
-    finite number with their sign. With `exp_bits` 3 or 4 the code is ``E - offset`` within its range, and the group is aligned to
-    the exponent that this code means: numbers with a larger one become the largest k.
+    Zeros and subnormals of FP32 are zero, and the exponent of a group of nothing else is 0. Infinity and NaN are read as the
+    largest finite number with their sign. With `exp_bits` 3 or 4 the code is ``E - offset`` within its range, and the group is
+    aligned to the exponent that this code means: numbers with a larger one become the largest k.
 
     Parameters
     ----------
@@ -205,8 +205,9 @@ def decode(blocks):
 def chunks(blocks):
     """The magnitudes two bits at a time: uint8 [man_bits / 2, ..., groups, group], the highest first.
 
-    Chunk j with the group's signs and the exponent E - 2 j is itself a group of 2 mantissa bits, and they sum up to the numbers.
-    With rounding "rtz" chunk 0 is what conversion to 2 mantissa bits gives, chunks 0 and 1 what that to 4 gives, and so on.
+    Chunk j with the group's signs and the exponent E - 2 j is itself a group of 2 mantissa bits, and they sum up to the
+    numbers. With rounding "rtz" chunk 0 is what conversion to 2 mantissa bits gives, chunks 0 and 1 what that to 4 gives, and
+    so on.
     """
     shifts = 2 * np.arange(blocks.fmt.chunks - 1, -1, -1, dtype=np.uint8)
     return blocks.magnitudes >> shifts.reshape(-1, *[1] * blocks.magnitudes.ndim) & np.uint8(3)
@@ -268,8 +269,8 @@ def accumulate_fp32(acc, sums, weights):
     addend = np.ldexp(np.asarray(sums, np.float64), weights)
     with np.errstate(invalid="ignore", over="ignore"):
         total = old + addend
-        # What the addition lost, exactly (Knuth's TwoSum). Where it lost anything, the last bit of the 53 is made 1 (round to odd),
-        # so that the second rounding, to 24 bits or fewer, is as if there had been no first.
+        # What the addition lost, exactly (Knuth's TwoSum). Where it lost anything, the last bit of the 53 is made 1 (round to
+        # odd), so that the second rounding, to 24 bits or fewer, is as if there had been no first.
         virtual = total - old
         error = (old - (total - virtual)) + (addend - virtual)
         is_even = total.view(np.int64) & 1 == 0
@@ -322,9 +323,9 @@ def accumulate_fixed(acc, sums, weights, *, width, base):
 def relative_improvement(x, fmt, reference, *, offset=0, width=SUM_BITS):
     """Both sums of what 4 mantissa bits improve on 2: ``sum(|BFP4 - BFP2|)`` and ``sum(|BFP2|)`` over a tensor.
 
-    Whatever the rounding and the precision that a tensor is converted with, its sums are those of truncation: with k = 4 h + l of
-    4 bits, ``|BFP4 - BFP2|`` is l and ``|BFP2|`` is 4 h in units of ``2**(E - 127 - 3)``. A group adds the sum of its l, and that of
-    its 4 h, times ``2**(E - reference)``, rounded down, to integers that stop at their largest value.
+    Whatever the rounding and the precision that a tensor is converted with, its sums are those of truncation: with k = 4 h + l
+    of 4 bits, ``|BFP4 - BFP2|`` is l and ``|BFP2|`` is 4 h in units of ``2**(E - 127 - 3)``. A group adds the sum of its l, and
+    that of its 4 h, times ``2**(E - reference)``, rounded down, to integers that stop at their largest value.
 
     Parameters
     ----------
@@ -407,8 +408,8 @@ def precision(numerator, denominator, *, alpha, beta, iteration, iterations, lay
 
 
 def from_mxint8(scales, elements):
-    """OCP MXINT8 as `Blocks` of 8 mantissa bits in groups of 32: a number of 8 bits in two's complement, in units of 2**-6, times
-    ``2**(scale - 127)``, is k = |element| with E = scale + 1. k goes up to 128, beyond that of sign and 7 bits.
+    """OCP MXINT8 as `Blocks` of 8 mantissa bits in groups of 32: a number of 8 bits in two's complement, in units of 2**-6,
+    times ``2**(scale - 127)``, is k = |element| with E = scale + 1. k goes up to 128, beyond that of sign and 7 bits.
 
     Parameters
     ----------

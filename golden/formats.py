@@ -288,8 +288,8 @@ _SPELLED_BLOCK = re.compile(r"m(?P<man_bits>\d+)(?:e(?P<exp_bits>\d+))?(?:g(?P<g
 class BlockFormat:
     """Block floating point: a group of numbers, each a sign and a magnitude k, that share an exponent E.
 
-    A number means ``(-1)**sign * k * 2**(E - 127 - (man_bits - 1))``, k from 0 to ``2**man_bits - 1``, without a hidden one: E is
-    the largest exponent of the group, as FP32 has it, bias and all. Zero has no sign.
+    A number means ``(-1)**sign * k * 2**(E - 127 - (man_bits - 1))``, k from 0 to ``2**man_bits - 1``, without a hidden one: E
+    is the largest exponent of the group, as FP32 has it, bias and all. Zero has no sign.
 
     Read two bits at a time, highest first, k is ``sum(h_j * 4**(man_bits / 2 - 1 - j))``, and chunk j with E - 2 j is itself a
     group of 2 mantissa bits. That is what lets one multiplier of 2 by 2 bits serve every precision: FAST, HPCA 2022,

@@ -6,8 +6,18 @@ from itertools import chain
 from typing import Any
 
 from golden.checks import check_choice
-from golden.formats import BIAS_MAX, BLOCK_MAN_BITS, BLOCKS, CATALOG, MAX_GROUP, BlockFormat, FloatFormat, LogBlockFormat
-from hdl import bfp, fast_mac, float_codec, lbfp, memory_port, statistics
+from golden.formats import (
+    BIAS_MAX,
+    BLOCK_MAN_BITS,
+    BLOCKS,
+    CATALOG,
+    MAX_GROUP,
+    MIN_GROUP,
+    BlockFormat,
+    FloatFormat,
+    LogBlockFormat,
+)
+from hdl import bfp, float_codec, lbfp, memory_port, statistics
 from hdl.axi import RESETS, AxiStreamTop, TapTop
 from hdl.shapes import ROUNDINGS
 
@@ -254,13 +264,13 @@ DESIGNS = {
         Design(
             "fast_mac",
             "dot products of block floating point groups, a pass of 2 by 2 mantissa bits per clock",
-            lambda reset, **own: AxiStreamTop(fast_mac.FastMac(**own), reset),
+            lambda reset, **own: AxiStreamTop(bfp.FastMac(**own), reset),
             (
-                _integer("lanes", 16, 4, fast_mac.MAX_LANES),
-                _choice("accumulator", "fixed", fast_mac.ACCUMULATORS),
-                _integer("width", 32, *fast_mac.FIXED_WIDTHS),
+                _integer("lanes", 16, MIN_GROUP, MAX_GROUP),
+                _choice("accumulator", "fixed", bfp.ACCUMULATORS),
+                _integer("width", 32, *bfp.FIXED_WIDTHS),
                 _MAX_BITS,
-                _integer("user_bits", 0, 0, fast_mac.MAX_USER_BITS),
+                _integer("user_bits", 0, 0, bfp.MAX_USER_BITS),
                 _RESET,
             ),
         ),
@@ -364,7 +374,7 @@ SHIPPED = tuple(
             ("float_encoder", (_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
         ),
         ((name, ()) for name in ("lbfp_encoder", "lbfp_decoder", "lbfp_multiplier", "lbfp_dot_product")),
-        (("fast_mac", (f"accumulator={accumulator}",)) for accumulator in fast_mac.ACCUMULATORS),
+        (("fast_mac", (f"accumulator={accumulator}",)) for accumulator in bfp.ACCUMULATORS),
         ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments", "memory_port")),
         (
             ("bfp_converter", ("precisions=2,4",)),
