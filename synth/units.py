@@ -27,8 +27,6 @@ _SHAPES = {
     "lbfp_multiplier": tuple(_PRODUCT | {"output": output} for output in ("twos_complement", "sign_magnitude")),
     # without exponents it does what the integer one does
     "lbfp_dot_product": ({"exponents": "0"}, {}),
-    # as shipped, and what of that the sums of relative improvement take
-    "bfp_converter": ({}, {"sums": "0"}),
 }
 # Who asks for a design gets these, too, which take long: wide codecs of one format, estimators for one type and four.
 _MORE_CODEC = ({"lanes": "16"},)
@@ -50,7 +48,12 @@ _MORE_SHAPES = {
         {"exponents": "0", "output": "twos_complement", "out_bits": "16"},
         *({"exponents": "0", "lanes": lanes} for lanes in ("1", "4", "64")),
     ),
-    "bfp_converter": ({"sums": "0", "precisions": "4"}, {"sums": "0", "precisions": "4", "roundings": "rtz"}),
+    # what of it the sums of relative improvement take, and roundings
+    "bfp_converter": (
+        {"sums": "0"},
+        {"sums": "0", "precisions": "4"},
+        {"sums": "0", "precisions": "4", "roundings": "rtz"},
+    ),
     "precision_policy": (),
     "fast_mac": (),
 }

@@ -16,7 +16,7 @@ IN_HARDWARE = {"lbfp8-lut", "lbfp7-lut", "lbfp6-lut", "lbfp5-lut", "lbfp8-mitche
 def test_committed_runs_are_complete():
     runs = [(run["network"], run["seed"]) for run in COMMITTED["runs"]]
     assert runs == [
-        (name, seed) for name in COMMITTED["networks"] for seed in range(1 if name == "minilm" else lbfp_inference.SEEDS)
+        (name, seed) for name in lbfp_inference.NAMES for seed in range(1 if name == "minilm" else lbfp_inference.SEEDS)
     ]
     assert set(COMMITTED["arms"]) == EXACT | IN_HARDWARE
     for run in COMMITTED["runs"]:
