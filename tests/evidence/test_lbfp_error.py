@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evidence import lbfp_error
-from evidence.lbfp_error import LBFP8, Mode, int8, lbfp, product_errors, sqnr
+from evidence.lbfp_error import SYNTHETIC, LBFP8, Mode, int8, lbfp, product_errors, sqnr
 from golden.lbfp import decode, lsb_exponent, multiply
 
 COMMITTED = json.loads(lbfp_error.RESULTS.read_text())
@@ -18,11 +18,12 @@ def measured():
 
 
 def test_committed_results_are_the_models(measured):
-    """Of real tensors the last bits differ between machines, as those of a matrix product do."""
+    """Tensors of a training network differ between machines, as float32 matrix products do: small errors by half a dB."""
     assert measured["products"] == COMMITTED["products"]
     assert [row["mode"] for row in measured["dot_products"]] == [row["mode"] for row in COMMITTED["dot_products"]]
     for row, committed in zip(measured["dot_products"], COMMITTED["dot_products"], strict=True):
-        assert row["sqnr"] == pytest.approx(committed["sqnr"], abs=0.1), row["mode"]
+        for name, sqnr in row["sqnr"].items():
+            assert sqnr == pytest.approx(committed["sqnr"][name], abs=0.1 if name in SYNTHETIC else 1), (row["mode"], name)
 
 
 @pytest.mark.parametrize("product", [{"antilog": "lut", "guard_bits": 5}, {"antilog": "mitchell"}], ids=lambda p: p["antilog"])
