@@ -20,6 +20,7 @@ _SHAPES = {
     "float_encoder": _CODEC,
     "float_decoder": _CODEC,
     "exponent_histogram": (),
+    "bfp_converter": (),
     "log_moments": (),
     "memory_port": ({"estimators": "tracker"},),
     "lbfp_encoder": _CODEC,
@@ -50,6 +51,7 @@ _MORE_SHAPES = {
     ),
     # what of it the sums of relative improvement take, and roundings
     "bfp_converter": (
+        {},
         {"sums": "0"},
         {"sums": "0", "precisions": "4"},
         {"sums": "0", "precisions": "4", "roundings": "rtz"},
