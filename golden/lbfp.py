@@ -281,7 +281,8 @@ def product_bits(fmt, antilog="lut", guard_bits=None):
     """The width of a full product, with its sign.
 
     The sum of two c is at most ``2 * (2**(int_bits + frac_bits) - 1)``, so that the shift is at most ``2**(int_bits + 1) - 1``, and
-    the table's entries are below ``2**(G + 1)``: magnitudes are below ``2**(G + 2**(int_bits + 1))``.
+    the table's entries are below ``2**(G + 1)``: magnitudes are below ``2**(G + 2**(int_bits + 1))``. Where a table is so coarse
+    that its last entry is rounded up to ``2**(G + 1)``, as with 4 guard bits for 6 fraction bits, no hardware is built.
     """
     return table_guard_bits(fmt, antilog, guard_bits) + 2 ** (fmt.int_bits + 1) + 1
 

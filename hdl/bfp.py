@@ -31,7 +31,7 @@ FP32_MAN_BITS = 23
 POLICY_BITS = 4  # that the sums are made from
 ACCUMULATORS = ("fixed", "fp32")
 CHUNK_BITS = 2
-FIXED_WIDTHS = 16, 64
+FIXED_WIDTHS = 16, 62
 # Of a chunk's exponent: E - 2 j is from -6 to 254, a window's from 0 to 508.
 CHUNK_EXPONENT_BITS = 10
 FP32_BIAS = 127
@@ -704,7 +704,7 @@ class FastMac(wiring.Component):
     accumulator : str
         "fixed" or "fp32".
     width : int
-        Bits of the fixed accumulator, 16 to 64.
+        Bits of the fixed accumulator, 16 to 62.
     max_bits : int
         The most mantissa bits of a group, 2, 4, 6 or 8; of interest to "fp32" only.
     user_bits : int

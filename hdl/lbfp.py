@@ -81,8 +81,8 @@ class Antilog:
     mode : str
         One of `ANTILOGS`.
     guard_bits : int or None
-        G, 4 to 8, except that "mitchell" and "two_segment" need at least ``fmt.frac_bits``. None: `GUARD_BITS`, or
-        ``fmt.frac_bits`` if that is more or the mode is "mitchell".
+        G, 4 to 8, with 6 fraction bits from 5 on; "mitchell" and "two_segment" need at least ``fmt.frac_bits``. None:
+        `GUARD_BITS`, or ``fmt.frac_bits`` if that is more or the mode is "mitchell".
     out_bits : int or None
         Bits that are kept of a signed product, G + 2 to `full_bits`.
     usual_bits : int
@@ -102,7 +102,8 @@ class Antilog:
     def __init__(self, fmt, mode, guard_bits, out_bits, usual_bits):
         _check_format(fmt)
         check_choice("antilog", mode, ANTILOGS)
-        low = 4 if mode == "lut" else fmt.frac_bits
+        # With 4 guard bits and 6 fraction bits the last entry would be rounded up to 2**(G + 1).
+        low = (5 if fmt.frac_bits > 5 else 4) if mode == "lut" else fmt.frac_bits
         if guard_bits is None:
             guard_bits = fmt.frac_bits if mode == "mitchell" else max(GUARD_BITS, fmt.frac_bits)
         else:

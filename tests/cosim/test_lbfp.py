@@ -33,7 +33,7 @@ BUILDS = (
     ("lbfp_dot_product", "lanes=3", "max_beats=1000", "output=twos_complement", "out_bits=16", "exponents=0", "reset=sync_low"),
     ("lbfp_dot_product", "lanes=5", "max_beats=1000", "fmt=lbfp5", "antilog=mitchell", "stages=2"),
     ("lbfp_dot_product", "lanes=16", "max_beats=1000", "out_bits=22"),
-    ("lbfp_dot_product", "lanes=64", "max_beats=1000"),
+    ("lbfp_dot_product", "lanes=64", "max_beats=200"),
 )
 # Builds that are left to the long tests: Icarus takes long for many lanes and many tests.
 QUICK_BUILDS = (BUILDS[0], BUILDS[4], BUILDS[6], BUILDS[7])

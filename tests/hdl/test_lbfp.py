@@ -90,6 +90,11 @@ def test_block_latency_covers_a_block():
             "guard_bits of antilog 'lut' must be an integer from 4 to 8, not 9",
         ),
         (
+            lambda: LbfpMultiplier(LogBlockFormat.parse("i1f6"), guard_bits=4),
+            ValueError,
+            "guard_bits of antilog 'lut' must be an integer from 5 to 8, not 4",
+        ),
+        (
             lambda: LbfpMultiplier(LBFP8, antilog="mitchell", guard_bits=3),
             ValueError,
             "guard_bits of antilog 'mitchell' must be an integer from 4 to 8, not 3",
