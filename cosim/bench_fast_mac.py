@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import cocotb
 import numpy as np
-from golden.bfp import Blocks, accumulate_fixed, accumulate_fp32, chunks, convert
 
 from cosim.beats import Stream, StreamBench
 from cosim.stimulus import real_tensors
+from golden.bfp import Blocks, accumulate_fixed, accumulate_fp32, chunks, convert
 from golden.formats import BlockFormat
 
 RANDOM_RESULTS = 300

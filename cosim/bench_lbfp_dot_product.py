@@ -3,8 +3,8 @@
 import cocotb
 import numpy as np
 
-from cosim.inference import mlp_batch
 from cosim.beats import Stream
+from cosim.inference import mlp_batch
 from cosim.lbfp_beats import LbfpBench
 from golden.lbfp import lsb_exponent, multiply
 

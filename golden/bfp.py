@@ -320,6 +320,54 @@ def accumulate_fixed(acc, sums, weights, *, width, base):
     return np.clip(total, low, high), (total < low) | (total > high)
 
 
+def matmul(a, b, *, accumulator="fp32", start=None, width=32, window=256):
+    """Dot products of rows: each group's exact sum is added to the accumulator, one group after the other.
+
+    Parameters
+    ----------
+    a, b : Blocks
+        [m, n] and [p, n], of the same group size: both in groups along what is summed over.
+    accumulator : str
+        "fp32": `accumulate_fp32` with each group. "fixed": `accumulate_fixed`; the last bit of the sum means ``2**(window - 256)``.
+    start : optional
+        What is returned for the first part of a longer sum; None means zeros.
+    width : int
+        Of "fixed", 8 to 62.
+    window : int
+        Of "fixed".
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [m, p]; of "fixed" a pair: int64 [m, p], and whether anything was out of range, bool [m, p].
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit, or a parameter is not allowed.
+    """
+    check_choice("accumulator", accumulator, ("fp32", "fixed"))
+    if a.codes.ndim != 2 or b.codes.ndim != 2 or a.length != b.length:
+        raise ValueError(
+            f"a and b must be matrices with rows of the same length, not {(*a.codes.shape[:-1], a.length)} and "
+            f"{(*b.codes.shape[:-1], b.length)}"
+        )
+    rows, columns = len(a.codes), len(b.codes)
+    if accumulator == "fp32":
+        total = np.zeros((rows, columns), np.float32) if start is None else start
+    else:
+        total, saturated = (np.zeros((rows, columns), dtype) for dtype in (np.int64, bool)) if start is None else start
+    for group in range(a.codes.shape[1]):
+        sums = a.integers[:, group].astype(np.int64) @ b.integers[:, group].astype(np.int64).T
+        weights = a.weights[:, group, None] + b.weights[:, group]
+        if accumulator == "fp32":
+            total = accumulate_fp32(total, sums, weights)
+        else:
+            total, out = accumulate_fixed(total, sums, weights, width=width, base=window - 256)
+            saturated = saturated | out
+    return total if accumulator == "fp32" else (total, saturated)
+
+
 def relative_improvement(x, fmt, reference, *, offset=0, width=SUM_BITS):
     """Both sums of what 4 mantissa bits improve on 2: ``sum(|BFP4 - BFP2|)`` and ``sum(|BFP2|)`` over a tensor.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import golden.bfp
 from golden.checks import check_choice
 from golden.formats import (
     BIAS_MAX,
@@ -117,7 +118,7 @@ _PRECISIONS = Parameter(
     lambda precisions: precisions and list(precisions),
 )
 _MAX_BITS = Parameter("max_bits", 4, " | ".join(map(str, BLOCK_MAN_BITS)), int)
-_SUM_BITS = _integer("sum_bits", bfp.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
+_SUM_BITS = _integer("sum_bits", golden.bfp.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
 
 
 def _codec_top(component):
@@ -275,6 +276,20 @@ DESIGNS = {
             ),
         ),
         Design(
+            "systolic_array",
+            "matrix products of block floating point, one operand or the results held still",
+            lambda reset, **own: AxiStreamTop(bfp.SystolicArray(**own), reset),
+            (
+                _integer("rows", 4, 1, bfp.MAX_SIDE),
+                _integer("columns", 4, 1, bfp.MAX_SIDE),
+                _integer("lanes", 16, MIN_GROUP, MAX_GROUP),
+                _MAX_BITS,
+                _choice("accumulator", "fixed", bfp.ACCUMULATORS),
+                _integer("width", 32, *bfp.FIXED_WIDTHS),
+                _RESET,
+            ),
+        ),
+        Design(
             "lbfp_encoder",
             "FP32 or sums in fixed point to logarithmic numbers with a shared exponent",
             lambda reset, **own: AxiStreamTop(lbfp.LbfpEncoder(**own), reset),
@@ -341,7 +356,7 @@ DESIGNS = {
             (
                 _BLOCK_FORMAT,
                 _integer("lanes", 16, 1, MAX_GROUP),
-                _subset("roundings", ("rtz", "sr"), bfp.ROUNDINGS),
+                _subset("roundings", ("rtz", "sr"), golden.bfp.ROUNDINGS),
                 _PRECISIONS,
                 _switch("sums", True),
                 _SUM_BITS,
@@ -375,6 +390,8 @@ SHIPPED = tuple(
         ),
         ((name, ()) for name in ("lbfp_encoder", "lbfp_decoder", "lbfp_multiplier", "lbfp_dot_product")),
         (("fast_mac", (f"accumulator={accumulator}",)) for accumulator in bfp.ACCUMULATORS),
+        # Small ones: all of an array is in one module, and simulators take minutes to build one of 4 by 4 cells.
+        (("systolic_array", ("rows=2", "columns=3", f"accumulator={accumulator}")) for accumulator in bfp.ACCUMULATORS),
         ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments", "memory_port")),
         (
             ("bfp_converter", ("precisions=2,4",)),

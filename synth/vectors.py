@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 
 import numpy as np
 
@@ -38,15 +39,24 @@ class Vectors:
         return len(next(iter(self.inputs.values())))
 
 
-@cache
+_one_at_a_time = Lock()
+
+
 def real_tensors():
-    """The tensors of `cosim.stimulus.real_tensors`, float32 by name, from a process of its own, as synth imports no cosim.
+    """The tensors of `cosim.stimulus.real_tensors`, float32 by name; made once, however many threads ask for them.
 
     Raises
     ------
     ToolError
         They cannot be made.
     """
+    with _one_at_a_time:
+        return _real_tensors()
+
+
+@cache
+def _real_tensors():
+    """From a process of its own, as synth imports no cosim."""
     path = FOLDER / f"tensors-{sources('cosim/stimulus.py', 'cosim/training.py')[:16]}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

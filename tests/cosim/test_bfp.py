@@ -25,6 +25,16 @@ MACS = (
     pytest.param(("lanes=64", "width=62"), marks=pytest.mark.long),
 )
 
+ARRAYS = (
+    ("rows=1", "columns=1", "lanes=4", "max_bits=2"),
+    ("rows=5", "columns=1", "lanes=4", "max_bits=6", "width=16"),
+    ("rows=3", "columns=2", "lanes=5", "accumulator=fp32", "max_bits=8", "reset=async_low"),
+    pytest.param(("rows=1", "columns=4", "lanes=16", "accumulator=fp32"), marks=pytest.mark.long),
+    # MXINT8
+    pytest.param(("rows=2", "columns=2", "lanes=32", "accumulator=fp32", "max_bits=8"), marks=pytest.mark.long),
+    pytest.param(("rows=4", "columns=4", "lanes=8", "width=48"), marks=pytest.mark.long),
+)
+
 
 def simulate(name, settings, folder, tests, change=lambda text: text):
     emission = emit(find(name), settings)
@@ -58,11 +68,33 @@ def test_fast_mac_on_icarus(settings, tmp_path, require_tool):
     assert result.vectors > 5000
 
 
+@pytest.mark.parametrize("settings", ARRAYS, ids=" ".join)
+def test_systolic_array_on_icarus(settings, tmp_path, require_tool):
+    require_tool("iverilog")
+    result = simulate("systolic_array", settings, tmp_path, None)
+    assert result.failure is None
+    assert result.vectors > 10_000
+
+
+def test_a_wrong_product_in_the_array_is_caught(tmp_path, require_tool):
+    require_tool("iverilog")
+
+    def lose_a_bit(text):
+        changed = re.sub(r"assign (block_unit0_0_bit0_0_0) = [^;]*;", r"assign \1 = 1'h0;", text)
+        assert changed != text
+        return changed
+
+    result = simulate("systolic_array", ("rows=2", "columns=1", "lanes=4"), tmp_path, "each", lose_a_bit)
+    assert re.match(
+        r"each_dataflow\w+: lane 0, vector \d+: sum of result \d+: got 0x\w+, want 0x\w+; \d+ differ", result.failure
+    )
+
+
 def test_wrong_accumulation_is_caught(tmp_path, require_tool):
     require_tool("iverilog")
 
     def let_it_wrap(text):
-        changed = re.sub(r"assign (block_outside) = [^;]*;", r"assign \1 = 1'h0;", text)
+        changed = re.sub(r"assign (block_unit_outside) = [^;]*;", r"assign \1 = 1'h0;", text)
         assert changed != text
         return changed
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evidence import lbfp_error
-from evidence.lbfp_error import SYNTHETIC, LBFP8, Mode, int8, lbfp, product_errors, sqnr
+from evidence.lbfp_error import LBFP8, SYNTHETIC, Mode, int8, lbfp, product_errors, sqnr
 from golden.lbfp import decode, lsb_exponent, multiply
 
 COMMITTED = json.loads(lbfp_error.RESULTS.read_text())
@@ -22,8 +22,8 @@ def test_committed_results_are_the_models(measured):
     assert measured["products"] == COMMITTED["products"]
     assert [row["mode"] for row in measured["dot_products"]] == [row["mode"] for row in COMMITTED["dot_products"]]
     for row, committed in zip(measured["dot_products"], COMMITTED["dot_products"], strict=True):
-        for name, sqnr in row["sqnr"].items():
-            assert sqnr == pytest.approx(committed["sqnr"][name], abs=0.1 if name in SYNTHETIC else 2), (row["mode"], name)
+        for name, found in row["sqnr"].items():
+            assert found == pytest.approx(committed["sqnr"][name], abs=0.1 if name in SYNTHETIC else 2), (row["mode"], name)
 
 
 @pytest.mark.parametrize("product", [{"antilog": "lut", "guard_bits": 5}, {"antilog": "mitchell"}], ids=lambda p: p["antilog"])

@@ -4,7 +4,7 @@ import pytest
 
 from golden.formats import CATALOG, BlockFormat
 from hdl.__main__ import main
-from hdl.bfp import BfpConverter, PrecisionPolicy
+from hdl.bfp import BfpConverter, PrecisionPolicy, SystolicArray
 from hdl.catalog import find
 from hdl.emit import emit
 
@@ -58,9 +58,26 @@ def test_manifest_of_the_policy():
     assert resets == [39322, 19661, 1, 1]
 
 
+def test_ports_of_an_array():
+    found = ports(emission := emit(find("systolic_array"), ["rows=2", "columns=3", "lanes=4"]))
+    assert emission.module == "systolic_array_x4_rows_2_columns_3"
+    assert emission.manifest["latency"] == 4
+    widths = {name: found[f"{name}_tdata"]["width"] for name in ("s_axis", "s_columns", "s_sums", "m_axis")}
+    assert widths == {"s_axis": 2 * (4 * 5 + 8), "s_columns": 3 * (4 * 5 + 8), "s_sums": 96, "m_axis": 96}
+    assert fields(found["s_axis_tuser"]) == [
+        ("in_place", 0, 0), ("swap", 1, 1), ("resume", 2, 2), ("chunks", 3, 3), ("window", 4, 12),
+    ]  # fmt: skip
+    assert fields(found["s_columns_tuser"]) == [("in_place", 0, 0), ("chunks", 1, 1)]
+    assert fields(found["m_axis_tuser"]) == [("saturated0", 0, 0), ("saturated1", 1, 1), ("saturated2", 2, 2)]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: SystolicArray(rows=17), r"rows must be an integer from 1 to 16, not 17"),
+        (lambda: SystolicArray(columns=0), r"columns must be an integer from 1 to 16, not 0"),
+        (lambda: SystolicArray(max_bits=3), r"max_bits must be one of 2, 4, 6, 8, not 3"),
+        (lambda: SystolicArray(accumulator="int"), r"accumulator must be one of fixed, fp32, not 'int'"),
         (lambda: BfpConverter(lanes=3), r"lanes must divide the group of 16, unlike 3"),
         (lambda: BfpConverter(lanes=32), r"lanes must be an integer from 1 to 16, not 32"),
         (lambda: BfpConverter(roundings=("rna",)), r"rounding must be one of rtz, rne, sr, not 'rna'"),

@@ -1,0 +1,27 @@
+"""Block floating point: conversion from FP32 with the sums from which the precision of a tensor is chosen, that choice, dot
+products, and products of matrices.
+
+A group of numbers shares an exponent E, each number is a sign and an integer k of a few bits: see `golden.formats.BlockFormat`.
+After FAST, HPCA 2022, arXiv 2110.15456.
+"""
+
+from hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS, element
+from hdl.bfp.converter import BfpConverter, BlockRounding
+from hdl.bfp.mac import ACCUMULATORS, FIXED_WIDTHS, FastMac
+from hdl.bfp.policy import PrecisionPolicy
+from hdl.bfp.systolic import MAX_SIDE, SystolicArray
+
+__all__ = [
+    "ACCUMULATORS",
+    "FIXED_WIDTHS",
+    "MAX_SIDE",
+    "MAX_SUM_BITS",
+    "MAX_USER_BITS",
+    "MIN_SUM_BITS",
+    "BfpConverter",
+    "BlockRounding",
+    "FastMac",
+    "PrecisionPolicy",
+    "SystolicArray",
+    "element",
+]
