@@ -14,6 +14,7 @@ from cosim.drivers import RESET_CYCLES, ProtocolError, manifest
 from cosim.ports import Port
 from cosim.scoreboard import compare
 from cosim.stimulus import real_tensors
+from cosim.training import load_mnist, split
 from golden.bfp import Blocks, convert, matmul
 from golden.formats import BlockFormat
 from golden.systolic import Array, passes
@@ -21,18 +22,25 @@ from golden.systolic import Array, passes
 KINDS = ("forward", "backward", "gradient")
 RANDOM_PRODUCTS = 24
 MIXED_PRODUCTS = 3
+STEP_IMAGES, STEP_PIXELS, HIDDEN, STEP_SEED = 12, 3, 20, 7  # every third pixel
 HANGS_AFTER = 20_000  # cycles without a transfer
 
 
 @dataclass
 class Beats:
-    """What enters and leaves, beat by beat: rows of integers by field name. `sums_from` are the results that `s_sums` repeats."""
+    """What enters and leaves, beat by beat: rows of integers by field name.
+
+    `sums_from` are the results that `s_sums` repeats, `places` the row and the first column that each result has in the product,
+    None for parts of sums and for what is filled up. A fixed accumulator's last bit means ``2**(window - 256)``.
+    """
 
     left: list = field(default_factory=list)
     top: list = field(default_factory=list)
     sums_from: list = field(default_factory=list)
     results: list = field(default_factory=list)
+    places: list = field(default_factory=list)
     cycles: int = 0
+    window: int = 0
 
     def extend(self, other):
         """Append those of another product."""
@@ -41,6 +49,7 @@ class Beats:
         self.top += other.top
         self.sums_from += [before + number for number in other.sums_from]
         self.results += other.results
+        self.places += other.places
 
 
 class Face:
@@ -132,19 +141,22 @@ class ArrayBench:
         exponents = np.clip(self.rng.integers(1, 255) + self.rng.integers(-3, 4, (rows, groups)), 0, 255).astype(np.uint8)
         return Blocks(fmt, length, exponents, 0, (self.rng.random(shape) < 0.5) & (magnitudes > 0), magnitudes)
 
-    def product(self, kind, a, b):
+    def window(self, a, b):
+        """Of a fixed accumulator one in which most sums fit."""
+        if not self.fixed:
+            return 0
+        return int(np.clip(int(a.exponents.max()) + int(b.exponents.max()) - self.width + 16, 0, 511))
+
+    def product(self, kind, a, b, window=None):
         """The beats of a product of the rows of `a` with those of `b`, in one of `KINDS`, and what it must give."""
-        window = 0
-        if self.fixed:
-            largest = int(a.exponents.max() + b.exponents.max())
-            window = int(np.clip(largest - self.width + self.rng.integers(4, 24), 0, 511))
+        window = self.window(a, b) if window is None else window
         options = {"accumulator": self.parameters["accumulator"], "width": self.width, "window": window}
         beats = self._in_place(a, b, window, options) if kind == "gradient" else self._stationary(a, b, window, options)
         passes_each = passes(a.fmt.man_bits, b.fmt.man_bits)
         groups = a.codes.shape[1] * self.lanes
         shape = (len(a.codes), groups, len(b.codes)) if kind != "gradient" else (groups, len(a.codes), len(b.codes))
         count = self.array.in_place if kind == "gradient" else self.array.stationary
-        beats.cycles = count(*shape, passes_each)
+        beats.cycles, beats.window = count(*shape, passes_each), window
         return beats
 
     def _stationary(self, a, b, window, options):
@@ -186,6 +198,8 @@ class ArrayBench:
                     if first_group:
                         beats.sums_from.append(len(beats.results) - len(a.codes))
                     beats.results.append(self._result(total, number, number == len(a.codes) - 1))
+                    whole = first_group + self.rows >= a.codes.shape[1]
+                    beats.places.append((number, first_column) if whole else None)
         return beats
 
     def _in_place(self, a, b, window, options):
@@ -222,6 +236,7 @@ class ArrayBench:
                 count = len(_part(a, rows).codes)
                 for row in reversed(range(self.rows)):
                     beats.results.append(self._result(total, row if row < count else None, row == 0))
+                    beats.places.append((first_row + row, first_column) if row < count else None)
         return beats
 
     def _codes(self, blocks):
@@ -252,7 +267,44 @@ class ArrayBench:
         m, n = (int(self.rng.integers(1, 2 * side + 6)) for side in sides)
         length = int(self.rng.integers(1, (2 * deep + 2) * self.lanes))
         x_bits, y_bits = (int(bits) for bits in self.rng.choice(self.bits, 2))
-        return self.product(kind, self.random_matrix(m, length, x_bits), self.random_matrix(n, length, y_bits))
+        a, b = self.random_matrix(m, length, x_bits), self.random_matrix(n, length, y_bits)
+        window = int(np.clip(self.window(a, b) + self.rng.integers(-12, 9), 0, 511))
+        return self.product(kind, a, b, window if self.fixed else 0)
+
+    # Training
+
+    async def training_step(self, multiply, images, labels):
+        """A step of gradient descent on a network of two layers, all products by ``multiply(kind, a, b)``; its new weights.
+
+        Activations and weights are truncated, gradients rounded stochastically, as FAST has it; every tensor is cut into groups
+        along what is summed over.
+        """
+        rng = np.random.default_rng(STEP_SEED)
+        sizes = (images.shape[1], HIDDEN, 10)
+        weights = [
+            rng.standard_normal((n, k), np.float32) * np.float32((2 / k) ** 0.5)
+            for k, n in zip(sizes[:-1], sizes[1:], strict=True)
+        ]
+
+        def groups(x, bits, rounding="rtz"):
+            fmt = BlockFormat(name="step", man_bits=min(bits, self.max_bits), group=self.lanes)
+            shape = len(x), -(-x.shape[1] // self.lanes), self.lanes
+            random_bits = rng.integers(256, size=shape) if rounding == "sr" else None
+            return convert(np.ascontiguousarray(x), fmt, rounding=rounding, random_bits=random_bits)
+
+        hidden = await multiply("forward", groups(images, 2), groups(weights[0], 4))
+        active = np.maximum(hidden, 0)
+        scores = await multiply("forward", groups(active, 4), groups(weights[1], 4))
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        error = shares / shares.sum(axis=1, keepdims=True)
+        error[np.arange(len(labels)), labels] -= 1
+        error /= np.float32(len(labels))
+        back = await multiply("backward", groups(error, 4, "sr"), groups(weights[1].T, 4)) * (hidden > 0)
+        new = []
+        for weight, gradient, inputs in ((weights[0], back, images), (weights[1], error, active)):
+            change = await multiply("gradient", groups(inputs.T, 4), groups(gradient.T, 4, "sr"))
+            new.append(weight - np.float32(0.1) * change.T)
+        return new
 
     # Transfers
 
@@ -260,7 +312,7 @@ class ArrayBench:
         """Send `beats` and compare what leaves; without idle cycles and stalls also the number of cycles, where `beats` has it.
 
         `idle` and `stall`, bool arrays, are the cycles in which nothing is offered (that of the second source starts elsewhere)
-        or taken. With `until` break off after so many beats at the left.
+        or taken. With `until` break off after so many beats at the left. Returns what left, arrays by field name.
         """
         packed = [self.sources[0].pack(beats.left), self.sources[1].pack(beats.top)]
         idle = np.zeros(1, bool) if idle is None else idle
@@ -306,16 +358,17 @@ class ArrayBench:
         self.cycles += cycle
         self.beats += done[0]
         if until is not None:
-            return
-        self._compare(beats, received)
+            return None
+        got = self.sink.unpack(received)
+        self._compare(beats, got)
         assert done[:2] == [len(beats.left), len(beats.top)], f"{done[:2]} beats were taken"
         if len(idle) == 1 and stall is None and beats.cycles:
             taken, expected = cycle, beats.cycles
             assert taken == expected, f"it took {taken} cycles, not {expected}"
         self._report()
+        return got
 
-    def _compare(self, beats, received):
-        got = self.sink.unpack(received)
+    def _compare(self, beats, got):
         for name in beats.results[0]:
             want = np.array([beat[name] for beat in beats.results]).reshape(got[name].shape)
 
@@ -326,6 +379,30 @@ class ArrayBench:
                 assert np.array_equal(got[name], want), f"tlast of result {np.argmax(got[name] != want)} is wrong"
             else:
                 compare(got[name].astype(np.uint64), want.astype(np.uint64), describe)
+
+    async def multiply(self, kind, a, b):
+        """The product of the rows of `a` with those of `b`, from the array: float32 [len(a), len(b)]."""
+        beats = self.product(kind, a, b)
+        sums = (await self.run(beats))["sum"]
+        product = np.zeros((len(a.codes), len(b.codes) + self.columns), sums.dtype)
+        for place, row in zip(beats.places, sums, strict=True):
+            if place:
+                product[place[0], place[1] : place[1] + self.columns] = row
+        return self._values(product[:, : len(b.codes)], beats.window)
+
+    async def model(self, kind, a, b):
+        """That of the model."""
+        window = self.window(a, b)
+        options = {"accumulator": self.parameters["accumulator"], "width": self.width, "window": window}
+        product = matmul(a, b, **options)
+        return product if not self.fixed else self._values(product[0], window)
+
+    def _values(self, sums, window):
+        """Words that left the array, or sums of the model, as float32."""
+        if not self.fixed:
+            return sums.view(np.float32)
+        sums = sums.astype(np.int64) << 64 - self.width >> 64 - self.width
+        return np.ldexp(sums.astype(np.float64), window - 256).astype(np.float32)
 
     def _report(self):
         path = Path(os.environ["NARROWFLOAT_REPORT"])
@@ -391,6 +468,19 @@ async def real_tensors_in_products(dut):
         for kind in KINDS:
             beats.extend(bench.product(kind, a, b))
         await bench.run(beats)
+
+
+@cocotb.test
+async def a_training_step(dut):
+    """All products of a step in the array; its weights are those of the model to the last bit."""
+    bench = await _started(dut)
+    images, labels = load_mnist()
+    chosen = split(labels)[0][:STEP_IMAGES]
+    images, labels = images[chosen][:, ::STEP_PIXELS], labels[chosen]
+    got = await bench.training_step(bench.multiply, images, labels)
+    want = await bench.training_step(bench.model, images, labels)
+    for layer, (ours, models) in enumerate(zip(got, want, strict=True)):
+        assert np.array_equal(ours.view(np.uint32), models.view(np.uint32)), f"weights of layer {layer} differ"
 
 
 @cocotb.test

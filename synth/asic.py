@@ -321,4 +321,4 @@ def _map(unit, folder, name, synthesis, adders, scripts):
 
 _OSU018, _OSU035 = (Library(name, Path(f"/usr/share/qflow/tech/{name}/{name}_stdcells.lib")) for name in ("osu018", "osu035"))
 
-MEASUREMENTS = (StandardCells(_OSU018, curve_limit=1000), StandardCells(_OSU035, limit=1000))
+MEASUREMENTS = (StandardCells(_OSU018, curve_limit=1000), StandardCells(_OSU035, limit=400))
