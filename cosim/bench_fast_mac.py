@@ -7,7 +7,7 @@ import numpy as np
 
 from cosim.beats import Stream, StreamBench
 from cosim.stimulus import real_tensors
-from golden.bfp import Blocks, accumulate_fixed, accumulate_fp32, chunks, convert
+from golden.bfp import accumulate_fixed, accumulate_fp32, convert
 from golden.formats import BlockFormat
 
 RANDOM_RESULTS = 300
@@ -39,7 +39,11 @@ class FastMacBench(StreamBench):
         super().__init__(dut)
         self.group = self.parameters["lanes"]
         self.fixed = self.parameters["accumulator"] == "fixed"
-        self.bits = np.array([bits for bits in (2, 4, 6, 8) if bits <= self.parameters["max_bits"]])
+        self.chunk_bits = self.parameters["chunk_bits"]
+        self.fused = not self.fixed and self.parameters["max_bits"] > self.chunk_bits
+        # A fixed accumulator takes groups of any precision.
+        most = 8 if self.fixed else self.parameters["max_bits"]
+        self.bits = np.arange(self.chunk_bits, most + 1, self.chunk_bits)
 
     def passes(self, pairs, window=0):
         """The stream of all passes: of each pair from the highest weight down, as "fp32" needs them."""
@@ -50,26 +54,31 @@ class FastMacBench(StreamBench):
             before = 0
             for number, (i, j) in enumerate(order):
                 complete = number == len(order) - 1
-                values = x[i], y[j], pairs.x_exponent[k] - 2 * i - window, pairs.y_exponent[k] - 2 * j
+                values = (
+                    x[i],
+                    y[j],
+                    pairs.x_exponent[k] - self.chunk_bits * i - window,
+                    pairs.y_exponent[k] - self.chunk_bits * j,
+                )
                 for name, value in zip(rows, (*values, i + j > before, complete, complete and pairs.last[k]), strict=True):
                     rows[name].append(value)
                 before = i + j
         columns = {name: np.array(values) for name, values in rows.items()}
-        user = ("x_exponent", "y_exponent") if self.fixed else ("x_exponent", "y_exponent", "lower", "complete")
+        user = ("x_exponent", "y_exponent", *(("lower", "complete") if self.fused else ()))
         data = {name: columns[name] for name in "xy"}
         return Stream(data, {name: columns[name].astype(np.int64) for name in user}, columns["last"].astype(bool))
 
     def _chunks(self, integers, bits):
-        """Of one group: [chunks, group], each {sign, two bits}."""
-        fmt = BlockFormat(name="group", man_bits=int(bits), group=self.group)
-        magnitudes, negative = np.abs(integers)[None].astype(np.uint8), (integers < 0)[None]
-        blocks = Blocks(fmt, self.group, np.zeros(1, np.uint8), 0, negative, magnitudes)
-        return (chunks(blocks)[:, 0] | negative * np.uint8(4)).astype(np.int64)
+        """Of one group: [chunks, group], each {sign, magnitude}, the highest first."""
+        shifts = np.arange(bits - self.chunk_bits, -1, -self.chunk_bits)[:, None]
+        magnitudes = np.abs(integers) >> shifts & 2**self.chunk_bits - 1
+        return magnitudes | (integers < 0) << self.chunk_bits
 
     def model(self, stream):
         ends = self.ends(stream)
         sums = self._pass_sums(stream)
-        weights = stream.user["x_exponent"] + stream.user["y_exponent"] - 256
+        # E is the weight of a chunk's highest bit.
+        weights = stream.user["x_exponent"] + stream.user["y_exponent"] - 254 - 2 * (self.chunk_bits - 1)
         tags = stream.user["user"][ends]
         results, position = self._places(stream)
         steps = position.max() + 1
@@ -79,7 +88,9 @@ class FastMacBench(StreamBench):
             width = self.parameters["width"]
             total, flag = np.zeros(len(ends), np.int64), np.zeros(len(ends), bool)
             for values, exponents in zip(*per_step, strict=True):
-                total, saturated = accumulate_fixed(total, values, exponents, width=width, base=-256)
+                total, saturated = accumulate_fixed(
+                    total, values, exponents, width=width, base=-254 - 2 * (self.chunk_bits - 1)
+                )
                 flag |= saturated
             return Stream({"sum": total}, {"saturated": flag.astype(np.int64), "user": tags})
         total = np.zeros(len(ends), np.float32)
@@ -89,13 +100,14 @@ class FastMacBench(StreamBench):
 
     def _pass_sums(self, stream):
         """What is added with each pass: for "fixed" the pass, for "fp32" the whole group with its last one, else 0."""
-        x, y = (np.where(values & 4, -(values & 3), values & 3) for values in (stream.data["x"], stream.data["y"]))
+        sign = 2**self.chunk_bits
+        x, y = (np.where(values & sign, -(values % sign), values % sign) for values in (stream.data["x"], stream.data["y"]))
         sums = (x * y).sum(axis=1)
-        if self.fixed:
+        if not self.fused:
             return sums
         totals, total = np.zeros(len(sums), np.int64), 0
         for k in range(len(sums)):
-            total = total * 4 ** int(stream.user["lower"][k]) + int(sums[k])
+            total = total * 2 ** (self.chunk_bits * int(stream.user["lower"][k])) + int(sums[k])
             if stream.user["complete"][k]:
                 totals[k], total = total, 0
         return totals
@@ -177,9 +189,9 @@ async def real_tensors_in_groups(dut):
     for tensor in real_tensors()[0].values():
         words = np.resize(tensor.ravel(), (2 * REAL_GROUPS, bench.group))
         for bits in bench.bits:
-            fmt = BlockFormat(name="group", man_bits=int(bits), group=bench.group)
-            groups = convert(words, fmt, rounding="rne")
-            a, b = (groups.integers[:, 0][half].astype(np.int64) for half in (slice(REAL_GROUPS), slice(REAL_GROUPS, None)))
+            groups = convert(words, BlockFormat(name="group", man_bits=8, group=bench.group), rounding="rne", bits=int(bits))
+            integers = groups.integers[:, 0].astype(np.int64) // 2 ** (8 - bits)
+            a, b = integers[:REAL_GROUPS], integers[REAL_GROUPS:]
             exponents = np.maximum(groups.exponents[:, 0].astype(np.int64), 1).reshape(2, -1)
             last = np.arange(REAL_GROUPS) % 8 == 7
             widths = np.full((2, REAL_GROUPS), bits)

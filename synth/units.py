@@ -21,6 +21,7 @@ _SHAPES = {
     "float_decoder": _CODEC,
     "exponent_histogram": (),
     "bfp_converter": (),
+    "systolic_array": (),
     "log_moments": (),
     "memory_port": ({"estimators": "tracker"},),
     "lbfp_encoder": _CODEC,
@@ -57,7 +58,9 @@ _MORE_SHAPES = {
         {"sums": "0", "precisions": "4", "roundings": "rtz"},
     ),
     "precision_policy": (),
-    "fast_mac": (),
+    # one pass for groups of 3 bits, as MSFP-12 has them, or of 4
+    "fast_mac": ({"chunk_bits": "3", "max_bits": "3"}, {"chunk_bits": "4"}),
+    "systolic_array": ({"rows": "1", "columns": "1"},),
 }
 _MORE_ESTIMATOR = ({}, *({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")))
 
@@ -135,7 +138,7 @@ def builds(name, every_shape):
     for design, settings in SHIPPED:
         if design == name:
             shapes = _SHAPES.get(name, ({},))
-            if every_shape and len(settings) <= 1 and "," not in "".join(settings):
+            if every_shape and "," not in "".join(settings):
                 shapes += _MORE_SHAPES.get(name, _MORE_ESTIMATOR)
             for shape in shapes:
                 kept = [setting for setting in settings if setting.partition("=")[0] not in shape]

@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 
 from golden import lbfp
-from golden.bfp import accumulate_fixed, accumulate_fp32, chunks, convert
+from golden.bfp import accumulate_fixed, accumulate_fp32, convert
 from golden.float_codec import decode, encode
 from golden.formats import BIAS_BITS, BlockFormat, FloatFormat, LogBlockFormat
 from golden.lfsr import lane_bits
@@ -248,34 +248,42 @@ def lbfp_dot_product(manifest):
 
 
 def fast_mac(manifest):
-    """Vectors for an fMAC with this manifest: groups of 4 mantissa bits, a pass in every cycle, `RESULT_BEATS` to a result."""
+    """Vectors for an fMAC with this manifest: a pass in every cycle, `RESULT_BEATS` to a result, of groups of 4 mantissa bits, or of one
+    chunk where a group of more does not fit or there is no chunk of 2."""
     parameters = manifest["parameters"]
-    lanes, width = parameters["lanes"], parameters["width"]
+    lanes, width, chunk = parameters["lanes"], parameters["width"], parameters["chunk_bits"]
     fixed = parameters["accumulator"] == "fixed"
+    bits = 4 if chunk == 2 and parameters["max_bits"] >= 4 else chunk
     fmt = BlockFormat(name="groups", man_bits=4, group=lanes)
     chunked, exponents, sums = [], [], 1
     for values in operands(lanes):
-        blocks = convert(values.reshape(-1, lanes)[: PRODUCTS // 4], fmt, rounding="rne")
-        chunked.append(chunks(blocks)[:, :, 0] | blocks.signs[:, 0] * np.uint8(4))
+        blocks = convert(values.reshape(-1, lanes)[: PRODUCTS // 4], fmt, rounding="rne", bits=bits)
+        magnitudes = blocks.magnitudes[:, 0].astype(np.int64) >> 4 - bits
+        parts = [magnitudes >> shift & 2**chunk - 1 for shift in range(bits - chunk, -1, -chunk)]
+        chunked.append(np.stack(parts) | blocks.signs[:, 0] << chunk)
         exponents.append(np.maximum(blocks.exponents[:, 0], 1).astype(np.int64))
-        sums = sums * blocks.integers[:, 0].astype(np.int64)
+        sums = sums * np.where(blocks.signs[:, 0], -magnitudes, magnitudes)
     groups, sums = len(sums), sums.sum(axis=1)
-    order = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+    order = np.array(sorted(np.ndindex(bits // chunk, bits // chunk), key=sum))
+    each = len(order)
     # The largest group is added with its sign's place in the window.
     window = int((exponents[0] + exponents[1]).max()) - width + 8 if fixed else 0
-    x, y = (chunk[order[:, side]].swapaxes(0, 1).reshape(-1, lanes) for side, chunk in enumerate(chunked))
-    x_exponent, y_exponent = ((e[:, None] - 2 * order[:, side]).ravel() for side, e in enumerate(exponents))
-    count = 4 * groups
+    x, y = (part[order[:, side]].swapaxes(0, 1).reshape(-1, lanes) for side, part in enumerate(chunked))
+    x_exponent, y_exponent = ((e[:, None] - chunk * order[:, side]).ravel() for side, e in enumerate(exponents))
+    count = each * groups
     number = np.arange(count)
     last = number % RESULT_BEATS == RESULT_BEATS - 1
     exponent_bits = 2**10 - 1
     user = {"x_exponent": x_exponent - window & exponent_bits, "y_exponent": y_exponent & exponent_bits}
-    user |= {"lower": np.isin(number % 4, (1, 3)).astype(int), "complete": (number % 4 == 3).astype(int)}
+    lower = np.diff(order.sum(axis=1), prepend=0)
+    user |= {"lower": lower[number % each], "complete": (number % each == each - 1).astype(int)}
     user |= {"user": np.zeros(count, np.int64)}
     ends = np.flatnonzero(last)
     results = count // RESULT_BEATS
     if fixed:
-        products = (_signed_chunks(x) * _signed_chunks(y)).sum(axis=1)[: results * RESULT_BEATS].reshape(results, -1)
+        products = (
+            (_signed_chunks(x, chunk) * _signed_chunks(y, chunk)).sum(axis=1)[: results * RESULT_BEATS].reshape(results, -1)
+        )
         weights = (x_exponent + y_exponent - window)[: results * RESULT_BEATS].reshape(results, -1)
         total, saturated = np.zeros(results, np.int64), np.zeros(results, bool)
         for step in range(RESULT_BEATS):
@@ -283,8 +291,8 @@ def fast_mac(manifest):
             saturated |= out
         shown = {"sum": total & 2**width - 1, "saturated": saturated.astype(np.int64)}
     else:
-        per_result = RESULT_BEATS // 4
-        weights = exponents[0] + exponents[1] - 2 * (127 + 3)
+        per_result = RESULT_BEATS // each
+        weights = exponents[0] + exponents[1] - 2 * (127 + bits - 1)
         total = np.zeros(results, np.float32)
         for step in range(per_result):
             chosen = slice(step, results * per_result, per_result)
@@ -299,8 +307,9 @@ def fast_mac(manifest):
     return Vectors(_inputs(manifest, _lanes(x, "x") | _lanes(y, "y"), user, last), outputs, manifest["latency"])
 
 
-def _signed_chunks(values):
-    return np.where(values & 4, -(values & 3).astype(np.int64), values & 3)
+def _signed_chunks(values, bits):
+    magnitudes = values % 2**bits
+    return np.where(values >> bits, -magnitudes, magnitudes)
 
 
 def _inputs(manifest, data, user, last):

@@ -7,13 +7,15 @@ After FAST, HPCA 2022, arXiv 2110.15456.
 
 from hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS, element
 from hdl.bfp.converter import BfpConverter, BlockRounding
-from hdl.bfp.mac import ACCUMULATORS, FIXED_WIDTHS, FastMac
+from hdl.bfp.mac import ACCUMULATORS, CHUNKS, FIXED_WIDTHS, MAX_BITS, FastMac
 from hdl.bfp.policy import PrecisionPolicy
 from hdl.bfp.systolic import MAX_SIDE, SystolicArray
 
 __all__ = [
     "ACCUMULATORS",
+    "CHUNKS",
     "FIXED_WIDTHS",
+    "MAX_BITS",
     "MAX_SIDE",
     "MAX_SUM_BITS",
     "MAX_USER_BITS",

@@ -5,11 +5,13 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.checks import check_choice, check_int
-from golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
+from golden.formats import MAX_GROUP, MIN_GROUP
 from hdl.bfp.common import MAX_USER_BITS, beat
 
 ACCUMULATORS = ("fixed", "fp32")
 CHUNK_BITS = 2
+CHUNKS = 2, 3, 4
+MAX_BITS = 2, 3, 4, 6, 8
 FIXED_WIDTHS = 16, 62
 # Of a chunk's exponent: E - 2 j is from -6 to 254, a window's from 0 to 508.
 CHUNK_EXPONENT_BITS = 10
@@ -58,13 +60,14 @@ class PassUnit(wiring.Component):
     max_bits : int
         Mantissa bits of the widest group, if `fused`.
     fused : bool
+    chunk_bits : int
 
     Members
     -------
     x, y : In(ArrayLayout)
-        Lanes of two bits of magnitude and the sign.
+        Lanes of `chunk_bits` bits of magnitude and the sign.
     exponent : In(signed)
-        The sum's weight is ``2**(exponent - 256)``, or ``2**exponent`` of a fixed accumulator's last bit.
+        The sum's weight is ``2**(exponent - 256)`` for chunks of 2 bits, or ``2**exponent`` of a fixed accumulator's last bit.
     base : In(StructLayout)
         {sum, saturated}: what to add to.
     enable : In(1)
@@ -73,17 +76,19 @@ class PassUnit(wiring.Component):
         `total` becomes `base` and what there is to add: with `fused` in the last pass of a group, otherwise in each, and in
         cycles without a pass, with `x` of zero, to take over `base`.
     lower : In(1)
-        Only if `fused`: the weight is a step of 2 bits lower than that of the pass before.
+        Only if `fused`: the weight is a chunk's bits lower than that of the pass before.
     total : Out(StructLayout)
         {sum, saturated}.
     """
 
-    def __init__(self, *, lanes, accumulator, width, max_bits, fused):
-        self._lanes, self._fixed, self._fused = lanes, accumulator == "fixed", fused
+    def __init__(self, *, lanes, accumulator, width, max_bits, fused, chunk_bits=CHUNK_BITS):
+        self._lanes, self._fixed, self._fused, self._chunk_bits = lanes, accumulator == "fixed", fused, chunk_bits
         self._width = width if self._fixed else 32
+        # 2**-self._weight is what a product of two chunks is in units of, of groups whose exponents are 0.
+        self._weight = 2 * (FP32_BIAS + chunk_bits - 1)
         # Of the products of one pass, or of those of a group.
-        self._bits = (lanes * (2 ** (max_bits if fused else CHUNK_BITS) - 1) ** 2).bit_length() + 1
-        chunk = data.ArrayLayout(1 + CHUNK_BITS, lanes)
+        self._bits = (lanes * (2 ** (max_bits if fused else chunk_bits) - 1) ** 2).bit_length() + 1
+        chunk = data.ArrayLayout(1 + chunk_bits, lanes)
         total = data.StructLayout({"sum": self._width, "saturated": int(self._fixed)})
         super().__init__(
             {
@@ -104,7 +109,7 @@ class PassUnit(wiring.Component):
         if self._fused:
             # What came of the passes before, in units of this one.
             kept, open_, before = Signal.like(value, reset_less=True), Signal(), Signal.like(value)
-            m.d.comb += before.eq(Mux(self.lower, kept << CHUNK_BITS, kept).as_unsigned() & open_.replicate(self._bits))
+            m.d.comb += before.eq(Mux(self.lower, kept << self._chunk_bits, kept).as_unsigned() & open_.replicate(self._bits))
             with m.If(self.enable):
                 m.d.sync += open_.eq(~self.update)
             with m.If(self.enable & ~self.update):
@@ -118,26 +123,27 @@ class PassUnit(wiring.Component):
 
     def _products(self, m, before):
         """The sum of the products of all lanes, and of `before`: of each product the bits of its partial products, inverted
-        where its sign is negative, and 9 less for each such sign."""
+        where its sign is negative, and the largest product, 9 for two bits, less for each such sign."""
         width = self._bits
         signs = [Signal(name=f"sign{lane}") for lane in range(self._lanes)]
         columns = [[] for _ in range(width)]
         for lane, sign in enumerate(signs):
             x, y = self.x[lane], self.y[lane]
-            m.d.comb += sign.eq(x[CHUNK_BITS] ^ y[CHUNK_BITS])
-            for i in range(CHUNK_BITS):
-                for j in range(CHUNK_BITS):
+            m.d.comb += sign.eq(x[-1] ^ y[-1])
+            for i in range(self._chunk_bits):
+                for j in range(self._chunk_bits):
                     bit = Signal(name=f"bit{lane}_{i}_{j}")
                     m.d.comb += bit.eq((x[i] & y[j]) ^ sign)
                     columns[i + j].append(bit)
         bits = self._lanes.bit_length()
         negative = _reduce(m, [signs], bits, "signs")
         # -9 n = 9 (~n) - 9 (2**bits - 1)
+        largest = (2**self._chunk_bits - 1) ** 2
         for k in range(bits):
-            for weight in (k, k + 3):
-                if weight < width:
+            for weight in range(k, width):
+                if largest >> weight - k & 1:
                     columns[weight].append(~negative[k])
-        constant = -9 * (2**bits - 1) % 2**width
+        constant = -largest * (2**bits - 1) % 2**width
         for k in range(width):
             if before is not None:
                 columns[k].append(before[k])
@@ -175,7 +181,7 @@ class PassUnit(wiring.Component):
         return Cat(Mux(overflow, end, added.as_unsigned()[:width]), self.base.saturated | overflow)
 
     def _add_fp32(self, m, value):
-        """What the total becomes with ``value * 2**(exponent - 256)``: one path aligns, adds, normalises and rounds."""
+        """What the total becomes with ``value * 2**(exponent - weight)``: one path aligns, adds, normalises and rounds."""
         bits = len(value) - 1
 
         # The addend's magnitude with its leading one on top, and the exponent that binary32 would have for it without bounds.
@@ -192,7 +198,7 @@ class PassUnit(wiring.Component):
             leading = following
         nonzero = leading[-1]
         addend_exponent = Signal(signed(PASS_EXPONENT_BITS + 1))
-        m.d.comb += addend_exponent.eq(self.exponent - Cat(places) + (bits - 1 - 256 + FP32_BIAS))
+        m.d.comb += addend_exponent.eq(self.exponent - Cat(places) + (bits - 1 - self._weight + FP32_BIAS))
 
         kept = self.base.sum
         old_sign, old_exponent, infinite = kept[-1], kept[23:31], kept[23:31].all()
@@ -259,7 +265,7 @@ class PassUnit(wiring.Component):
 
 
 class FastMac(wiring.Component):
-    """The fMAC of FAST: dot products of groups in block floating point, a pass of 2 by 2 mantissa bits per clock.
+    """The fMAC of FAST: dot products of groups in block floating point, a pass of 2 by 2 mantissa bits per clock, or a few more.
 
     Equation: a pass gives ``S = sum((-1)**(sx ^ sy) * x * y)`` over the group, of weight ``2**(Ex + Ey - 256)``. Chunk j of a
     group with E is a group of 2 mantissa bits with E - 2 j, so a pass needs to know of its operands' precision no more than
@@ -293,7 +299,10 @@ class FastMac(wiring.Component):
     width : int
         Bits of the fixed accumulator, 16 to 62.
     max_bits : int
-        The most mantissa bits of a group, 2, 4, 6 or 8; of interest to "fp32" only.
+        The most mantissa bits of a group, up to 8 and a multiple of `chunk_bits`; of interest to "fp32" only.
+    chunk_bits : int
+        Mantissa bits c of a pass, 2, 3 or 4: what is said of 2 bits goes for these, with ``2**(Ex + Ey - 254 - 2 * (c - 1))``.
+        Those of FAST are 2; MSFP-12 has 3, and one pass for each group.
     user_bits : int
         Width of a tag, 0 to 64: that of the last pass goes out with the result.
 
@@ -301,7 +310,7 @@ class FastMac(wiring.Component):
     -------
     i : In(stream.Signature)
         Payload {data: {x, y: lanes of {magnitude, sign}}, last, user: {x_exponent, y_exponent, lower, complete, user}}; `last` is
-        set in the last pass of a result.
+        set in the last pass of a result. Only with "fp32" and several chunks there are `lower` and `complete`.
     o : Out(stream.Signature)
         Payload {data: {sum}, last, user: {saturated, user}}; `sum` is signed or the word of a binary32, `last` is always set.
 
@@ -311,21 +320,32 @@ class FastMac(wiring.Component):
         A parameter is out of its range.
     """
 
-    def __init__(self, *, lanes=16, accumulator="fixed", width=32, max_bits=4, user_bits=0):
+    def __init__(self, *, lanes=16, accumulator="fixed", width=32, max_bits=4, chunk_bits=CHUNK_BITS, user_bits=0):
         check_int("lanes", lanes, MIN_GROUP, MAX_GROUP)
         check_choice("accumulator", accumulator, ACCUMULATORS)
         check_int("width", width, *FIXED_WIDTHS)
-        check_choice("max_bits", max_bits, BLOCK_MAN_BITS)
+        check_choice("chunk_bits", chunk_bits, CHUNKS)
+        check_choice("max_bits", max_bits, MAX_BITS)
+        if accumulator == "fp32" and max_bits % chunk_bits:
+            raise ValueError(f"max_bits must be a multiple of chunk_bits, which are {chunk_bits}, unlike {max_bits}")
         check_int("user_bits", user_bits, 0, MAX_USER_BITS)
         self._fixed = accumulator == "fixed"
-        self._unit = PassUnit(lanes=lanes, accumulator=accumulator, width=width, max_bits=max_bits, fused=not self._fixed)
+        self._fused = not self._fixed and max_bits > chunk_bits
+        self._unit = PassUnit(
+            lanes=lanes,
+            accumulator=accumulator,
+            width=width,
+            max_bits=max_bits,
+            fused=self._fused,
+            chunk_bits=chunk_bits,
+        )
         self.latency = 1
         self.clocked = True
         self.facts = {}
-        chunks = data.ArrayLayout(1 + CHUNK_BITS, lanes)
+        chunks = data.ArrayLayout(1 + chunk_bits, lanes)
         tag = {"user": user_bits} if user_bits else {}
         given = {"x_exponent": signed(CHUNK_EXPONENT_BITS), "y_exponent": signed(CHUNK_EXPONENT_BITS)}
-        given |= {} if self._fixed else {"lower": 1, "complete": 1}
+        given |= {"lower": 1, "complete": 1} if self._fused else {}
         super().__init__(
             {
                 "i": In(beat({"x": chunks, "y": chunks}, given | tag)),
@@ -338,7 +358,7 @@ class FastMac(wiring.Component):
         m.submodules.unit = unit = self._unit
         given, result = self.i.p.user, self.o.p.user
         done, fresh, taken = Signal(), Signal(init=1), Signal()
-        complete = Const(1, 1) if self._fixed else given.complete
+        complete = given.complete if self._fused else Const(1, 1)
         m.d.comb += [
             self.i.ready.eq(~done | self.o.ready),
             taken.eq(self.i.valid & self.i.ready),
@@ -354,7 +374,7 @@ class FastMac(wiring.Component):
         ]
         if self._fixed:
             m.d.comb += result.saturated.eq(unit.total.saturated)
-        else:
+        if self._fused:
             m.d.comb += unit.lower.eq(given.lower)
         with m.If(self.i.ready):
             m.d.sync += done.eq(unit.update & self.i.p.last)

@@ -1,0 +1,330 @@
+"""How fast a training step is on systolic arrays of equal area, by the number format of their cells.
+
+The claim, as reported by the authors of FAST (Zhang et al., HPCA 2022, arXiv 2110.15456): 2 to 6 times as fast as other mixed
+precision, and more than 2 times as fast as MSFP-12. Here: cycles of the three products of each layer by `golden.systolic`, which the
+emitted array takes to the cycle, on the largest array of each kind that fits the area of a given one of fMACs; areas are those of
+`python -m synth`, all from one flow.
+
+All arrays run at one clock and have the same dataflows; a cell is a dot product of 16 with an accumulator, or one multiply-add. Left
+out on all sides: registers between cells, which are wider the wider the numbers are, converters, memories and their bandwidth, and
+what is no matrix product. Attention's products are of activations, so that the held operand changes with every head.
+"""
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from evidence import results
+from golden.systolic import Array
+
+RESULTS = Path(__file__).with_suffix(".json")
+TRAINED = RESULTS.with_name("fast_training.json")
+SIDE = 32  # of the array of fMACs whose area all have
+BATCH = 32
+TOKENS = 128  # of a sequence
+MEASURED = "python -m synth fast_mac dot_product multiply_add --target osu018 --json FILE"
+
+Product = tuple[int, int, int, int]  # positions, inputs, outputs, and how many such products there are
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What an array is made of: a row of the synthesis, the numbers of a group, and cycles for a pair of groups."""
+
+    name: str
+    design: str
+    parameters: dict
+    group: int
+    passes: float
+
+
+_FAST = {"accumulator": "fp32", "chunk_bits": 2, "max_bits": 4}
+CELLS = (
+    Cell("FAST, 2 bits", "fast_mac", _FAST, 16, 1),
+    Cell("FAST, 4 bits", "fast_mac", _FAST, 16, 4),
+    Cell("BFP, 4 bits in one pass", "fast_mac", {"accumulator": "fp32", "chunk_bits": 4, "max_bits": 4}, 16, 1),
+    Cell("MSFP-12", "fast_mac", {"accumulator": "fp32", "chunk_bits": 3, "max_bits": 3}, 16, 1),
+    Cell("INT8", "dot_product", {"width": 8, "method": "baugh_wooley"}, 16, 1),
+    Cell("bfloat16", "multiply_add", {"format": "bfloat16"}, 1, 1),
+    Cell("FP32", "multiply_add", {"format": "fp32"}, 1, 1),
+)
+REFERENCES = ("MSFP-12", "INT8", "bfloat16", "FP32", "BFP, 4 bits in one pass")
+
+
+# Networks
+
+
+class _Images:
+    """Layers of a network for images, by the size that they leave of them."""
+
+    def __init__(self, size=224, channels=3):
+        self.size, self.channels, self.products = size, channels, []
+
+    def convolve(self, outputs, kernel, stride=1, size=None):
+        size = self.size if size is None else size
+        size = -(-size // stride)
+        self.products.append((BATCH * size**2, self.channels * kernel**2, outputs, 1))
+        self.size, self.channels = size, outputs
+
+    def depthwise(self, stride):
+        self.size = -(-self.size // stride)
+        self.products.append((BATCH * self.size**2, 9, 1, self.channels))
+
+    def pool(self):
+        self.size = -(-self.size // 2)
+
+    def connect(self, outputs, inputs=None):
+        self.products.append((BATCH, inputs or self.channels, outputs, 1))
+        self.channels = outputs
+
+
+def resnet(blocks, bottleneck):
+    """ResNet-18 or -50: He et al. 2016, arXiv 1512.03385, table 1."""
+    net = _Images()
+    net.convolve(64, 7, 2)
+    net.pool()
+    for stage, count in enumerate(blocks):
+        width = 64 * 2**stage
+        for block in range(count):
+            stride = 2 if stage and not block else 1
+            size, channels = net.size, net.channels
+            if bottleneck:
+                net.convolve(width, 1)
+                net.convolve(width, 3, stride)
+                net.convolve(4 * width, 1)
+            else:
+                net.convolve(width, 3, stride)
+                net.convolve(width, 3)
+            if channels != net.channels or stride > 1:
+                net.products.append((BATCH * net.size**2, channels, net.channels, 1))
+            assert net.size == -(-size // stride)
+    net.connect(1000)
+    return net.products
+
+
+def vgg16():
+    """Simonyan and Zisserman 2015, arXiv 1409.1556, configuration D."""
+    net = _Images()
+    for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(count):
+            net.convolve(width, 3)
+        net.pool()
+    net.connect(4096, inputs=512 * 7 * 7)
+    net.connect(4096)
+    net.connect(1000)
+    return net.products
+
+
+def mobilenet_v2():
+    """Sandler et al. 2018, arXiv 1801.04381, table 2. In its depthwise layers every channel is a product of its own."""
+    net = _Images()
+    net.convolve(32, 3, 2)
+    for expansion, width, count, first_stride in (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ):
+        for block in range(count):
+            if expansion > 1:
+                net.convolve(expansion * net.channels, 1)
+            net.depthwise(first_stride if not block else 1)
+            net.convolve(width, 1)
+    net.convolve(1280, 1)
+    net.connect(1000)
+    return net.products
+
+
+def transformer():
+    """The base model of Vaswani et al. 2017, arXiv 1706.03762: 6 layers each of encoder and decoder, width 512, 8 heads, 2048 inside,
+    a vocabulary of 37000."""
+    width, heads, inner, layers = 512, 8, 2048, 6
+    positions = BATCH * TOKENS
+    attention = [
+        *[(positions, width, width, 1)] * 4,
+        (TOKENS, width // heads, TOKENS, BATCH * heads),
+        (TOKENS, TOKENS, width // heads, BATCH * heads),
+    ]
+    inside = [(positions, width, inner, 1), (positions, inner, width, 1)]
+    return [*layers * (attention + inside), *layers * (2 * attention + inside), (positions, width, 37000, 1)]
+
+
+NETWORKS = {
+    "ResNet-18": resnet((2, 2, 2, 2), False),
+    "ResNet-50": resnet((3, 4, 6, 3), True),
+    "VGG-16": vgg16(),
+    "MobileNet-v2": mobilenet_v2(),
+    "Transformer base": transformer(),
+}
+
+
+# Evaluation
+
+
+def step_cycles(array, products, passes):
+    """Cycles of a step of training: of all layers O = A W and dW = A' dO, and but for the first dA = dO W'."""
+    cycles = 0
+    for number, (positions, inputs, outputs, count) in enumerate(products):
+        each = array.stationary(positions, inputs, outputs, passes) + array.in_place(positions, inputs, outputs, passes)
+        if number:
+            each += array.stationary(positions, outputs, inputs, passes)
+        cycles += count * each
+    return cycles
+
+
+def macs(products):
+    """Multiply-accumulates of that step."""
+    forward = [positions * inputs * outputs * count for positions, inputs, outputs, count in products]
+    return 3 * sum(forward) - forward[0]
+
+
+def array_of(area, cell_area, group):
+    """The largest nearly square array within `area`."""
+    cells = int(area / cell_area)
+    rows = math.isqrt(cells)
+    return Array(rows, cells // rows, group)
+
+
+def evaluate(areas, adaptive):
+    """Rows by network and cell. `adaptive` are mean passes by the policy, by what was trained."""
+    budget = SIDE**2 * areas["FAST, 2 bits"]["gate_equivalents"]
+    cells = list(CELLS)
+    cells[2:2] = [Cell(f"FAST, as {name}", "fast_mac", _FAST, 16, passes) for name, passes in adaptive.items()]
+    rows = []
+    for network, products in NETWORKS.items():
+        for cell in cells:
+            area = areas[cell.name if cell.name in areas else "FAST, 2 bits"]["gate_equivalents"]
+            array = array_of(budget, area, cell.group)
+            cycles = step_cycles(array, products, cell.passes)
+            rows.append(
+                {
+                    "network": network,
+                    "cell": cell.name,
+                    "rows": array.rows,
+                    "columns": array.columns,
+                    "passes": round(cell.passes, 4),
+                    "cycles": round(cycles),
+                    "utilization": round(array.utilization(macs(products), cell.passes, cycles), 4),
+                }
+            )
+    return rows
+
+
+def measured(path):
+    """Areas, delays and energies of the cells from the file that `python -m synth --json` wrote.
+
+    Raises
+    ------
+    ValueError
+        The file does not have them.
+    """
+    found = json.loads(path.read_text())
+    areas = {}
+    for cell in CELLS:
+        rows = [
+            row
+            for row in found
+            if row["design"] == cell.design
+            and row["target"] == "osu018"
+            and cell.parameters.items() <= row["parameters"].items()
+            and row["recipe"] in ("area", "delay")
+        ]
+        by_recipe = {row["recipe"]: row["metrics"] for row in rows if row["parameters"].get("lanes", 16) == 16}
+        if by_recipe.keys() != {"area", "delay"}:
+            raise ValueError(f"{path} has no figures of {cell.name} on osu018; make it with `{MEASURED}`")
+        areas[cell.name] = {
+            "gate_equivalents": by_recipe["area"]["gate_equivalents"],
+            "energy_pj_per_op": by_recipe["area"]["energy_pj_per_op"],
+            "fast_gate_equivalents": by_recipe["delay"]["gate_equivalents"],
+            "fast_delay_ns": by_recipe["delay"]["delay_ns"],
+        }
+    return areas
+
+
+def adaptive_passes():
+    """Mean passes of FAST's policy in our own training, by task; nothing before that has been run."""
+    if not TRAINED.exists():
+        return {}
+    arms = [arm for arm in json.loads(TRAINED.read_text())["arms"] if arm["arm"] == "adaptive-sr"]
+    return {arm["task"]: 4 * arm["passes"] for arm in arms}
+
+
+def tables(found):
+    """Rich tables: the cells, per multiply-accumulate, and the speeds."""
+    table = Table(
+        title="a multiply-accumulate in each kind of cell", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False
+    )
+    table.add_column("cell")
+    for heading in ("GE", "GE x cycles", "fast: GE x ns", "pJ"):
+        table.add_column(heading, justify="right")
+    for cell in CELLS:
+        area = found["cells"][cell.name]
+        cycles = cell.passes / cell.group
+        table.add_row(
+            cell.name,
+            f"{area['gate_equivalents'] / cell.group:.0f}",
+            f"{area['gate_equivalents'] * cycles:.0f}",
+            f"{area['fast_gate_equivalents'] * area['fast_delay_ns'] * cycles:.0f}",
+            f"{area['energy_pj_per_op'] * cycles:.2f}",
+        )
+    yield table
+    fast = list(dict.fromkeys(row["cell"] for row in found["rows"] if row["cell"].startswith("FAST")))
+    table = Table(title="speed of a training step at equal area", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("network")
+    table.add_column("array")
+    table.add_column("kept busy", justify="right")
+    for name in REFERENCES:
+        table.add_column(f"over {name}", justify="right")
+    for network in NETWORKS:
+        rows = {row["cell"]: row for row in found["rows"] if row["network"] == network}
+        for name in fast:
+            speeds = [f"{rows[other]['cycles'] / rows[name]['cycles']:.2f}" for other in REFERENCES]
+            table.add_row(network if name == fast[0] else "", name, f"{rows[name]['utilization']:.0%}", *speeds)
+    yield table
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m evidence.fast_speed", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--synth", type=Path, metavar="FILE", help=f"figures of `{MEASURED}`; default those of the last time")
+    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help=f"default {RESULTS.name} beside this module")
+    options = parser.parse_args(arguments)
+    read = options.synth or RESULTS
+    try:
+        areas = measured(options.synth) if options.synth else json.loads(RESULTS.read_text())["cells"]
+        found = {
+            "command": "python -m evidence.fast_speed",
+            "cells_from": MEASURED,
+            "side": SIDE,
+            "batch": BATCH,
+            "cells": areas,
+            "rows": evaluate(areas, adaptive_passes()),
+        }
+        console = Console(width=None if sys.stdout.isatty() else 140)
+        for table in tables(found):
+            console.print(table)
+            console.print()
+        results.write(options.json, found)
+        console.print(f"{options.json.name} written")
+        return 0
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        message = f"{read} is not what it should be ({error}); make it with `{MEASURED}`"
+    except ValueError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}"
+    print(f"evidence.fast_speed: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
