@@ -183,6 +183,24 @@ async def random_groups(dut):
 
 
 @cocotb.test
+async def infinities_stay(dut):
+    """Whatever is added to one: a group of its exponent, opposite in sign, too, which would leave zero of a number."""
+    bench = await _started(dut)
+    if bench.fixed:
+        return
+    bits, weight = bench.chunk_bits, 2 * (127 + bench.chunk_bits - 1)
+    one = (np.arange(bench.group) == 0).astype(np.int64)
+    largest = np.full(bench.group, 2**bits - 1)
+    later = [(sign * one, weight + 128 + step) for sign in (-1, 1) for step in (-1, 0, 1)]
+    x = np.array([part for group, _ in later for sign in (-1, 1) for part in (sign * largest, group)])
+    total = np.array([part for _, exponent in later for _ in range(2) for part in (508, exponent)])
+    y = np.where(total[:, None] == 508, largest, one)
+    half = total // 2
+    width = np.full(len(x), bits)
+    await bench.run(bench.passes(Pairs(x, y, half, total - half, width, width, np.arange(len(x)) % 2 == 1)))
+
+
+@cocotb.test
 async def real_tensors_in_groups(dut):
     """Rows of real tensors, in every pair of precisions, times themselves in another order."""
     bench = await _started(dut)
