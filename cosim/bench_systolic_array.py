@@ -15,7 +15,7 @@ from cosim.ports import Port
 from cosim.scoreboard import compare
 from cosim.stimulus import real_tensors
 from cosim.training import load_mnist, split
-from golden.bfp import Blocks, convert, matmul
+from golden.bfp import Blocks, convert, decode, from_mxint8, matmul, to_mxint8
 from golden.formats import BlockFormat
 from golden.systolic import Array, passes
 
@@ -468,6 +468,20 @@ async def real_tensors_in_products(dut):
         for kind in KINDS:
             beats.extend(bench.product(kind, a, b))
         await bench.run(beats)
+
+
+@cocotb.test
+async def mxint8_blocks(dut):
+    """Blocks of OCP MXINT8, if groups are of 32 numbers with 8 bits: the dot product of one with another is exact but for rounding."""
+    bench = await _started(dut)
+    if (bench.lanes, bench.max_bits, bench.fixed) != (32, 8, False):
+        return
+    words = np.concatenate([tensor.ravel()[:640] for tensor in real_tensors()[0].values()]).reshape(-1, 32)
+    a, b = (from_mxint8(*to_mxint8(part)) for part in (words[::7][:11], words[3::7][:9]))
+    for kind in KINDS:
+        got = await bench.multiply(kind, a, b)
+        exact = decode(a).astype(np.float64) @ decode(b).astype(np.float64).T
+        assert np.array_equal(got, exact.astype(np.float32)), f"{kind}: not what the blocks mean"
 
 
 @cocotb.test

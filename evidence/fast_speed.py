@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evidence import results
-from golden.systolic import Array
+from golden.systolic import Array, training_step
 
 RESULTS = Path(__file__).with_suffix(".json")
 TRAINED = RESULTS.with_name("fast_training.json")
@@ -220,6 +220,20 @@ def evaluate(areas, adaptive):
     return rows
 
 
+def utilizations():
+    """Share of an array of 8 by 8 fMACs that multiplies, by dataflow: positions, inputs and outputs of a layer, 2 bits and 4."""
+    array = Array(8, 8, 16)
+    rows = []
+    for positions, inputs, outputs in ((4096, 1152, 128), (4096, 256, 64), (512, 512, 512), (64, 784, 128), (32, 100, 10)):
+        products = positions * inputs * outputs
+        for bits, passes in ((2, 1), (4, 4)):
+            cycles = training_step(array, positions, inputs, outputs, (bits,) * 3)
+            shares = [round(array.utilization(products, passes, count), 4) for count in cycles]
+            shape = {"positions": positions, "inputs": inputs, "outputs": outputs, "bits": bits}
+            rows.append(shape | dict(zip(("forward", "backward", "gradient"), shares, strict=True)))
+    return rows
+
+
 def measured(path):
     """Areas, delays and energies of the cells from the file that `python -m synth --json` wrote.
 
@@ -260,7 +274,7 @@ def adaptive_passes():
 
 
 def tables(found):
-    """Rich tables: the cells, per multiply-accumulate, and the speeds."""
+    """Rich tables: the cells, per multiply-accumulate, the speeds, and the array by dataflow."""
     table = Table(
         title="a multiply-accumulate in each kind of cell", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False
     )
@@ -291,6 +305,13 @@ def tables(found):
             speeds = [f"{rows[other]['cycles'] / rows[name]['cycles']:.2f}" for other in REFERENCES]
             table.add_row(network if name == fast[0] else "", name, f"{rows[name]['utilization']:.0%}", *speeds)
     yield table
+    table = Table(title="8 x 8 fMACs kept busy", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    for heading in ("positions", "inputs", "outputs", "bits", "O = A W", "dA = dO W'", "dW = A' dO"):
+        table.add_column(heading, justify="right")
+    for row in found["utilization"]:
+        values = list(row.values())
+        table.add_row(*map(str, values[:4]), *(f"{share:.0%}" for share in values[4:]))
+    yield table
 
 
 def main(arguments=None):
@@ -308,6 +329,7 @@ def main(arguments=None):
             "batch": BATCH,
             "cells": areas,
             "rows": evaluate(areas, adaptive_passes()),
+            "utilization": utilizations(),
         }
         console = Console(width=None if sys.stdout.isatty() else 140)
         for table in tables(found):

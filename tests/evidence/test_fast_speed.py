@@ -48,6 +48,7 @@ def test_committed_figures_are_those_of_the_committed_areas():
     committed = json.loads(RESULTS.read_text())
     assert set(committed["cells"]) == {cell.name for cell in CELLS}
     assert evaluate(committed["cells"], fast_speed.adaptive_passes()) == committed["rows"]
+    assert fast_speed.utilizations() == committed["utilization"]
 
 
 def test_bad_files_are_told_in_one_line(tmp_path, capsys):
