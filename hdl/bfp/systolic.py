@@ -140,8 +140,8 @@ class SystolicArray(wiring.Component):
         self._operand = data.StructLayout(
             {"numbers": data.ArrayLayout(1 + CHUNK_BITS, lanes), "exponent": signed(_X_EXPONENT_BITS)}
         )
-        # What a cell does in a cycle. Of `go_on` in place it adds to its own sum, of `fresh` to zero, otherwise to that of the
-        # cell above; `update` without `enable` takes that over.
+        # What a cell does in a cycle: it adds to zero if `fresh`, to its own sum if `in_place`, otherwise to that of the cell
+        # above; `update` without `enable` takes that over.
         self._control = data.StructLayout(
             {
                 "enable": 1,
@@ -166,11 +166,10 @@ class SystolicArray(wiring.Component):
     def _sequence(self, m, advance):
         """What enters the array in this cycle: a pass, a swap, a cycle of leaving results, or nothing."""
         given, columns = self.i.p.user, self.s_columns.p.user
-        wave = Signal(
-            data.StructLayout(
-                {"pass": 1, "complete": 1, "swap": 1, "leaves": 1, "result": 1, "last": 1, "fresh": 1, "lower": 1}
-            )
-        )
+        flags = ("adds", "in_place", "complete", "lower", "fresh", "swap", "loads", "leaves", "result", "last")
+        # `leaving`: cycles in which results still have to leave; row r moves down in those up to r.
+        leaving_shape = range(max(self._rows, 2))
+        wave = Signal(data.StructLayout({**dict.fromkeys(flags, 1), "leaving": leaving_shape}))
         number = Signal(data.StructLayout({"x": self._chunk_number, "y": self._chunk_number}))
 
         # The tile that waits, and the one in use.
@@ -178,12 +177,10 @@ class SystolicArray(wiring.Component):
         waiting_chunks, chunks = (Signal(self._chunk_number, name=name) for name in ("waiting_chunks", "chunks"))
         # Cycles until no swap and no beat in place is on its way, so that the registers of the waiting tile may change.
         quiet = Signal(range(max(self._rows + self._columns - 1, 2)))
-        # Cycles in which results still have to leave: row r moves down in those up to r.
-        leaving = Signal(range(max(self._rows, 2)))
-        needs_swap, may_pass, loads = Signal(), Signal(), Signal()
+        leaving, needs_swap = Signal(leaving_shape), Signal()
         m.d.comb += [
             needs_swap.eq(~given.in_place & ~swapped & (given.swap | ~has_tile)),
-            may_pass.eq(
+            wave.adds.eq(
                 self.i.valid
                 & ~leaving.any()
                 & Mux(
@@ -193,24 +190,20 @@ class SystolicArray(wiring.Component):
                 )
             ),
             wave.swap.eq(self.i.valid & ~leaving.any() & needs_swap & (loaded == self._rows)),
-            wave["pass"].eq(may_pass),
+            wave.in_place.eq(wave.adds & given.in_place),
+            wave.leaving.eq(leaving),
             wave.leaves.eq(leaving.any()),
-            loads.eq(
-                self.s_columns.valid
-                & ~columns.in_place
-                & (loaded != self._rows)
-                & ~quiet.any()
-                & ~wave.swap
-                & ~(may_pass & given.in_place)
+            wave.loads.eq(
+                self.s_columns.valid & ~columns.in_place & (loaded != self._rows) & ~quiet.any() & ~wave.swap & ~wave.in_place
             ),
         ]
         fresh = Signal(init=1)
         m.d.comb += [
             wave.fresh.eq(Mux(given.in_place, fresh, ~given.resume)),
-            wave.result.eq(wave.leaves | (wave["pass"] & wave.complete & (~given.in_place | self.i.p.last))),
+            wave.result.eq(wave.leaves | (wave.adds & wave.complete & (~given.in_place | self.i.p.last))),
             wave.last.eq(Mux(wave.leaves, leaving == 1, self.i.p.last & ~(given.in_place & (self._rows > 1)))),
-            self.i.ready.eq(advance & wave["pass"] & wave.complete),
-            self.s_columns.ready.eq(advance & (loads | (wave["pass"] & given.in_place & wave.complete))),
+            self.i.ready.eq(advance & wave.adds & wave.complete),
+            self.s_columns.ready.eq(advance & (wave.loads | (wave.in_place & wave.complete))),
             self.s_sums.ready.eq(self.i.ready & given.resume & ~given.in_place),
         ]
         self._passes(m, advance, wave, number, given.chunks, Mux(given.in_place, columns.chunks, chunks))
@@ -219,19 +212,18 @@ class SystolicArray(wiring.Component):
                 m.d.sync += [swapped.eq(1), has_tile.eq(1), loaded.eq(0), chunks.eq(waiting_chunks)]
             with m.If(self.i.ready & self.i.valid):
                 m.d.sync += swapped.eq(0)
-            with m.If(loads):
+            with m.If(wave.loads):
                 m.d.sync += [loaded.eq(loaded + 1), waiting_chunks.eq(columns.chunks)]
-            with m.If(wave["pass"] & given.in_place):
+            with m.If(wave.in_place):
                 m.d.sync += loaded.eq(0)
                 with m.If(wave.complete):
                     m.d.sync += [fresh.eq(self.i.p.last), leaving.eq(Mux(self.i.p.last, self._rows - 1, 0))]
             with m.If(wave.leaves):
                 m.d.sync += leaving.eq(leaving - 1)
-            with m.If(wave.swap | (wave["pass"] & given.in_place)):
+            with m.If(wave.swap | wave.in_place):
                 m.d.sync += quiet.eq(self._rows + self._columns - 2)
             with m.Elif(quiet.any()):
                 m.d.sync += quiet.eq(quiet - 1)
-        self._loads, self._leaving = loads, leaving
         return wave, number
 
     def _passes(self, m, advance, wave, number, last_x, last_y):
@@ -250,7 +242,7 @@ class SystolicArray(wiring.Component):
         at = Signal.like(number)
         m.d.comb += number.eq(at)
         start_y = Mux(next_sum > last_y, last_y, next_sum)
-        with m.If(advance & wave["pass"]):
+        with m.If(advance & wave.adds):
             m.d.sync += lower.eq(ends & ~wave.complete)
             with m.If(wave.complete):
                 m.d.sync += [at.x.eq(0), at.y.eq(0)]
@@ -270,7 +262,7 @@ class SystolicArray(wiring.Component):
             group = [self.i.p.data.x[row * self._lanes + lane] for lane in range(self._lanes)]
             m.d.comb += operand.exponent.eq(self.i.p.data.exponent[row] - below)
             for lane, element in enumerate(group):
-                bits = self._chunk_of(element, number.x) & wave["pass"].replicate(CHUNK_BITS)
+                bits = self._chunk_of(element, number.x) & wave.adds.replicate(CHUNK_BITS)
                 m.d.comb += operand.numbers[lane].eq(Cat(bits, element.sign))
             x.append(operand)
         for column in range(self._columns):
@@ -290,29 +282,26 @@ class SystolicArray(wiring.Component):
     def _cells(self, m, advance, wave, number, x, y):
         """All cells; returns the sums of the last row."""
         above = [self._delayed(m, f"sums{c}", advance, self._sums_in(c), c, self.i.p.user.resume) for c in range(self._columns)]
-        from_top = [
-            self._delayed(m, f"top{c}", advance, y[c].as_value(), c, wave["pass"] & self.i.p.user.in_place)
-            for c in range(self._columns)
-        ]
+        from_top = [self._delayed(m, f"top{c}", advance, y[c].as_value(), c, wave.in_place) for c in range(self._columns)]
         top = [data.View(self._chunk, value) for value in from_top]
         for row in range(self._rows):
             control = Signal(self._control, name=f"control{row}")
-            moves_down = wave.leaves & (self._leaving <= row) if row else Const(0, 1)
+            moves_down = wave.leaves & (wave.leaving <= row) if row else Const(0, 1)
             m.d.comb += [
-                control.enable.eq(wave["pass"]),
-                control.update.eq((wave["pass"] & wave.complete) | moves_down),
-                control.in_place.eq(wave["pass"] & self.i.p.user.in_place),
-                control.fresh.eq(wave["pass"] & wave.fresh & (self.i.p.user.in_place | (row == 0))),
+                control.enable.eq(wave.adds),
+                control.update.eq((wave.adds & wave.complete) | moves_down),
+                control.in_place.eq(wave.in_place),
+                control.fresh.eq(wave.adds & wave.fresh & (wave.in_place | (row == 0))),
                 control.swap.eq(wave.swap),
                 control.lower.eq(wave.lower),
                 control.chunk.eq(number.y),
             ]
             control = data.View(self._control, self._delayed(m, f"control{row}", advance, control.as_value(), row))
-            busy = wave["pass"] | wave.leaves
+            busy = wave.adds | wave.leaves
             operand = data.View(self._operand, self._delayed(m, f"left{row}", advance, x[row].as_value(), row, busy))
             for column in range(self._columns):
                 control, operand, top[column], above[column] = self._cell(
-                    m, row, column, advance, control, operand, top[column], above[column]
+                    m, row, column, advance, wave, control, operand, top[column], above[column]
                 )
         return above
 
@@ -320,7 +309,7 @@ class SystolicArray(wiring.Component):
         saturated = self.s_sums.p.user.saturated[column] if self._fixed else Const(0, 0)
         return Cat(self.s_sums.p.data.sum[column], saturated)
 
-    def _cell(self, m, row, column, advance, control, x, top, above):
+    def _cell(self, m, row, column, advance, wave, control, x, top, above):
         """One cell; returns what it hands on: to the right what to do and x, downwards y and its sum."""
         m.submodules[f"unit{row}_{column}"] = unit = PassUnit(**self._unit)
         name = f"{row}_{column}"
@@ -342,7 +331,7 @@ class SystolicArray(wiring.Component):
             for lane in range(self._lanes):
                 element = held.numbers[lane]
                 m.d.comb += y.numbers[lane].eq(Cat(self._chunk_of(element, control.chunk), element.sign))
-        with m.If(advance & self._loads):
+        with m.If(advance & wave.loads):
             m.d.sync += waiting.eq(loaded)
         with m.Elif(advance & control.in_place):
             m.d.sync += waiting.exponent.eq(top.exponent)
