@@ -208,16 +208,15 @@ class _Round(wiring.Component):
             m.d.comb += magnitude.eq(_NAN)
         with m.Elif(too_large):
             m.d.comb += magnitude.eq(_MAX_MAGNITUDE)
-        with m.Elif(~self.i.small):
-            with m.Switch(octave):
-                with m.Case(-15):
-                    m.d.comb += magnitude.eq(2 + (passes(2, 1) + passes(6, 0)))
-                with m.Case(-16):
-                    m.d.comb += magnitude.eq(1 + passes(4, 0))
-                with m.Case(-17):
-                    m.d.comb += magnitude.eq(fraction.any())
-                with m.Default():
-                    m.d.comb += magnitude.eq(Mux(octave[-1] & ~octave[4:].all(), 0, rounded))
+        with m.Elif(~self.i.small), m.Switch(octave):
+            with m.Case(-15):
+                m.d.comb += magnitude.eq(2 + (passes(2, 1) + passes(6, 0)))
+            with m.Case(-16):
+                m.d.comb += magnitude.eq(1 + passes(4, 0))
+            with m.Case(-17):
+                m.d.comb += magnitude.eq(fraction.any())
+            with m.Default():
+                m.d.comb += magnitude.eq(Mux(octave[-1] & ~octave[4:].all(), 0, rounded))
         m.d.comb += [
             self.code.eq(Cat(magnitude, self.i.sign)),
             self.flags.saturated.eq(too_large & ~self.i.nan),

@@ -1,6 +1,7 @@
 """`golden.s2fp8`: the exact transform against rational arithmetic and the plain codec, the fixed-point one against the exact one."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_exact_codes_of_rational_powers(power):
     beta = 3
     x = (rng.integers(1, 2**8, 2000) * np.exp2(rng.integers(-16, 12, 2000))).astype(np.float32)
     values = [Fraction(float(v)) for v in float_codec.decode(CODES[: FORMAT.max_finite + 1], FORMAT)] + [Fraction(2**16)]
-    middles = [(a + b) / 2 for a, b in zip(values, values[1:])]
+    middles = [(a + b) / 2 for a, b in pairwise(values)]
     n, d = Fraction(power).as_integer_ratio()
     wanted = []
     for value in x:
