@@ -16,16 +16,12 @@ from hdl.emit import emit
 
 GAUSSIAN = Parameters(275, 32283, inverse(275))
 BUILDS = (
-    ("s2_encoder", "lanes=1", "stages=0", "flags=1", "user_bits=5"),
     ("s2_encoder", "lanes=3", "stages=3", "flags=1", "user_bits=5", "reset=async_low"),
     ("s2_encoder", "lanes=2", "stages=2"),
-    ("s2_decoder", "lanes=1", "stages=0", "user_bits=5"),
     ("s2_decoder", "lanes=3", "stages=3", "reset=sync_low"),
     ("s2_decoder", "lanes=5", "stages=2", "user_bits=64"),
     ("s2_parameters", "user_bits=7", "reset=async_high"),
 )
-# A block without registers has no clock for the benches.
-CLOCKED = [build for build in BUILDS if "stages=0" not in build]
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +61,7 @@ def test_wrong_code_is_caught_and_shown(monkeypatch, require_tool):
         Check("s2_decoder", GAUSSIAN).run()
 
 
-@pytest.mark.parametrize("build", [pytest.param(build, id=" ".join(build)) for build in CLOCKED])
+@pytest.mark.parametrize("build", [pytest.param(build, id=" ".join(build)) for build in BUILDS])
 def test_builds_on_icarus(build, folder, require_tool):
     require_tool("iverilog")
     name, *settings = build
