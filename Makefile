@@ -34,7 +34,7 @@ lint: $(READY) ## every catalogued design through Verilator's linter
 	@$(BIN)python -m hdl lint
 
 exhaustive: $(READY) ## all 2**32 inputs of the encoders against the golden model, all pairs of logarithms (minutes)
-	@$(BIN)python -m cosim.exhaustive && $(BIN)python -m cosim.exhaustive_lbfp
+	@$(BIN)python -m cosim.exhaustive && $(BIN)python -m cosim.exhaustive_lbfp && $(BIN)python -m cosim.exhaustive_s2
 
 formal: $(READY) ## prove the codec equal to an independent specification, for every input and bias
 	@$(BIN)python -m pytest -n 2 --dist worksteal tests/formal -m "long or not long"

@@ -138,7 +138,7 @@ def main(arguments=None):
     console = Console()
     try:
         planned = _plan(options)
-        failed = _run_all(console, planned)
+        failed = run_all(console, planned)
     except (ValueError, ToolError) as error:
         print(f"exhaustive_lbfp: {error}", file=sys.stderr)
         return 2
@@ -168,7 +168,7 @@ def _integer(name, text, low, high):
     return value
 
 
-def _run_all(console, planned):
+def run_all(console, planned):
     """Run them, print the table and what differs; how many failed."""
     table = Table("block", "settings", title="Every input at native speed against the golden model", box=box.SIMPLE_HEAD)
     for name in ("vectors", "seconds"):

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 from cosim.training import load_mnist, train
+from golden import s2fp8
 
 MAN_BITS = 23  # of FP32
 SIGN = np.uint32(1 << 31)
@@ -125,5 +126,23 @@ def log_corners(fmt, exponent):
     fields = np.arange(exponent - 2**fmt.int_bits - 3, exponent + 3) + 127
     fields = fields[(fields >= 0) & (fields < 255)]
     points = (fields[:, None] << MAN_BITS) + fractions + np.array([-1, 0, 1])[:, None, None]
+    magnitudes = np.unique(points[(points >= 0) & (points < 2**31)]).astype(np.uint32)
+    return np.concatenate([magnitudes, magnitudes | SIGN])
+
+
+def s2_corners(alpha, mean, places=range(MAN_BITS)):
+    """FP32 words where the encoder's result changes at these parameters of `golden.s2fp8`, by bisection: uint32 [n].
+
+    With both signs: the first word of every code that there is, and the words at a distance of 2**k from it, for k in `places`.
+    """
+    codes = np.arange(1, s2fp8.FORMAT.max_finite + 2)
+    low, high = np.zeros(codes.shape, np.int64), np.full(codes.shape, INFINITY)
+    while (high - low > 1).any():
+        middle = low + high >> 1
+        found, flags = s2fp8.encode(middle.astype(np.uint32).view(np.float32), alpha, mean, flags=True)
+        reached = found + (flags == s2fp8.Flag.SATURATED) >= codes
+        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+    far = 2 ** np.array(places)
+    points = high[:, None] + np.concatenate([-far, [0], far])
     magnitudes = np.unique(points[(points >= 0) & (points < 2**31)]).astype(np.uint32)
     return np.concatenate([magnitudes, magnitudes | SIGN])

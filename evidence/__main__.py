@@ -2,8 +2,8 @@
 
 import sys
 
-from evidence import dram_energy, estimators, fast_speed, fp8_training, lbfp_error, lbfp_inference
+from evidence import dram_energy, estimators, fast_speed, fp8_training, lbfp_error, lbfp_inference, s2fp8_error
 
-EXPERIMENTS = estimators, fp8_training, dram_energy, lbfp_error, lbfp_inference, fast_speed
+EXPERIMENTS = estimators, fp8_training, dram_energy, lbfp_error, lbfp_inference, fast_speed, s2fp8_error
 
 sys.exit(next((failed for experiment in EXPERIMENTS if (failed := experiment.main([]))), 0))

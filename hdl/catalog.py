@@ -18,7 +18,7 @@ from golden.formats import (
     FloatFormat,
     LogBlockFormat,
 )
-from hdl import bfp, float_codec, lbfp, memory_port, statistics
+from hdl import bfp, float_codec, lbfp, memory_port, s2fp8, statistics
 from hdl.axi import RESETS, AxiStreamTop, TapTop
 from hdl.shapes import ROUNDINGS
 
@@ -372,6 +372,35 @@ DESIGNS = {
             lambda reset, **own: AxiStreamTop(bfp.PrecisionPolicy(**own), reset),
             (_SUM_BITS, _integer("user_bits", 0, 0, bfp.MAX_USER_BITS), _RESET),
         ),
+        Design(
+            "s2_encoder",
+            "FP32 to FP8 of a shifted and squeezed tensor",
+            lambda reset, **own: AxiStreamTop(s2fp8.S2Encoder(**own), reset),
+            (
+                _integer("lanes", 4, 1, s2fp8.MAX_LANES),
+                _integer("stages", 1, 0, s2fp8.MAX_STAGES),
+                _switch("flags", False),
+                _integer("user_bits", 0, 0, s2fp8.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
+        Design(
+            "s2_decoder",
+            "FP8 of a shifted and squeezed tensor to FP32",
+            lambda reset, **own: AxiStreamTop(s2fp8.S2Decoder(**own), reset),
+            (
+                _integer("lanes", 4, 1, s2fp8.MAX_LANES),
+                _integer("stages", 1, 0, s2fp8.MAX_STAGES),
+                _integer("user_bits", 0, 0, s2fp8.MAX_USER_BITS),
+                _RESET,
+            ),
+        ),
+        Design(
+            "s2_parameters",
+            "shift and squeeze of a tensor from its mean and largest logarithm",
+            lambda reset, **own: AxiStreamTop(s2fp8.S2Parameters(**own), reset),
+            (_integer("user_bits", 0, 0, s2fp8.MAX_USER_BITS), _RESET),
+        ),
     )
 }
 
@@ -399,6 +428,7 @@ SHIPPED = tuple(
             ("bfp_converter", ("lanes=4", "roundings=rtz,rne,sr", "precisions=2,4", "user_bits=4")),
             ("precision_policy", ()),
         ),
+        ((name, ()) for name in ("s2_encoder", "s2_decoder", "s2_parameters")),
     )
 )
 

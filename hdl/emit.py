@@ -36,6 +36,9 @@ splitnets -driver
 opt_clean -purge
 rename -unescape
 write_verilog -sv -noattr top.sv
+design -reset
+read_verilog -sv -noopt top.sv
+proc -noopt -norom
 write_json top.json
 """
 
@@ -90,7 +93,7 @@ def emit(design, settings=()):
         yosys.run(_SCRIPT, folder)
         netlist = json.loads((folder / "top.json").read_text())["modules"][module]
         body = (folder / "top.sv").read_text()
-    text = _tidy(body, module, [port["name"] for port in ports], _unused_inputs(netlist), _header(design, settings))
+    text = _tidy(body, module, [port["name"] for port in ports], *_unused(netlist), _header(design, settings))
     manifest = {
         "design": design.name,
         "module": module,
@@ -117,17 +120,23 @@ def _header(design, settings):
     return f"// {title}\n// {design.name}: {built}\n// SPDX-License-Identifier: Apache-2.0\n"
 
 
-def _unused_inputs(netlist):
-    """Names of the input ports of which a bit drives nothing."""
-    used = {bit for cell in netlist["cells"].values() for bits in cell["connections"].values() for bit in bits}
+def _unused(netlist):
+    """Names of the input ports of which a bit drives nothing, and those of such wires: lower bits of sums, which only carry."""
+    used = {bit for cell in netlist["cells"].values() for bits in _inputs(cell) for bit in bits}
     used |= {bit for port in netlist["ports"].values() if port["direction"] == "output" for bit in port["bits"]}
-    return [
-        name for name, port in netlist["ports"].items() if port["direction"] == "input" and not used.issuperset(port["bits"])
+    inputs = [name for name, port in netlist["ports"].items() if port["direction"] == "input"]
+    partly = [
+        name for name, net in netlist["netnames"].items() if any(type(bit) is int and bit not in used for bit in net["bits"])
     ]
+    return [name for name in inputs if name in partly], [name for name in partly if name not in netlist["ports"]]
 
 
-def _tidy(body, module, ports, unused, header):
-    """Our header for Yosys', the manifest's order of ports, plain names, and a word to the linter on ignored inputs."""
+def _inputs(cell):
+    return (bits for port, bits in cell["connections"].items() if cell["port_directions"][port] == "input")
+
+
+def _tidy(body, module, ports, unused, carrying, header):
+    """Our header for Yosys', the manifest's order of ports, plain names, and a word to the linter on what is ignored."""
     body = re.sub(r"^/\*.*\*/\n+", header, body)
     body = re.sub(rf"^module {module}\([^;]*\);$", f"module {module}({', '.join(ports)});", body, flags=re.MULTILINE)
     # Yosys names a register after the range of the port that it drives.
@@ -135,6 +144,13 @@ def _tidy(body, module, ports, unused, header):
     for name in unused:
         body = re.sub(
             rf"^(  input .*\b{name};\n  wire .*\b{name};\n)",
+            r"  /* verilator lint_off UNUSEDSIGNAL */\n\1  /* verilator lint_on UNUSEDSIGNAL */\n",
+            body,
+            flags=re.MULTILINE,
+        )
+    for name in carrying:
+        body = re.sub(
+            rf"^(  wire .*\b{name};\n)",
             r"  /* verilator lint_off UNUSEDSIGNAL */\n\1  /* verilator lint_on UNUSEDSIGNAL */\n",
             body,
             flags=re.MULTILINE,

@@ -37,6 +37,8 @@ _PRODUCTS = {
     "twos_complement": ("method=baugh_wooley",),
     "sign_magnitude": ("numbers=sign_magnitude",),
 }
+# Designs that are relative to the codec with an exponent bias.
+_PLAIN_CODECS = {"s2_encoder": "float_encoder", "s2_decoder": "float_decoder"}
 # Lanes of baselines that have no parameter for them.
 _BASELINE_LANES = {"dot_product": 16}
 
@@ -47,6 +49,8 @@ def reference(design, parameters):
         return "median_estimator", tuple(f"{name}={parameters[name]}" for name in ("types", "lanes"))
     if design == "lbfp_multiplier":
         return "multiplier", _PRODUCTS[parameters["output"]]
+    if design in _PLAIN_CODECS:
+        return _PLAIN_CODECS[design], ("formats=ab_e5m2", *(f"{name}={parameters[name]}" for name in ("lanes", "stages")))
     return _REFERENCES.get(design)
 
 
@@ -56,6 +60,8 @@ def reference_in_words(design):
         return "median_estimator of the same shape"
     if design == "lbfp_multiplier":
         return "the smallest multiplier of 8 bits with the same form of product, per lane"
+    if design in _PLAIN_CODECS:
+        return f"{_PLAIN_CODECS[design]} ab_e5m2 of the same shape"
     if design not in _REFERENCES:
         return None
     name, given = _REFERENCES[design]

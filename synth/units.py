@@ -24,6 +24,9 @@ _SHAPES = {
     "systolic_array": (),
     "log_moments": (),
     "memory_port": ({"estimators": "tracker"},),
+    "s2_encoder": (),
+    "s2_decoder": (),
+    "s2_parameters": (),
     "lbfp_encoder": _CODEC,
     "lbfp_decoder": _CODEC,
     "lbfp_multiplier": tuple(_PRODUCT | {"output": output} for output in ("twos_complement", "sign_magnitude")),
@@ -61,6 +64,9 @@ _MORE_SHAPES = {
     # one pass for groups of 3 bits, as MSFP-12 has them, or of 4
     "fast_mac": ({"chunk_bits": "3", "max_bits": "3"}, {"chunk_bits": "4"}),
     "systolic_array": ({"rows": "1", "columns": "1"},),
+    "s2_encoder": _CODEC,
+    "s2_decoder": _CODEC,
+    "s2_parameters": ({},),
 }
 _MORE_ESTIMATOR = ({}, *({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")))
 
@@ -73,6 +79,8 @@ _VECTORS = {
     "lbfp_dot_product": vectors.lbfp_dot_product,
     "bfp_converter": vectors.bfp_converter,
     "fast_mac": vectors.fast_mac,
+    "s2_encoder": vectors.s2_codec,
+    "s2_decoder": vectors.s2_codec,
 }
 # Designs whose lanes do one thing together.
 _ONE_OPERATION = ("lbfp_dot_product", "fast_mac")

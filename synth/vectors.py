@@ -8,7 +8,7 @@ from threading import Lock
 
 import numpy as np
 
-from golden import lbfp
+from golden import lbfp, s2fp8
 from golden.bfp import accumulate_fixed, accumulate_fp32, convert
 from golden.float_codec import decode, encode
 from golden.formats import BIAS_BITS, BlockFormat, FloatFormat, LogBlockFormat
@@ -140,6 +140,29 @@ def float_codec(manifest):
             column = _pack(port["fields"], data.get(name, user), len(words))
         (inputs if port["direction"] == "input" else outputs)[name] = column
     return Vectors(inputs, outputs, manifest["latency"])
+
+
+def s2_codec(manifest):
+    """Vectors for an S2FP8 encoder or decoder with this manifest, a beat in every cycle, each tensor with its own parameters."""
+    parameters = manifest["parameters"]
+    lanes = parameters["lanes"]
+    tensors = real_tensors()
+    words = runs(tensors, BEATS * lanes).reshape(-1, lanes)
+    found = [s2fp8.tensor_parameters(tensor) for tensor in tensors.values()]
+    alpha, mean, inverse = (np.repeat([getattr(each, name) for each in found], BEATS) for name in ("alpha", "mean", "inverse"))
+    codes, flags = s2fp8.encode(words, alpha[:, None], mean[:, None], flags=True)
+    encoding = manifest["design"] == "s2_encoder"
+    wide = (words if encoding else s2fp8.decode(codes, inverse[:, None], mean[:, None])).view(np.uint32)
+    given, result = (wide, codes) if encoding else (codes, wide)
+    count = len(words)
+    last = np.zeros(count, bool)
+    user = {"alpha": alpha % 2**11, "mean": mean, "inverse": inverse, "user": np.zeros(count, np.int64)}
+    user |= {f"flags{lane}": flags[:, lane] for lane in range(lanes)}
+    outputs = {"m_axis_tvalid": [1] * count, "s_axis_tready": [1] * count, "m_axis_tlast": [0] * count}
+    for port in manifest["ports"]:
+        if port["direction"] == "output" and "fields" in port:
+            outputs[port["name"]] = _pack(port["fields"], _lanes(result) if port["name"] == "m_axis_tdata" else user, count)
+    return Vectors(_inputs(manifest, _lanes(given), user, last), outputs, manifest["latency"])
 
 
 def median_tracker(manifest):

@@ -1,0 +1,175 @@
+"""What S2FP8 loses of single tensors beside E5M2, adaptive bias and scaled E4M3: noise, and numbers that become zero.
+
+SQNR is the signal to quantization noise ratio in dB; flushed is the share of the numbers other than zero that become zero, in percent.
+Parameters, bias and scale are those of the tensor itself. S2FP8 is what the hardware computes, and Eq. 5 in float64 with alpha and
+beta in float64; `differ` is how many codes in 1000 the hardware's converter gives otherwise than Eq. 5 with the hardware's alpha and mu.
+E4M3 is scaled so that the largest number becomes 448.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cosim.stimulus import real_tensors
+from evidence import results
+from golden import float_codec, s2fp8
+from golden.formats import CATALOG
+from golden.statistics import exact_median_bias
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "s2fp8_error.json"
+PLOTS = HERE.parent / "build" / "evidence" / "s2fp8_error.html"
+SEED = 1
+SIZE = 2**18
+
+SYNTHETIC = {
+    "Gaussian": lambda rng: rng.normal(size=SIZE),
+    "Laplace": lambda rng: rng.laplace(size=SIZE),
+    "uniform": lambda rng: rng.uniform(-1, 1, SIZE),
+    "lognormal, sigma 1": lambda rng: rng.choice([-1e-6, 1e-6], SIZE) * np.exp(rng.normal(size=SIZE)),
+    "lognormal, sigma 3": lambda rng: rng.choice([-1e-6, 1e-6], SIZE) * np.exp(3 * rng.normal(size=SIZE)),
+}
+REAL = (
+    *("epoch12/fc1.weight", "epoch12/fc1.activation", "epoch0/fc1.error", "epoch12/fc1.error"),
+    *("epoch12/fc2.error", "epoch0/fc1.gradient", "epoch12/fc1.gradient"),
+)
+
+
+def hardware(x):
+    """The tensor as S2FP8's converter keeps it."""
+    found = s2fp8.tensor_parameters(x)
+    return s2fp8.decode(s2fp8.encode(x, found.alpha, found.mean), found.inverse, found.mean)
+
+
+def exact(x):
+    """The tensor by Eq. 5 in float64."""
+    found = s2fp8.exact_parameters(x)
+    return s2fp8.exact_decode(s2fp8.exact_encode(x, *found), *found)
+
+
+def with_bias(x):
+    """The tensor in E5M2 with the bias of its median."""
+    fmt, bias = CATALOG["ab_e5m2"], exact_median_bias(x)
+    return float_codec.decode(float_codec.encode(x, fmt, bias=bias), fmt, bias=bias)
+
+
+def plain(x):
+    """The tensor in E5M2 with bias 15."""
+    fmt = CATALOG["float8_e5m2"]
+    return float_codec.decode(float_codec.encode(x, fmt), fmt)
+
+
+def scaled(x):
+    """The tensor in E4M3, its largest number made that of the format."""
+    fmt = CATALOG["float8_e4m3fn"]
+    scale = 448 / np.abs(x).max().astype(np.float64)
+    return float_codec.decode(float_codec.encode((x * scale).astype(np.float32), fmt), fmt) / scale
+
+
+FORMATS = {
+    "S2FP8": hardware,
+    "S2FP8, Eq. 5": exact,
+    "E5M2, adaptive bias": with_bias,
+    "E5M2": plain,
+    "E4M3, scaled": scaled,
+}
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m evidence.s2fp8_error", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help=f"default {RESULTS.name} beside this module")
+    options = parser.parse_args(arguments)
+    try:
+        found = measure()
+        results.write(options.json, found)
+        write_plots(found, PLOTS)
+    except OSError as error:
+        print(f"evidence.s2fp8_error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table(found))
+    console.print(f"{options.json.name} written; plots: {os.path.relpath(PLOTS)}")
+    return 0
+
+
+def measure():
+    """All that goes into the JSON file."""
+    return {"command": "python -m evidence.s2fp8_error", "tensors": [row(name, x) for name, x in data().items()]}
+
+
+def data():
+    """Tensors by name: float32."""
+    rng = np.random.default_rng(SEED)
+    tensors = {name: draw(rng).astype(np.float32) for name, draw in SYNTHETIC.items()}
+    trained, _ = real_tensors()
+    return tensors | {f"MNIST, {name}": trained[name] for name in REAL}
+
+
+def row(name, x):
+    """Alpha and beta as the hardware has them, and what each format keeps."""
+    found = s2fp8.tensor_parameters(x)
+    codes = s2fp8.encode(x, found.alpha, found.mean).astype(int)
+    difference = np.abs(codes - s2fp8.exact_encode(x, found.squeeze, found.shift))
+    kept = {title: convert(x) for title, convert in FORMATS.items()}
+    return {
+        "tensor": name,
+        "alpha": round(found.squeeze, 3),
+        "beta": round(found.shift, 2),
+        "differ": round(1000 * float(np.mean(difference > 0)), 3),
+        "largest_difference": int(difference.max()),
+        "sqnr": {title: sqnr(x, values) for title, values in kept.items()},
+        "flushed": {title: flushed(x, values) for title, values in kept.items()},
+    }
+
+
+def sqnr(x, found):
+    """In dB."""
+    wanted = x.astype(np.float64)
+    return round(float(10 * np.log10(np.square(wanted).sum() / np.square(found - wanted).sum())), 2)
+
+
+def flushed(x, found):
+    """The share of the numbers other than zero that became zero, in percent."""
+    return round(100 * float(np.mean(found[x != 0] == 0)), 3)
+
+
+def table(found):
+    """A rich table: of each format SQNR and, where there are any, the flushed."""
+    shown = Table(title="SQNR, dB, and flushed, %", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    shown.add_column("tensor")
+    for heading in ("alpha", "beta", "differ", *FORMATS):
+        shown.add_column(heading, justify="right")
+    for each in found["tensors"]:
+        cells = []
+        for title in FORMATS:
+            share = each["flushed"][title]
+            cells.append(f"{each['sqnr'][title]:.1f}" + (f", {share:.1f}" if share else ""))
+        shown.add_row(each["tensor"], f"{each['alpha']:.2f}", f"{each['beta']:.1f}", f"{each['differ']:.2f}", *cells)
+    return shown
+
+
+def write_plots(found, path):
+    """SQNRs and shares of what is flushed, as an HTML page."""
+    from plotly.colors import qualitative
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(rows=2, cols=1, subplot_titles=("SQNR, dB", "flushed, %"), vertical_spacing=0.2)
+    names = [each["tensor"] for each in found["tensors"]]
+    for title, color in zip(FORMATS, qualitative.Dark24, strict=False):
+        for number, metric in enumerate(("sqnr", "flushed"), 1):
+            values = [each[metric][title] for each in found["tensors"]]
+            style = {"name": title, "legendgroup": title, "marker_color": color, "showlegend": number == 1}
+            figure.add_bar(x=names, y=values, row=number, col=1, **style)
+    figure.update_layout(height=900, template="plotly_white")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_html(path, include_plotlyjs="directory")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""The S2FP8 blocks beyond what is shipped: natively on classes of all words, on a simulator in every handshake, and with faults."""
+
+import re
+
+import numpy as np
+import pytest
+
+from cosim import exhaustive_s2
+from cosim.exhaustive_s2 import Check, checks
+from cosim.runner import Job, run
+from cosim.scoreboard import Mismatch
+from cosim.stimulus import random_words, s2_corners
+from golden.s2fp8 import Parameters, encode, inverse
+from hdl.catalog import find
+from hdl.emit import emit
+
+GAUSSIAN = Parameters(275, 32283, inverse(275))
+BUILDS = (
+    ("s2_encoder", "lanes=3", "stages=3", "flags=1", "user_bits=5", "reset=async_low"),
+    ("s2_encoder", "lanes=2", "stages=2"),
+    ("s2_decoder", "lanes=3", "stages=3", "reset=sync_low"),
+    ("s2_decoder", "lanes=5", "stages=2", "user_bits=64"),
+    ("s2_parameters", "user_bits=7", "reset=async_high"),
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(exhaustive_s2, "RTL", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("parameters", [GAUSSIAN, Parameters.of_bias(31), Parameters(-640, 30000, inverse(-640))], ids=str)
+def test_every_code_and_words_natively(parameters, require_tool):
+    require_tool("g++")
+    for check in checks(exhaustive_s2.DESIGNS, [parameters], stride=997):
+        check.run()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("alpha", range(-1000, 1024, 253))
+def test_other_parameters_natively(alpha, require_tool):
+    require_tool("g++")
+    for mean in (0, 20000, 65535):
+        for check in checks(["s2_encoder"], [Parameters(alpha, mean, 0)], stride=251):
+            check.run()
+
+
+def test_classes_of_words_have_the_models_codes():
+    words = np.concatenate([random_words(np.random.default_rng(2), 10**6), s2_corners(GAUSSIAN.alpha, GAUSSIAN.mean)])
+    key = words >> 8
+    key |= words & 255 != 0
+    want = encode(words.view(np.float32), GAUSSIAN.alpha, GAUSSIAN.mean)
+    assert np.array_equal(exhaustive_s2._classes(GAUSSIAN)[key], want)
+
+
+def test_wrong_code_is_caught_and_shown(monkeypatch, require_tool):
+    require_tool("g++")
+    monkeypatch.setattr(exhaustive_s2, "decode", lambda codes, *_: np.zeros(codes.shape, np.float32))
+    with pytest.raises(Mismatch, match=r"s2_decoder inverse=\d+: 0x\w\w at mean \d+: got 0x\w+, want 0x0; \d+ differ"):
+        Check("s2_decoder", GAUSSIAN).run()
+
+
+@pytest.mark.parametrize("build", [pytest.param(build, id=" ".join(build)) for build in BUILDS])
+def test_builds_on_icarus(build, folder, require_tool):
+    require_tool("iverilog")
+    name, *settings = build
+    emission = emit(find(name), settings)
+    emission.write(folder)
+    tests = "mix|reset|spread|cycles" if name == "s2_parameters" else "mix|reset"
+    assert run(Job(folder, emission.module, "icarus", seed=7, tests=tests, runs=folder)).failure is None
+
+
+def test_wrong_threshold_is_caught(folder, require_tool):
+    """One threshold, which is a constant of 13 bits, a unit higher."""
+    require_tool("iverilog")
+    emission = emit(find("s2_encoder"), ["lanes=1"])
+    emission.write(folder)
+    source = folder / f"{emission.module}.sv"
+    text, count = re.subn(r"(>=? 13'h)(\w+)", lambda match: f"{match[1]}{int(match[2], 16) + 1:x}", source.read_text(), count=1)
+    assert count == 1
+    source.write_text(text)
+    failure = run(Job(folder, emission.module, "icarus", seed=7, tests="plain", runs=folder)).failure
+    assert re.match(r"alpha_1_is_the_plain_codec: lane 0, vector \d+: s2fp8 alpha 0 mean \d+ of 0x\w+ .*: got lane 0x", failure)
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        (["s2_adder"], "unknown design 's2_adder': use one of s2_decoder, s2_encoder"),
+        (["--parameters", "5000:0"], "alpha in --parameters must be an integer from -1024 to 1023, not '5000'"),
+        (["--parameters", "5"], "mean in --parameters must be an integer from 0 to 65535, not ''"),
+        (["--stride", "0"], "--stride must be an integer from 1 to 4294967295, not '0'"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line(arguments, line, capsys):
+    assert exhaustive_s2.main(arguments) == 2
+    assert re.fullmatch(f"exhaustive_s2: {line}\n", capsys.readouterr().err)

@@ -1,0 +1,262 @@
+"""`golden.s2fp8`: the exact transform against rational arithmetic and the plain codec, the fixed-point one against the exact one."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from cosim.stimulus import encoder_corners, random_words, real_tensors, special_words
+from golden import float_codec
+from golden.formats import BIAS_MAX
+from golden.lbfp import Flag
+from golden.s2fp8 import (
+    FORMAT,
+    Parameters,
+    antilog,
+    decode,
+    encode,
+    exact_decode,
+    exact_encode,
+    exact_parameters,
+    inverse,
+    log2_fraction,
+    parameters,
+    tensor_parameters,
+    thresholds,
+)
+
+CODES = np.arange(256, dtype=np.uint8)
+FINITE = CODES[(CODES & 0x7F) <= FORMAT.max_finite]
+SIZE = 2**18
+SYNTHETIC = {
+    "Gaussian": lambda rng: rng.normal(size=SIZE),
+    "Laplace": lambda rng: rng.laplace(size=SIZE),
+    "uniform": lambda rng: rng.random(SIZE),
+    "ReLU": lambda rng: np.maximum(rng.normal(size=SIZE), 0),
+    "lognormal": lambda rng: np.exp(2 * rng.normal(size=SIZE) - 9),
+    "wide lognormal": lambda rng: np.exp(3.5 * rng.normal(size=SIZE) - 20),
+}
+
+
+def synthetic(name):
+    return SYNTHETIC[name](np.random.default_rng(3)).astype(np.float32)
+
+
+def spread_over_codes(alpha, size=SIZE):
+    """Numbers whose codes at mu = 0 are of all sizes, and too small and too large ones."""
+    logs = np.random.default_rng(5).uniform(max(-18 / alpha, -126), min(16.5 / alpha, 127), size)
+    return np.exp2(logs).astype(np.float32)
+
+
+def with_alpha(alpha):
+    """Parameters with mu = 0 and the alpha that comes next to `alpha`."""
+    exponent = int(np.floor(np.log2(alpha)))
+    code = (exponent << 7) + int((alpha / 2.0**exponent - 1) * 128)
+    return Parameters(code, 127 << 8, inverse(code))
+
+
+def differences(x, found):
+    """Of the codes from fixed-point from those of the exact transform: their share, and the largest."""
+    codes = encode(x, found.alpha, found.mean).astype(int)
+    difference = np.abs(codes - exact_encode(x, found.squeeze, found.shift))
+    return np.mean(difference > 0), difference.max()
+
+
+@pytest.mark.parametrize("power", [1, 2, 3, Fraction(1, 2), Fraction(1, 4)], ids=str)
+def test_exact_codes_of_rational_powers(power):
+    """A power is below a middle where both, raised until they are rational, are."""
+    rng = np.random.default_rng(1)
+    beta = 3
+    x = (rng.integers(1, 2**8, 2000) * np.exp2(rng.integers(-16, 12, 2000))).astype(np.float32)
+    values = [Fraction(float(v)) for v in float_codec.decode(CODES[: FORMAT.max_finite + 1], FORMAT)] + [Fraction(2**16)]
+    middles = [(a + b) / 2 for a, b in pairwise(values)]
+    n, d = Fraction(power).as_integer_ratio()
+    wanted = []
+    for value in x:
+        raised = Fraction(float(value)) ** n * Fraction(2) ** (beta * d)
+        passed = sum(raised > middle**d or (raised == middle**d and k % 2 == 1) for k, middle in enumerate(middles))
+        wanted.append(min(passed, FORMAT.max_finite))
+    assert np.array_equal(exact_encode(x, float(power), beta), wanted)
+
+
+def test_exact_values_are_taken_back():
+    x = synthetic("Gaussian")
+    alpha, beta = exact_parameters(x)
+    values = exact_decode(FINITE, alpha, beta).astype(np.float32)
+    assert np.array_equal(exact_encode(values, alpha, beta), FINITE)
+    assert np.allclose(exact_decode(CODES, 1, 0), float_codec.decode(CODES, FORMAT), rtol=1e-14, atol=0, equal_nan=True)
+
+
+def test_exact_parameters_put_mean_and_maximum_where_they_belong():
+    x = synthetic("Laplace")
+    alpha, beta = exact_parameters(x)
+    logs = alpha * np.log2(np.abs(x[x != 0].astype(np.float64))) + beta
+    assert logs.mean() == pytest.approx(0, abs=1e-9) and logs.max() == pytest.approx(15)
+    assert exact_parameters(np.zeros(3, np.float32)) == (1, 0)
+    assert exact_parameters(np.array([np.nan, np.inf, 1e-40, 0, -4], np.float32)) == (120, -240)
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_codes_differ_from_the_exact_ones_in_one_of_1000_at_most(name):
+    share, largest = differences(synthetic(name), tensor_parameters(synthetic(name)))
+    assert share <= 0.001 and largest <= 1
+
+
+def test_codes_of_real_tensors_differ_from_the_exact_ones_in_one_of_1000_at_most():
+    found = [(differences(x, tensor_parameters(x)), x.size) for x in real_tensors()[0].values()]
+    assert sum(share * size for (share, _), size in found) <= 0.001 * sum(size for _, size in found)
+    assert max(share for (share, _), size in found if size > 1000) <= 0.0015
+    assert max(largest for (_, largest), _ in found) <= 1
+
+
+@pytest.mark.parametrize(
+    "alpha, bound", [(0.0625, 0.001), (0.3, 0.001), (1, 0.001), (1.9, 0.001), (8, 0.001), (11, 0.001), (120, 0.015)]
+)
+def test_codes_differ_more_as_alpha_grows(alpha, bound):
+    share, largest = differences(spread_over_codes(alpha), with_alpha(alpha))
+    assert share <= bound and largest <= 1
+
+
+@pytest.mark.parametrize("alpha", [0.06, 0.25, 1, 1.37, 4.59, 16, 120])
+def test_values_are_within_the_bound(alpha):
+    for mean in (127 << 8, 100 << 8 | 77, 150 << 8 | 200):
+        found = Parameters(with_alpha(alpha).alpha, mean, with_alpha(alpha).inverse)
+        exact = exact_decode(FINITE, found.squeeze, found.shift)
+        held = (np.abs(exact) < 2.0**127) & (np.abs(exact) > 2.0**-125)
+        error = np.abs(decode(FINITE, found.inverse, mean)[held] / exact[held] - 1)
+        assert held.sum() > 20 and error.max() < 2.0**-12 * max(1, 1 / alpha)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1, 2.7, 8, 33, 120])
+def test_every_code_is_taken_back(alpha):
+    found = with_alpha(alpha)
+    values = decode(FINITE, found.inverse, found.mean)
+    assert np.array_equal(encode(values, found.alpha, found.mean), FINITE)
+
+
+@pytest.mark.parametrize("alpha", [-700, -128, 0, 1, 300, 883, 1023])
+def test_codes_rise_with_the_numbers_and_have_their_signs(alpha):
+    for mean in (0, 127 << 8, 130 << 8 | 55, 65535):
+        x = np.sort(np.abs(random_words(np.random.default_rng(6), 2**16).view(np.float32)))
+        near = np.clip((mean >> 8) - 3, 0, 250) << 23
+        x = np.concatenate([x[np.isfinite(x)], np.arange(near, near + (5 << 23), 331, dtype=np.uint32).view(np.float32)])
+        x = np.sort(x)
+        codes = encode(x, alpha, mean)
+        assert (np.diff(codes.astype(int)) >= 0).all() and codes[0] == 0
+        assert np.array_equal(encode(-x, alpha, mean), codes | 0x80)
+
+
+@pytest.mark.parametrize("bias", range(0, BIAS_MAX + 1, 9))
+def test_alpha_1_is_the_plain_codec(bias):
+    found = Parameters.of_bias(bias)
+    assert (found.squeeze, found.shift) == (1, bias - FORMAT.bias)
+    words = np.concatenate(
+        [encoder_corners(FORMAT, [bias])[0], special_words(), random_words(np.random.default_rng(bias), 2**18)]
+    )
+    x = words.view(np.float32)
+    want = float_codec.encode(x, FORMAT, bias=bias)
+    assert np.array_equal(encode(x, found.alpha, found.mean), want)
+    assert np.array_equal(exact_encode(x, found.squeeze, found.shift), want)
+    values = decode(CODES, found.inverse, found.mean)
+    assert np.array_equal(values.view(np.uint32), float_codec.decode(CODES, FORMAT, bias=bias).view(np.uint32))
+
+
+def test_flags_and_specials():
+    x = np.array([0, -0.0, 1e-40, -1e-30, 1, 1e30, -np.inf, np.inf, np.nan, -np.nan], np.float32)
+    codes, raised = encode(x, 0, 127 << 8, flags=True)
+    assert codes.tolist() == [0, 0x80, 0, 0x80, 0x3C, 0x7B, 0xFB, 0x7B, 0x7E, 0xFE]
+    flushed, saturated, invalid = Flag.FLUSHED, Flag.SATURATED, Flag.INVALID
+    assert raised.tolist() == [0, 0, flushed, flushed, 0, saturated, saturated, saturated, invalid, invalid]
+
+
+def test_values_out_of_the_range_of_fp32():
+    largest = np.uint32(0x7F7FFC00).view(np.float32)
+    codes = np.array([0x7B, 0xFB, 0x7C, 0xFC, 0x7D, 0x00, 0x80], np.uint8)
+    values = decode(codes, 1 << 19, 65535)
+    assert values.view(np.uint32).tolist() == [
+        largest.view(np.uint32),
+        0xFF7FFC00,
+        0x7F800000,
+        0xFF800000,
+        0x7FE00000,
+        0,
+        1 << 31,
+    ]
+    assert decode(np.array([1, 0x81], np.uint8), 1 << 19, 0).view(np.uint32).tolist() == [0, 1 << 31]
+
+
+def test_tables_are_near_the_curves_and_rise():
+    f = np.arange(2**15)
+    logs = log2_fraction(f)
+    assert np.abs(logs / 2**15 - np.log2(1 + f / 2**15)).max() < 2.0**-13 and np.diff(logs).min() >= 0
+    f = np.arange(2**14)
+    powers = antilog(f)
+    assert np.abs(powers / 2**13 + 1 - np.exp2(f / 2**14)).max() < 2.0**-12 and np.diff(powers).min() >= 0
+    assert np.diff(thresholds()).min() > 0 and len(thresholds()) == FORMAT.max_finite + 1
+
+
+def test_parameters_of_every_spread():
+    mean = 100 << 8
+    for spread in (*range(65536 - mean), -1, -mean + 1):
+        found = parameters(mean, mean + spread)
+        exact = Fraction(3840, max(spread, 32))
+        squeeze = Fraction(found.squeeze)
+        assert squeeze <= exact < squeeze * (1 + Fraction(1, 128)) and found.mean == mean
+        assert abs(found.inverse - 2**17 / squeeze) <= Fraction(1, 2)
+    assert parameters(256, 65535).squeeze == 240 / 4096
+
+
+def test_degenerate_tensors():
+    assert tensor_parameters(np.zeros((2, 3), np.float32)) == parameters(0, 0) == Parameters.of_bias(15)
+    assert tensor_parameters(np.zeros(0, np.float32)) == Parameters.of_bias(15)
+    for x in (np.full(7, 3.14159, np.float32), np.array([-1e-30], np.float32), np.array([3e38, 0], np.float32)):
+        found = tensor_parameters(x)
+        assert found.squeeze == 120
+        values = decode(encode(x, found.alpha, found.mean), found.inverse, found.mean)
+        assert values == pytest.approx(x, rel=0.002)
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_statistics_in_fixed_point_are_near_the_exact_ones(name):
+    x = synthetic(name)
+    alpha, beta = exact_parameters(x)
+    found = tensor_parameters(x)
+    assert found.squeeze == pytest.approx(alpha, rel=0.02) and found.shift == pytest.approx(beta, rel=0.02, abs=0.05)
+    assert not (encode(x, found.alpha, found.mean, flags=True)[1] & Flag.SATURATED).any()
+
+
+def test_arrays_of_parameters_broadcast():
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(5, 4)).astype(np.float32)
+    alpha, mean = rng.integers(0, 400, 5), rng.integers(120 << 8, 130 << 8, 5)
+    codes = encode(x, alpha[:, None], mean[:, None])
+    inverses = np.array([inverse(int(a)) for a in alpha])
+    values = decode(codes, inverses[:, None], mean[:, None])
+    for row in range(5):
+        assert np.array_equal(codes[row], encode(x[row], int(alpha[row]), int(mean[row])))
+        assert np.array_equal(values[row], decode(codes[row], int(inverses[row]), int(mean[row])))
+    assert encode(np.zeros((0, 3), np.float32), 0, 0).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: encode(np.zeros(2), 0, 0), TypeError, "x must be float32, not float64: convert with"),
+        (lambda: encode(np.zeros(2, np.float32), 1024, 0), ValueError, "alpha must be from -1024 to 1023, not 1024"),
+        (lambda: encode(np.zeros(2, np.float32), 0, -1), ValueError, "mean must be from 0 to 65535, not -1"),
+        (lambda: encode(np.zeros(2, np.float32), 0.5, 0), TypeError, "alpha must be of integers, not float64"),
+        (lambda: encode(np.zeros(2, np.float32), [1, 2, 3], 0), ValueError, r"alpha of shape \(3,\) does not broadcast"),
+        (lambda: decode(np.zeros(2, int), 0, 0), TypeError, "codes must be uint8, not int64: convert with"),
+        (lambda: decode(CODES, 2**22, 0), ValueError, "inverse must be from 0 to 4194303, not 4194304"),
+        (lambda: parameters(-1, 0), ValueError, "mean must be an integer from 0 to 65535, not -1"),
+        (lambda: parameters(0, 70000), ValueError, "largest must be an integer from 0 to 65535, not 70000"),
+        (lambda: inverse(2000), ValueError, "alpha must be an integer from -1024 to 1023, not 2000"),
+        (lambda: Parameters.of_bias(64), ValueError, "bias of float8_e5m2 must be an integer from 0 to 63, not 64"),
+        (lambda: Parameters(0, 0, -1), ValueError, "inverse must be an integer from 0 to 4194303, not -1"),
+        (lambda: tensor_parameters([1.0]), TypeError, "x must be float32"),
+    ],
+)
+def test_wrong_arguments(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

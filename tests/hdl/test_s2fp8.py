@@ -1,0 +1,84 @@
+"""The S2FP8 blocks: tables against the model's, parameters that are refused, linters and manifests."""
+
+import re
+
+import numpy as np
+import pytest
+
+from golden import s2fp8 as model
+from hdl import lint
+from hdl import s2fp8 as hardware
+from hdl.__main__ import main
+from hdl.catalog import find
+from hdl.emit import emit
+from hdl.s2fp8 import S2Decoder, S2Encoder, S2Parameters
+
+CORNERS = (
+    ("s2_encoder", "lanes=1", "stages=0"),
+    ("s2_encoder", "lanes=3", "stages=3", "flags=1", "user_bits=64", "reset=async_low"),
+    ("s2_encoder", "lanes=2", "stages=2", "user_bits=1"),
+    ("s2_decoder", "lanes=1", "stages=0"),
+    ("s2_decoder", "lanes=3", "stages=3", "user_bits=5", "reset=sync_low"),
+    ("s2_decoder", "lanes=2", "stages=2"),
+    ("s2_parameters", "user_bits=9", "reset=async_high"),
+)
+
+
+@pytest.mark.parametrize("name, settings", [(name, settings) for name, *settings in CORNERS], ids=lambda v: "".join(v)[:50])
+def test_linter_is_silent_at_the_corners_of_the_parameters(name, settings):
+    lint.verilator(emit(find(name), settings))
+
+
+def test_tables_and_widths_are_the_models():
+    assert hardware.log_nodes() == model.log_nodes().tolist()
+    width = 2**model.ANTILOG_BITS // model.ANTILOG_SEGMENTS
+    nodes = model.antilog(np.arange(model.ANTILOG_SEGMENTS) * width)
+    assert hardware.antilog_nodes()[:-1] == nodes.tolist()
+    assert model.ALPHA_RANGE == (-(2 ** (hardware.ALPHA_BITS - 1)), 2 ** (hardware.ALPHA_BITS - 1) - 1)
+    assert model.MEAN_RANGE == (0, 2**hardware.MEAN_BITS - 1)
+    assert model.INVERSE_RANGE == (0, 2**hardware.INVERSE_BITS - 1)
+    for name in ("LOG_BITS", "POWER_BITS", "ANTILOG_BITS", "RESULT_BITS", "INVERSE_FRACTION_BITS"):
+        assert getattr(hardware, name) == getattr(model, name)
+
+
+def test_manifests_hold_what_a_reader_needs():
+    ports = {}
+    for design in ("s2_encoder", "s2_decoder", "s2_parameters"):
+        manifest = emit(find(design)).manifest
+        ports[design] = {p["name"]: [(f["name"], f["lsb"], f["msb"]) for f in p.get("fields", ())] for p in manifest["ports"]}
+        assert manifest["latency"] == (35 if design == "s2_parameters" else 1)
+        assert manifest["initiation_interval"] == (35 if design == "s2_parameters" else 1)
+    assert ports["s2_encoder"]["s_axis_tuser"] == [("alpha", 0, 10), ("mean", 11, 26)]
+    assert ports["s2_decoder"]["s_axis_tuser"] == [("inverse", 0, 21), ("mean", 22, 37)]
+    assert ports["s2_parameters"]["s_axis_tdata"] == [("mean", 0, 15), ("largest", 16, 31)]
+    assert ports["s2_parameters"]["m_axis_tdata"] == [("alpha", 0, 10), ("mean", 11, 26), ("inverse", 27, 48)]
+
+
+def test_only_wires_whose_lower_bits_just_carry_are_kept_from_the_linter():
+    """Other designs have none, and inputs that are not used are said to be that."""
+    text = emit(find("s2_encoder"), ["lanes=1"]).files["s2_encoder_x1.sv"]
+    silenced = re.findall(r"lint_off UNUSEDSIGNAL \*/\n  (.*) _\w+_;\n  /\* verilator lint_on", text)
+    assert silenced and all(re.fullmatch(r"wire( \[\d+:\d+\])?", line) for line in silenced)
+    assert "UNUSEDSIGNAL" not in emit(find("lbfp_dot_product")).files["lbfp_dot_product_x16.sv"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: S2Encoder(lanes=0), "lanes must be an integer from 1 to 64, not 0"),
+        (lambda: S2Encoder(stages=4), "stages must be an integer from 0 to 3, not 4"),
+        (lambda: S2Decoder(lanes=65), "lanes must be an integer from 1 to 64, not 65"),
+        (lambda: S2Decoder(user_bits=65), "user_bits must be an integer from 0 to 64, not 65"),
+        (lambda: S2Parameters(user_bits=-1), "user_bits must be an integer from 0 to 64, not -1"),
+    ],
+)
+def test_wrong_parameters(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
+
+
+def test_wrong_setting_gets_one_line(tmp_path, capsys):
+    assert main(["emit", "s2_encoder", "--set", "formats=ab_e5m2", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith(
+        "hdl: s2_encoder has no parameter 'formats=ab_e5m2': use NAME=VALUE with one of lanes"
+    )
