@@ -15,8 +15,6 @@ MAX_BITS = 2, 3, 4, 6, 8
 FIXED_WIDTHS = 16, 62
 # Of a chunk's exponent: E - 2 j is from -6 to 254, a window's from 0 to 508.
 CHUNK_EXPONENT_BITS = 10
-# Of the sum of two, one of them less that of a window and of up to 6 chunks.
-PASS_EXPONENT_BITS = 12
 FP32_BIAS = 127
 
 
@@ -60,6 +58,7 @@ class PassUnit(wiring.Component):
     max_bits : int
         Mantissa bits of the widest group, if `fused`.
     fused : bool
+    exponent_bits : int
     chunk_bits : int
 
     Members
@@ -81,7 +80,8 @@ class PassUnit(wiring.Component):
         {sum, saturated}.
     """
 
-    def __init__(self, *, lanes, accumulator, width, max_bits, fused, chunk_bits=CHUNK_BITS):
+    def __init__(self, *, lanes, accumulator, width, max_bits, fused, exponent_bits, chunk_bits=CHUNK_BITS):
+        self._exponent_bits = exponent_bits
         self._lanes, self._fixed, self._fused, self._chunk_bits = lanes, accumulator == "fixed", fused, chunk_bits
         self._width = width if self._fixed else 32
         # 2**-self._weight is what a product of two chunks is in units of, of groups whose exponents are 0.
@@ -94,7 +94,7 @@ class PassUnit(wiring.Component):
             {
                 "x": In(chunk),
                 "y": In(chunk),
-                "exponent": In(signed(PASS_EXPONENT_BITS)),
+                "exponent": In(signed(exponent_bits)),
                 "base": In(total),
                 "enable": In(1),
                 "update": In(1),
@@ -115,10 +115,10 @@ class PassUnit(wiring.Component):
             with m.If(self.enable & ~self.update):
                 m.d.sync += kept.eq(value)
         m.d.comb += value.eq(self._products(m, before))
-        total = Signal.like(self.total, reset_less=True)
-        m.d.comb += self.total.eq(total)
+        total, following = Signal.like(self.total, reset_less=True), Signal.like(self.total)
+        m.d.comb += [self.total.eq(total), following.eq(self._add_fixed(m, value) if self._fixed else self._add_fp32(m, value))]
         with m.If(self.update):
-            m.d.sync += total.eq(self._add_fixed(m, value) if self._fixed else self._add_fp32(m, value))
+            m.d.sync += total.eq(following)
         return m
 
     def _products(self, m, before):
@@ -197,7 +197,7 @@ class PassUnit(wiring.Component):
             places.insert(0, place)
             leading = following
         nonzero = leading[-1]
-        addend_exponent = Signal(signed(PASS_EXPONENT_BITS + 1))
+        addend_exponent = Signal(signed(self._exponent_bits + 1))
         m.d.comb += addend_exponent.eq(self.exponent - Cat(places) + (bits - 1 - self._weight + FP32_BIAS))
 
         kept = self.base.sum
@@ -208,7 +208,7 @@ class PassUnit(wiring.Component):
         old_place = Cat(old_exponent[0] | ~normal, old_exponent[1:])
 
         # What has the smaller exponent goes right, with two more bits, and one for all that is below.
-        distance = Signal(signed(PASS_EXPONENT_BITS + 2))
+        distance = Signal(signed(self._exponent_bits + 2))
         above = Signal()  # the addend has the larger exponent
         m.d.comb += [distance.eq(addend_exponent - old_place), above.eq(~distance[-1] & nonzero)]
         addend = Cat(Const(0, 24 - bits), leading)
@@ -337,6 +337,7 @@ class FastMac(wiring.Component):
             width=width,
             max_bits=max_bits,
             fused=self._fused,
+            exponent_bits=CHUNK_EXPONENT_BITS + 1,
             chunk_bits=chunk_bits,
         )
         self.latency = 1

@@ -103,7 +103,14 @@ class SystolicArray(wiring.Component):
         check_choice("accumulator", accumulator, ACCUMULATORS)
         check_int("width", width, *FIXED_WIDTHS)
         self._rows, self._columns, self._lanes, self._max_bits = rows, columns, lanes, max_bits
-        self._unit = {"lanes": lanes, "accumulator": accumulator, "width": width, "max_bits": max_bits, "fused": True}
+        self._unit = {
+            "lanes": lanes,
+            "accumulator": accumulator,
+            "width": width,
+            "max_bits": max_bits,
+            "fused": True,
+            "exponent_bits": _X_EXPONENT_BITS + 1,
+        }
         fixed = accumulator == "fixed"
         self._chunks = max_bits // CHUNK_BITS
         self._chunk_number = range(self._chunks)
