@@ -26,6 +26,7 @@ from golden.systolic import Array, training_step
 
 RESULTS = Path(__file__).with_suffix(".json")
 TRAINED = RESULTS.with_name("fast_training.json")
+POLICY = "fast-sr"  # the arm of that whose passes count
 SIDE = 32  # of the array of fMACs whose area all have
 BATCH = 32
 TOKENS = 128  # of a sequence
@@ -199,7 +200,7 @@ def evaluate(areas, adaptive):
     """Rows by network and cell. `adaptive` are mean passes by the policy, by what was trained."""
     budget = SIDE**2 * areas["FAST, 2 bits"]["gate_equivalents"]
     cells = list(CELLS)
-    cells[2:2] = [Cell(f"FAST, as {name}", "fast_mac", _FAST, 16, passes) for name, passes in adaptive.items()]
+    cells[2:2] = [Cell(f"FAST, policy of {name}", "fast_mac", _FAST, 16, passes) for name, passes in adaptive.items()]
     rows = []
     for network, products in NETWORKS.items():
         for cell in cells:
@@ -266,11 +267,10 @@ def measured(path):
 
 
 def adaptive_passes():
-    """Mean passes of FAST's policy in our own training, by task; nothing before that has been run."""
-    if not TRAINED.exists():
-        return {}
-    arms = [arm for arm in json.loads(TRAINED.read_text())["arms"] if arm["arm"] == "adaptive-sr"]
-    return {arm["task"]: 4 * arm["passes"] for arm in arms}
+    """Mean passes of FAST's policy in our own training, by what was trained."""
+    trained = json.loads(TRAINED.read_text())
+    titles = {name: task["title"].partition(",")[0] for name, task in trained["tasks"].items()}
+    return {titles[row["task"]]: 4 * row["passes"] for row in trained["summary"] if row["arm"] == POLICY}
 
 
 def tables(found):
