@@ -61,8 +61,8 @@ _MORE_SHAPES = {
     ),
     "precision_policy": (),
     "fast_mac": (),
-    "s2_encoder": _CODEC,
-    "s2_decoder": _CODEC,
+    "s2_encoder": (_CODEC[0],),
+    "s2_decoder": (_CODEC[0],),
     "s2_parameters": ({},),
 }
 _MORE_ESTIMATOR = ({}, *({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")))

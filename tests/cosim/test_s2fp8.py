@@ -1,4 +1,4 @@
-"""The S2FP8 blocks beyond what is shipped: natively on classes of all words, on a simulator in every handshake, and with faults."""
+"""The S2FP8 blocks beyond what is shipped: natively on all kinds of words, on a simulator in every handshake, with faults."""
 
 import re
 
