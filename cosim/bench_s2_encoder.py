@@ -60,7 +60,7 @@ def joined(parts):
 
 @cocotb.test
 async def every_threshold_with_its_neighbours(dut):
-    """Both ends and something between of alpha's fraction at each of its exponents, means from end to end; beats of all mixed."""
+    """Both ends of alpha's fraction and one between at each of its exponents, means from end to end; beats of all mixed."""
     bench = await _started(dut)
     parts = []
     for exponent in range(-8, 8):

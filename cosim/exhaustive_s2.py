@@ -1,7 +1,8 @@
-"""Every FP32 word through the emitted S2FP8 encoder, and every code at every mean through the decoder, against the golden model.
+"""Every FP32 word through the emitted S2FP8 encoder, and every code at every mean through the decoder, against the golden
+model.
 
-Without cocotb, at native speed: see `cosim.native`. The model looks at 15 bits of a significand's fraction and whether there are any
-below: it is asked once for each such class of words.
+Without cocotb, at native speed: see `cosim.native`. The model looks at 15 bits of a significand's fraction and whether there
+are any below: it is asked once for each such class of words.
 """
 
 import argparse
@@ -37,9 +38,8 @@ class Check:
     sweep: Sweep | None = None
 
     def __str__(self):
-        return (
-            f"alpha={self.parameters.alpha} mean={self.parameters.mean}" if self.sweep else f"inverse={self.parameters.inverse}"
-        )
+        found = self.parameters
+        return f"alpha={found.alpha} mean={found.mean}" if self.sweep else f"inverse={found.inverse}"
 
     @property
     def vectors(self):
@@ -107,10 +107,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m cosim.exhaustive_s2", description=__doc__.partition("\n\n")[0])
     parser.add_argument("designs", nargs="*", metavar="DESIGN", help=f"some of {', '.join(DESIGNS)}; default both")
     parser.add_argument(
-        "--parameters",
-        default=PARAMETERS,
-        metavar="ALPHA:MEAN,...",
-        help="integers as the ports have them; default %(default)s",
+        "--parameters", default=PARAMETERS, metavar="ALPHA:MEAN,...", help="as the ports have them; default %(default)s"
     )
     parser.add_argument("--stride", default="1", metavar="N", help="from one FP32 word to the next; default %(default)s")
     options = parser.parse_args(arguments)

@@ -1,9 +1,10 @@
 """What S2FP8 loses of single tensors beside E5M2, adaptive bias and scaled E4M3: noise, and numbers that become zero.
 
-SQNR is the signal to quantization noise ratio in dB; flushed is the share of the numbers other than zero that become zero, in percent.
-Parameters, bias and scale are those of the tensor itself. S2FP8 is what the hardware computes, and Eq. 5 in float64 with alpha and
-beta in float64; `differ` is how many codes in 1000 the hardware's converter gives otherwise than Eq. 5 with the hardware's alpha and mu.
-E4M3 is scaled so that the largest number becomes 448.
+SQNR is the signal to quantization noise ratio in dB; flushed is the share of the numbers other than zero that become zero, in
+percent.
+Parameters, bias and scale are those of the tensor itself. S2FP8 is what the hardware computes, and Eq. 5 in float64 with alpha
+and beta in float64; `differ` is how many codes in 1000 the hardware's converter gives otherwise than Eq. 5 with the hardware's
+alpha and mu. E4M3 is scaled so that the largest number becomes 448.
 """
 
 import argparse

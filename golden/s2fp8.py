@@ -1,4 +1,4 @@
-"""S2FP8: tensors shifted and squeezed into FP8, as Cambier et al. have it, and the fixed-point converter of `hdl.s2fp8`, bit for bit.
+"""S2FP8: tensors shifted and squeezed into FP8, exactly as Cambier et al. have it, and in fixed point, bit-exact to `hdl.s2fp8`.
 
 A tensor X is stored as codes Y of 1 sign, 5 exponent and 2 mantissa bits, ``float8_e5m2``, with two numbers of its own:
 
@@ -6,12 +6,12 @@ A tensor X is stored as codes Y of 1 sign, 5 exponent and 2 mantissa bits, ``flo
 
 where mu is the mean and m the largest log2|X| of what is not zero, so that log2|Y| has the mean 0 and its largest is 15.
 
-`exact_parameters`, `exact_encode` and `exact_decode` are that in float64. `encode` and `decode` are what the hardware does. It takes
-alpha, mu and 1 / alpha as integers, see `Parameters`: with mu in the place of beta, which may be 15000, all factors are short. With
-alpha = 1 and whole beta they are the plain codec of ``float8_e5m2`` with the bias 15 + beta, bit for bit.
+`exact_parameters`, `exact_encode` and `exact_decode` are that in float64. `encode` and `decode` are what the hardware does. It
+takes alpha, mu and 1 / alpha as integers, see `Parameters`: with mu in the place of beta, which may be 15000, all factors are
+short. With alpha = 1 and whole beta they are the plain codec of ``float8_e5m2`` with the bias 15 + beta, bit for bit.
 
-Source: L. Cambier et al., "Shifted and Squeezed 8-bit Floating Point format for Low-Precision Training of Deep Neural Networks", ICLR
-2020, arXiv 2001.05674.
+Source: L. Cambier et al., "Shifted and Squeezed 8-bit Floating Point format for Low-Precision Training of Deep Neural
+Networks", ICLR 2020, arXiv 2001.05674.
 """
 
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class Parameters:
 
     @classmethod
     def of_bias(cls, bias):
-        """Those with which the codec is that of FP8 with an exponent bias, an integer from 0 to 63: alpha = 1, beta = bias - 15."""
+        """Those of the plain codec with an exponent bias, an integer from 0 to 63: alpha = 1, beta = bias - 15."""
         FORMAT.check_bias(bias)
         return cls(0, _FP32_BIAS + FORMAT.bias - bias << MEAN_FRACTION_BITS, 1 << INVERSE_FRACTION_BITS)
 
@@ -99,7 +99,8 @@ def parameters(mean, largest):
     ----------
     mean, largest : int
         Of U = log2|x| + 127 in units of 2**-8, 0 to 65535, as ``raw(type)["mean"]`` and ``["max"]`` of
-        `golden.statistics.LogMoments`. Largest 0, which it has before it has seen any value that counts, gives alpha = 1 and mu = 0.
+        `golden.statistics.LogMoments`. Largest 0, which it has before it has seen any value that counts, gives alpha = 1 and
+        mu = 0.
 
     Returns
     -------
@@ -139,7 +140,7 @@ def tensor_parameters(x):
     Parameters
     ----------
     x : numpy.ndarray
-        float32, any shape. Zeros, subnormals, infinities and NaN do not count; without any value that does, alpha is 1 and mu 0.
+        float32, any shape. Zeros, subnormals, infinities and NaN do not count; without any that does, alpha = 1 and mu = 0.
 
     Returns
     -------
@@ -252,8 +253,9 @@ def encode(x, alpha, mean, *, flags=False):
     NaN                                         NaN, with its sign                      INVALID
     ==========================================  ======================================  =========
 
-    The logarithm of |x| is that of its significand's fraction cut to 15 bits, the last one set if any below is, by a table of 64
-    straight lines. Less the mean and times alpha it is compared with the logarithms of the middles between neighbouring codes.
+    The logarithm of |x| is that of its significand's fraction cut to 15 bits, the last one set if any below is, by a table of
+    64 straight lines. Less the mean and times alpha it is compared with the logarithms of the middles between neighbouring
+    codes.
 
     Parameters
     ----------
@@ -292,7 +294,8 @@ def encode(x, alpha, mean, *, flags=False):
 def decode(codes, inverse, mean):
     """Codes as FP32 values of 13 fraction bits, as the hardware decodes them.
 
-    They are within 2**-12 of the exact values, where alpha is below 1 within 2**-12 / alpha: neighbouring codes are then further apart.
+    They are within 2**-12 of the exact values, where alpha is below 1 within 2**-12 / alpha: neighbouring codes are then
+    further apart.
 
     What is below the smallest normal FP32 number becomes zero, what is 2**128 or more the largest number of 13 fraction bits,
     each with its sign. Infinity and NaN are kept, NaN with its mantissa and the quiet bit.
@@ -342,9 +345,9 @@ def decode(codes, inverse, mean):
 def log_nodes():
     """The ends of the straight lines that stand for log2(1 + f), in units of 2**-15: int64 [65].
 
-    At f = i / 64, raised by a twelfth of the curvature times the square of the width, so that the lines are off by 0 in the mean. At
-    the eighths they are multiples of 2**-12: there are the middles between codes, and at alpha = 1 a value in the middle must be
-    known from its neighbours.
+    At f = i / 64, raised by a twelfth of the curvature times the square of the width, so that the lines are off by 0 in the
+    mean. At the eighths they are multiples of 2**-12: there are the middles between codes, and at alpha = 1 a value in the
+    middle must be known from its neighbours.
     """
     i = np.arange(LOG_SEGMENTS + 1)
     exact = np.log2(1 + i / LOG_SEGMENTS) + np.log2(np.e) / (12 * (LOG_SEGMENTS + i) ** 2)
@@ -360,8 +363,8 @@ def log2_fraction(fraction):
 def antilog(fraction):
     """2**f - 1 in units of 2**-13, from f in units of 2**-14: int64 of its shape.
 
-    By 32 straight lines between points of the curve, lowered by a twelfth of the curvature times the square of the width, but for
-    the first one, which is 0. The fractions nearest to log2 of 1.25, 1.5 and 1.75 give exactly these.
+    By 32 straight lines between points of the curve, lowered by a twelfth of the curvature times the square of the width, but
+    for the first one, which is 0. The fractions nearest to log2 of 1.25, 1.5 and 1.75 give exactly these.
     """
     i = np.arange(ANTILOG_SEGMENTS + 1)
     exact = np.exp2(i / ANTILOG_SEGMENTS) * (1 - (np.log(2) / ANTILOG_SEGMENTS) ** 2 / 12) - 1

@@ -1,7 +1,7 @@
 """S2FP8: FP32 to FP8 codes of a tensor that is shifted and squeezed, and back, and the parameters from a tensor's statistics.
 
-With L = log2|X| and its mean mu, a code has the logarithm ``alpha * (L - mu)``: see `golden.s2fp8`, which is bit-exact. Codes are
-those of ``float8_e5m2``. Source: Cambier et al., ICLR 2020, arXiv 2001.05674, Eq. 1 to 5.
+With L = log2|X| and its mean mu, a code has the logarithm ``alpha * (L - mu)``: see `golden.s2fp8`, which is bit-exact. Codes
+are those of ``float8_e5m2``. Source: Cambier et al., ICLR 2020, arXiv 2001.05674, Eq. 1 to 5.
 
 No power is formed to encode: the fraction of the logarithm is compared with the logarithms at which rounding goes up.
 """
@@ -67,7 +67,9 @@ def antilog_nodes():
 def _on_lines(m, name, nodes, fraction):
     """The height at `fraction` of straight lines from node to node over its whole range, rounded to nearest.
 
-    They are small corrections to the fraction itself: what is multiplied is short.
+    They are small corrections to the fraction itself: what is multiplied is short. Of an encoder lane of 2252 GE and 940 iCE40
+    LUTs, which differs from Eq. 5 in 0.6 of 1000 codes at alpha = 8, the logarithm takes 944 and 452. With 32 lines and a bit
+    more of fraction the lane has 2382 and 933, and 1.0 of 1000 differ; with a table of 1024 corrections it has 5162 and 3031.
     """
     segments = len(nodes) - 1
     drop = len(fraction) - (segments - 1).bit_length()
@@ -229,8 +231,8 @@ class _Round(wiring.Component):
 class S2Encoder(wiring.Component):
     """FP32 values to the codes of a tensor, `lanes` per beat, one beat per clock.
 
-    Equation: ``log2|Y| = alpha * (log2|X| - mu)``, Y rounded to nearest, ties to even (`golden.s2fp8.encode`). log2|X| is that of
-    16 bits of the significand, by 64 straight lines, within 2**-13 of it; alpha has 8 significant bits.
+    Equation: ``log2|Y| = alpha * (log2|X| - mu)``, Y rounded to nearest, ties to even (`golden.s2fp8.encode`). log2|X| is that
+    of 16 bits of the significand, by 64 straight lines, within 2**-13 of it; alpha has 8 significant bits.
 
     ================  =========================================  =========
     value             code                                       flag
@@ -334,9 +336,10 @@ class _Expanded(data.StructLayout):
 class S2Decoder(wiring.Component):
     """Codes of a tensor to FP32, `lanes` values per beat, one beat per clock.
 
-    Equation: ``log2|X| = mu + log2|Y| / alpha`` in units of 2**-14, and X = 2 to that power by 32 straight lines, 13 fraction bits
-    (`golden.s2fp8.decode`): within 2**-12 of the exact value. What is multiplied with 1 / alpha is the exponent in each lane, and the logarithms
-    of the three mantissas once for all.
+    Equation: ``log2|X| = mu + log2|Y| / alpha`` in units of 2**-14, and X = 2 to that power by 32 straight lines, 13 fraction
+    bits (`golden.s2fp8.decode`): within 2**-12 of the exact value, or for alpha below 1 within 2**-12 / alpha. In each lane 1 /
+    alpha is multiplied with the exponent, and once for all with the logarithms of the three mantissas: 1078 of the 2597 GE of a
+    lone lane.
 
     ==========  ==========================================================
     zero        keeps its sign, and so does what is below 2**-126
@@ -451,7 +454,8 @@ def _by_log_of_quarters(value):
     return [Const(0, 1), by_2637 >> ANTILOG_BITS - 1, by_599 >> ANTILOG_BITS - 4, by_3307 >> ANTILOG_BITS - 2]
 
 
-# Bits of the quotients: one for each cycle. Of 1 / alpha there are fewer by the leading zeros of the spread, which it was shifted by.
+# Bits of the quotients: one for each cycle. Of 1 / alpha there are fewer by the leading zeros of the spread, which it was
+# shifted by.
 _ALPHA_STEPS = 9
 _INVERSE_STEPS = 24
 _QUOTIENT_BITS = INVERSE_BITS + 1
@@ -461,11 +465,12 @@ _MIN_SPREAD_BIT = 5
 class S2Parameters(wiring.Component):
     """The parameters of a tensor from its statistics, by two divisions with one subtractor.
 
-    Equation: with ``d = max(largest - mean, 32)`` in units of 2**-8, ``alpha = 3840 / d`` cut to 8 significant bits, and 1 / alpha of that
-    to the nearest 2**-17 (`golden.s2fp8.parameters`). With largest = 0, which no tensor has, alpha = 1 and mu = 0.
+    Equation: with ``d = max(largest - mean, 32)`` in units of 2**-8, ``alpha = 3840 / d`` cut to 8 significant bits, and 1 /
+    alpha of that to the nearest 2**-17 (`golden.s2fp8.parameters`). With largest = 0, which no tensor has, alpha = 1 and mu =
+    0.
 
-    The spread is first shifted until its top bit is set, and the dividend of 1 / alpha, a power of two, begins that much lower, so
-    that the number of cycles is always the same.
+    The spread is first shifted until its top bit is set, and the dividend of 1 / alpha, a power of two, begins that much lower,
+    so that the number of cycles is always the same.
 
     Latency: 35 cycles, and no more than one tensor at a time: the transfer at the input happens at the end.
 

@@ -64,8 +64,8 @@ _MORE_SHAPES = {
     # one pass for groups of 3 bits, as MSFP-12 has them, or of 4
     "fast_mac": ({"chunk_bits": "3", "max_bits": "3"}, {"chunk_bits": "4"}),
     "systolic_array": ({"rows": "1", "columns": "1"},),
-    "s2_encoder": _CODEC,
-    "s2_decoder": _CODEC,
+    "s2_encoder": (_CODEC[0],),
+    "s2_decoder": (_CODEC[0],),
     "s2_parameters": ({},),
 }
 _MORE_ESTIMATOR = ({}, *({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")))

@@ -1,4 +1,4 @@
-"""The S2FP8 blocks beyond what is shipped: natively on classes of all words, on a simulator in every handshake, and with faults."""
+"""The S2FP8 blocks beyond what is shipped: natively on all kinds of words, on a simulator in every handshake, with faults."""
 
 import re
 
@@ -7,9 +7,10 @@ import pytest
 
 from cosim import exhaustive_s2
 from cosim.exhaustive_s2 import Check, checks
+from cosim.native import Model
 from cosim.runner import Job, run
 from cosim.scoreboard import Mismatch
-from cosim.stimulus import random_words, s2_corners
+from cosim.stimulus import random_words, s2_corners, special_words
 from golden.s2fp8 import Parameters, encode, inverse
 from hdl.catalog import find
 from hdl.emit import emit
@@ -44,6 +45,27 @@ def test_other_parameters_natively(alpha, require_tool):
     for mean in (0, 20000, 65535):
         for check in checks(["s2_encoder"], [Parameters(alpha, mean, 0)], stride=251):
             check.run()
+
+
+def test_codes_and_flags_at_random_parameters_natively(folder, require_tool):
+    """Beats of corners and random words, each beat with its own alpha and mean."""
+    require_tool("g++")
+    rng = np.random.default_rng(9)
+    emission = emit(find("s2_encoder"), ["lanes=4", "stages=0", "flags=1"])
+    emission.write(folder)
+    words, alpha, mean = [], [], []
+    for _ in range(60):
+        a, mu = int(rng.integers(-1024, 1024)), int(rng.integers(2**16))
+        part = np.concatenate([s2_corners(a, mu, (0, int(rng.integers(23)))), special_words(), random_words(rng, 2000)])
+        part = rng.permutation(part[: len(part) // 4 * 4]).reshape(-1, 4)
+        words.append(part)
+        alpha += [a] * len(part)
+        mean += [mu] * len(part)
+    words, alpha, mean = np.concatenate(words), np.array(alpha), np.array(mean)
+    codes, user = Model(folder / f"{emission.module}.json").run(words, alpha=alpha % 2**11, mean=mean)
+    want, flags = encode(words.view(np.float32), alpha[:, None], mean[:, None], flags=True)
+    assert np.array_equal(codes, want) and np.array_equal(user["flags"], flags)
+    assert {0, 1, 2, 4} == set(np.unique(flags).tolist())
 
 
 def test_classes_of_words_have_the_models_codes():

@@ -1,4 +1,4 @@
-"""`golden.s2fp8`: the exact transform against rational arithmetic and the plain codec, the fixed-point one against the exact one."""
+"""`golden.s2fp8`: the exact transform against rational arithmetic and the plain codec, that in fixed point against it."""
 
 from fractions import Fraction
 from itertools import pairwise

@@ -1,0 +1,54 @@
+"""With alpha = 1 and whole beta S2FP8's converters are the plain ones of E5M2, proven for every input and every bias."""
+
+import subprocess
+
+import pytest
+
+from golden.s2fp8 import Parameters
+from hdl import yosys
+from tests.formal.codec import emitted
+
+LANE = ("lanes=1", "stages=0")
+BIAS = 9  # at which it is checked that the wrapper's parameters are the model's
+
+
+def wrapped(design, settings, user):
+    """Verilog of a module `top` with the ports word, bias and result around one lane, whose TUSER is made from the bias."""
+    emission = emitted(design, settings)
+    widths = {port["name"]: port["width"] for port in emission.manifest["ports"]}
+    return f"""
+{emission.files[f"{emission.module}.sv"]}
+module top(
+  input [{widths["s_axis_tdata"] - 1}:0] word,
+  input [5:0] bias,
+  output [{widths["m_axis_tdata"] - 1}:0] result
+);
+  wire [7:0] mean = 8'd142 - bias;
+  wire [{widths["s_axis_tuser"] - 1}:0] user = {user};
+  {emission.module} block(
+    .s_axis_tdata(word), .s_axis_tuser(user), .s_axis_tvalid(1'b1), .s_axis_tlast(1'b0),
+    .m_axis_tready(1'b1), .m_axis_tdata(result)
+  );
+endmodule
+"""
+
+
+def verdict(texts, folder):
+    """What ABC says of two such modules."""
+    for name, text in zip("ab", texts, strict=True):
+        (folder / f"{name}.sv").write_text(text)
+        gates = "hierarchy -top top; proc; flatten; opt -full; techmap; opt -full; aigmap; opt_clean -purge"
+        yosys.run(f"read_verilog -sv {name}.sv; {gates}; write_blif {name}.blif", folder)
+    command = ["berkeley-abc", "-c", "cec -T 600 -C 1000000 a.blif b.blif"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("kind, user", [("encoder", "{mean, 8'd0, 11'd0}"), ("decoder", "{mean, 8'd0, 22'd131072}")])
+def test_alpha_1_is_the_plain_codec_at_every_input_and_bias(kind, user, tmp_path, require_tool):
+    require_tool("berkeley-abc")
+    found = Parameters.of_bias(BIAS)
+    assert (found.alpha, found.mean, found.inverse) == (0, 142 - BIAS << 8, 131072)
+    plain = wrapped(f"float_{kind}", ("formats=float8_e5m2", *LANE), "bias")
+    assert "Networks are equivalent" in verdict([wrapped(f"s2_{kind}", LANE, user), plain], tmp_path)
+    another = wrapped(f"s2_{kind}", LANE, user).replace("8'd142", "8'd143")
+    assert "Networks are NOT EQUIVALENT" in verdict([another, plain], tmp_path)
