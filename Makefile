@@ -39,7 +39,7 @@ exhaustive: $(READY) ## all 2**32 inputs of the encoders against the golden mode
 formal: $(READY) ## prove the codec equal to an independent specification, for every input and bias
 	@$(BIN)python -m pytest -n 2 --dist worksteal tests/formal -m "long or not long"
 
-evidence: $(READY) ## hold the papers' claims against our own experiments (half an hour; needs PyTorch, see README)
+evidence: $(READY) ## hold the papers' claims against our own experiments (an hour; needs PyTorch, see README)
 	@$(BIN)python -m evidence
 
 bench: $(READY) ## the golden model's speed beside ml_dtypes
