@@ -44,6 +44,10 @@ class Netlist:
     ----------
     bits : dict
         Bits by the name of their wire: lists, lowest first.
+    names : dict
+        Of bits, the names of their wires, where these have one of their own.
+    registers : dict
+        Of the bits of registers those that they take over with the clock edge, where they are enabled.
     support : callable
         The inputs and registers that a bit depends on, a frozenset.
     """
@@ -55,15 +59,15 @@ class Netlist:
         netlist = json.loads((folder / "netlist.json").read_text())["modules"][module]
         self.bits = {name: net["bits"] for name, net in netlist["netnames"].items()}
         # Yosys numbers the wires that have no name of their own.
-        self._names = {bit: name for name, bits in self.bits.items() for bit in bits if not re.match(r"_\d+_$|\$", name)} | {
+        self.names = {bit: name for name, bits in self.bits.items() for bit in bits if not re.match(r"_\d+_$|\$", name)} | {
             "0": "0",
             "1": "1",
         }
-        self._drivers, self._data = {}, {}
+        self._drivers, self.registers = {}, {}
         for cell in netlist["cells"].values():
             ports = {name: bits[0] for name, bits in cell["connections"].items()}
             if "DFF" in cell["type"]:
-                self._data[ports["Q"]] = ports["D"]
+                self.registers[ports["Q"]] = ports["D"]
             elif cell["type"] in _GATES:
                 names, function = _GATES[cell["type"]]
                 self._drivers[ports["Y"]] = function, tuple(ports[name] for name in names)
@@ -72,10 +76,6 @@ class Netlist:
     def inputs(self, bit):
         """What the gate that drives `bit` is given, the one that selects last; nothing for inputs and registers."""
         return self._drivers[bit][1] if bit in self._drivers else ()
-
-    def next_value(self, bit):
-        """The bit that a register takes over with the clock edge, where it is enabled."""
-        return self._data[bit]
 
     def evaluate(self, bit, values):
         """0 or 1, where bits have these `values`."""
@@ -116,23 +116,23 @@ class Netlist:
         constant = products.pop((), 0)
         for factors, count in products.items():
             if count:
-                raise NotLinear(f"the product of {', '.join(map(self._names.get, factors))} counts {count}")
+                raise NotLinear(f"the product of {', '.join(map(self.names.get, factors))} counts {count}")
         return {bit: coefficient for bit, coefficient in leaves.items() if coefficient}, constant
 
     def _polynomial(self, bit):
         """Coefficients by factors, tuples of bits: the wires with names, inputs and registers that drive this one."""
         if bit not in self._drivers:
-            raise NotLinear(f"{self._names[bit]} is an input")
+            raise NotLinear(f"{self.names[bit]} is an input")
         cut, unnamed = set(), [*self.inputs(bit)]
         while unnamed:
             one = unnamed.pop()
-            if one in self._names:
+            if one in self.names:
                 cut.add(one)
             else:
                 unnamed += self.inputs(one)
         cut -= {"0", "1"}
         if len(cut) > MAX_INPUTS:
-            raise NotLinear(f"{self._names[bit]} comes from {len(cut)} wires")
+            raise NotLinear(f"{self.names[bit]} comes from {len(cut)} wires")
         terms = {}
         for factors in chain.from_iterable(combinations(sorted(cut), number) for number in range(len(cut) + 1)):
             values = {each: int(each in factors) for each in cut}

@@ -6,13 +6,16 @@ may be, against integers so wide that nothing overflows.
 """
 
 import re
-from itertools import product
+from itertools import product, repeat
 
 import pytest
+import z3
 
 from golden.formats import BLOCK_MAN_BITS
 from tests.formal.adders import Netlist, NotLinear
 from tests.formal.codec import emitted
+from tests.formal.machine import TIMEOUT, Machine
+from tests.formal.mutation import mutants
 
 QUICK = [("lanes=8", "width=16"), ("lanes=16",), ("lanes=32",), ("lanes=8", "accumulator=fp32")]
 LONG = [
@@ -45,27 +48,29 @@ class DotProduct:
 
     def __init__(self, settings, folder, change=lambda text: text):
         emission = emitted("fast_mac", settings)
-        self.parameters = emission.manifest["parameters"]
+        self.module, self.text = emission.module, change(emission.files[f"{emission.module}.sv"])
+        self.manifest, self.parameters = emission.manifest, emission.manifest["parameters"]
         self.fused = self.parameters["accumulator"] == "fp32"
-        self.netlist = netlist = Netlist(change(emission.files[f"{emission.module}.sv"]), emission.module, folder)
+        self.netlist = netlist = Netlist(self.text, self.module, folder)
         ports = {
             field["name"]: netlist.bits[port["name"]][field["lsb"] : field["msb"] + 1]
             for port in emission.manifest["ports"]
             for field in port.get("fields", [])
         }
         self.lanes = [{name: ports[f"{name}{lane}"] for name in "xy"} for lane in range(self.parameters["lanes"])]
-        self.before = self.open = ()
+        self.before = self.kept = self.open = ()
         if self.fused:
             # It is the sum so far, or that moved up, and becomes the next one.
             self.before = self._wires("before")
             moved, self.open = zip(*map(netlist.inputs, self.before), strict=True)
             self.kept = [netlist.inputs(bit)[0] for bit in moved]
             self.lower = ports["lower"][0]
-            self.value = [netlist.next_value(bit) for bit in self.kept]
+            self.value = [netlist.registers[bit] for bit in self.kept]
         else:
             # It goes to the shifter, unless that is given its sign alone.
             low, sign, _ = zip(*map(netlist.inputs, self._wires("placed")), strict=True)
             self.value = [*low, sign[0]]
+        (self.fresh,) = [bit for bit in netlist.registers if netlist.names[bit].startswith("block__")]
 
     def _wires(self, name):
         """Bits of the wires of the unit called `name` and a number, from 0 up."""
@@ -112,6 +117,18 @@ class DotProduct:
                 if self.netlist.evaluate(bit, values) != (moved & values[open_]):
                     return True
         return len({*self.open}) > 1
+
+    def cut(self):
+        """The text with inputs instead of the value, and the registers that are no ports as outputs; the inputs' names."""
+        names, text = [self.netlist.names[bit] for bit in self.value], self.text
+        seen = [self.netlist.names[bit] for bit in {*self.open, *self.kept, self.fresh}]
+        for name in names:
+            text, number = re.subn(rf"^  assign {name} = .*;\n", "", text, flags=re.MULTILINE)
+            assert number == 1
+        for name, direction in (*zip(names, repeat("input")), *zip(seen, repeat("output"))):
+            text, number = re.subn(rf"^  (wire|reg) {name};\n", rf"  {direction} {name};\n\g<0>", text, flags=re.MULTILINE)
+            assert number == 1
+        return re.sub(rf"^module {self.module}\(", rf"\g<0>{', '.join([*names, *seen])}, ", text, flags=re.MULTILINE), names
 
 
 def _signed(code):
@@ -183,3 +200,127 @@ def test_faulty_dot_product_is_refuted(fault, settings, tmp_path):
 )
 def test_faulty_sum_of_the_passes_before_is_refuted(pattern, replacement, tmp_path):
     assert DotProduct(QUICK[-1], tmp_path, faulty(pattern, replacement)).wrong_before()
+
+
+NO, YES = z3.BitVecVal(0, 1), z3.BitVecVal(1, 1)
+STREAMS = [
+    ("lanes=8", "width=16", "user_bits=3", "reset=sync_low"),
+    ("lanes=8", "accumulator=fp32", "user_bits=3"),
+]
+
+
+class Mac:
+    """An emitted fMAC between a state and the next, with any dot product there may be."""
+
+    def __init__(self, dot, folder, text=None):
+        self.dot = dot
+        cut, value = dot.cut()
+        machine = Machine(text or cut, dot.module, folder)
+        now, after = machine.state("before"), machine.state("after")
+        self.now, self.after = machine.signals(now), machine.signals(after)
+        self.value = z3.Concat([self.now[name] for name in reversed(value)])
+        reset = "rst_n" if "rst_n" in self.now else "rst"
+        self.in_reset = self.now[reset] == (NO if reset == "rst_n" else YES)
+        self.steps = machine.follows(now, after)
+        names = self.dot.netlist.names
+        self.kept, self.open = [names[bit] for bit in self.dot.kept], [names[bit] for bit in {*self.dot.open}]
+        self.fresh = names[dot.fresh]
+        self.taken = self.now["s_axis_tvalid"] & self.now["s_axis_tready"]
+        self.update = self.taken & self.field("s_axis_tuser", "complete") if self.dot.fused else self.taken
+
+    def field(self, port, name, of=None):
+        (described,) = [p for p in self.dot.manifest["ports"] if p["name"] == port]
+        (found,) = [f for f in described["fields"] if f["name"] == name]
+        return z3.Extract(found["msb"], found["lsb"], (of or self.now)[port])
+
+    def broken(self, promises, *assumptions):
+        """Names of promises that are not kept."""
+        found = []
+        for name, promise in promises.items():
+            solver = z3.SolverFor("QF_BV")
+            solver.set(timeout=TIMEOUT)
+            solver.add(self.steps, *assumptions, z3.Not(promise))
+            answer = solver.check()
+            assert answer != z3.unknown, solver.reason_unknown()
+            found += [name] if answer == z3.sat else []
+        return found
+
+
+def broken_stream(mac):
+    """Promises about one clock edge from any state that do not hold."""
+    now, after, running = mac.now, mac.after, z3.Not(mac.in_reset)
+    waiting = now["m_axis_tvalid"] & ~now["m_axis_tready"]
+    last = now["s_axis_tlast"]
+    tag = mac.field("m_axis_tuser", "user", after)
+    ends = mac.taken & last
+    sums = [mac.field("m_axis_tdata", "sum", cycle) for cycle in (now, after)]
+    if not mac.dot.fused:
+        flags = [mac.field("m_axis_tuser", "saturated", cycle) for cycle in (now, after)]
+        sums = [z3.Concat(*pair) for pair in zip(sums, flags, strict=True)]
+    promises = {
+        "a pass is taken unless a result waits": now["s_axis_tready"] == ~waiting,
+        "a result is there after its last pass until it is taken": after["m_axis_tvalid"] == mac.update & last | waiting,
+        "the next pass begins a sum": after[mac.fresh] == z3.If(mac.update == YES, last, now[mac.fresh]),
+        "a sum changes with passes alone": z3.Implies(mac.update == NO, sums[1] == sums[0]),
+        "the tag is that of the last pass": tag
+        == z3.If(ends == YES, mac.field("s_axis_tuser", "user"), mac.field("m_axis_tuser", "user")),
+        "all results are last": now["m_axis_tlast"] == YES,
+    }
+    blank = {"m_axis_tvalid": NO, mac.fresh: YES}
+    if mac.dot.fused:
+        (open_,) = mac.open
+        blank[open_] = NO
+        promises["a group is open until its last pass"] = after[open_] == z3.If(mac.taken == YES, ~mac.update, now[open_])
+        kept, then = (z3.Concat([cycle[name] for name in reversed(mac.kept)]) for cycle in (now, after))
+        promises["passes are added up"] = then == z3.If(mac.taken & ~mac.update == YES, mac.value, kept)
+    cleared = {f"reset clears {name}": after[name] == value for name, value in blank.items()}
+    return mac.broken(promises, running) + mac.broken(cleared, mac.in_reset)
+
+
+@pytest.mark.parametrize("settings", STREAMS, ids=" ".join)
+def test_no_pass_is_lost_and_no_result_made_up(settings, tmp_path):
+    assert not broken_stream(Mac(DotProduct(settings, tmp_path), tmp_path))
+
+
+def broken_sum(mac):
+    """Whether a fixed accumulator is ever not what it should be, in integers in which nothing overflows."""
+    width, bits = mac.dot.parameters["width"], mac.value.size()
+    wide = width + bits + 2
+
+    def extend(word):
+        return z3.SignExt(wide - word.size(), word)
+
+    exponent = sum(z3.SignExt(wide, mac.field("s_axis_tuser", f"{name}_exponent")) for name in "xy")
+    exponent = z3.Extract(wide - 1, 0, exponent)
+    low, high = -(2 ** (width - 1)), 2 ** (width - 1) - 1
+    value, fresh = extend(mac.value), mac.now[mac.fresh] == YES
+    left, right = z3.If(exponent > width, width, exponent), z3.If(-exponent > bits, bits, -exponent)
+    added = z3.If(exponent >= 0, value << left, value >> right)
+    outside = z3.Or(added < low, added > high)
+    before = z3.If(fresh, 0, extend(mac.field("m_axis_tdata", "sum")))
+    total = z3.If(outside, added, before + added)
+    clipped = z3.If(total < low, low, z3.If(total > high, high, total))
+    saturated = z3.Or(total != clipped, z3.And(z3.Not(fresh), mac.field("m_axis_tuser", "saturated") == YES))
+    promises = {
+        "sum": extend(mac.field("m_axis_tdata", "sum", mac.after)) == clipped,
+        "saturated": (mac.field("m_axis_tuser", "saturated", mac.after) == YES) == saturated,
+    }
+    return mac.broken(promises, mac.taken == YES, z3.Not(mac.in_reset))
+
+
+@pytest.mark.parametrize("settings", [STREAMS[0], QUICK[1]], ids=" ".join)
+def test_fixed_sum_of_any_value_at_any_exponent(settings, tmp_path):
+    assert not broken_sum(Mac(DotProduct(settings, tmp_path), tmp_path))
+
+
+@pytest.mark.long
+def test_mutants_of_an_accumulator_break_promises(tmp_path):
+    """Not all do: some make no difference."""
+    count, dot = 10, DotProduct(STREAMS[0], tmp_path)
+    broken = []
+    for text in mutants(dot.cut()[0], dot.module, count, tmp_path):
+        mac = Mac(dot, tmp_path, text)
+        broken.append(broken_stream(mac) + broken_sum(mac))
+    assert sum(map(bool, broken)) > 3 * count / 4
+    assert any("sum" in found for found in broken)
+    assert any("a result is there after its last pass until it is taken" in found for found in broken)
