@@ -52,10 +52,10 @@ class Model:
         self._library = ctypes.CDLL(str(build(manifest.with_suffix(".sv"))))
         self._library.model_new.restype = ctypes.c_void_p
         self._library.model_run.restype = ctypes.c_uint64
-        self._library.model_run.argtypes = (
-            *(ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64),
-            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p),
-        )
+        pointer, number = ctypes.c_void_p, ctypes.c_uint64
+        self._library.model_run.argtypes = pointer, number, number, pointer, pointer, ctypes.c_bool, pointer, pointer
+        self._library.model_gather.restype = number
+        self._library.model_gather.argtypes = pointer, number, number, *[pointer] * 5
         self._handle = ctypes.c_void_p(self._library.model_new())
 
     def __del__(self):
@@ -116,6 +116,42 @@ class Model:
         if done != beats:
             raise Mismatch(f"{self.manifest['module']}: beat {done} was not taken at once, or not returned after its latency")
         return self._output.unpack(m_data)["lane"], self._output_user.unpack(m_user)
+
+    def gather(self, lanes, last, **user):
+        """Send beats to a block that gives one result for all of them up to one with `last`, and return the results.
+
+        Parameters
+        ----------
+        lanes : dict
+            As for `run`.
+        last : numpy.ndarray
+            bool [beats].
+        user : numpy.ndarray
+            As for `run`.
+
+        Returns
+        -------
+        data, user : dict
+            Arrays of the smallest unsigned dtype, (results, 1), by field name.
+
+        Raises
+        ------
+        cosim.scoreboard.Mismatch
+            The block did not take a beat in its cycle, or gave another number of results.
+        """
+        beats, results = len(last), int(last.sum())
+        s_data, s_user = self._input.pack(beats, lanes), self._input_user.pack(beats, user)
+        s_last = last.astype(np.uint8)
+        # one more than all beats may give
+        m_data, m_user = (np.empty((beats + 1, port.words), np.uint32) for port in (self._output, self._output_user))
+        got = self._library.model_gather(
+            *(self._handle, beats, self.manifest["latency"]),
+            *(array.ctypes.data for array in (s_data, s_user, s_last, m_data, m_user)),
+        )
+        if got != results:
+            found = f"{got} results instead of {results}" if got <= beats else "a beat that was not taken at once"
+            raise Mismatch(f"{self.manifest['module']}: {found}")
+        return self._output.unpack(m_data[:results]), self._output_user.unpack(m_user[:results])
 
 
 def build(source, driver="native.cpp"):

@@ -255,6 +255,7 @@ class PassUnit(wiring.Component):
         up = normalised[3] & (normalised[:3].any() | normalised[4])
         packed = Signal(len(place) + 24)
         m.d.comb += packed.eq((place << 23) + normalised[4:] + up)
+        # Infinity, whose fields read as 2**128, stays even where that much is taken from it.
         overflow, zero = packed[31:].any() | packed[23:31].all() | infinite, ~(total.any() | infinite)
         flipped = subtract & difference[-1] & ~infinite
         return Cat(

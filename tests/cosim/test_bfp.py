@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from cosim.native_mac import MacCheck
 from cosim.runner import Job, run
+from cosim.scoreboard import Mismatch
 from hdl.catalog import find
 from hdl.emit import emit
 
@@ -121,3 +123,37 @@ def test_wrong_rounding_is_caught_and_shown(tmp_path, require_tool):
         r"rerun: make sim DESIGN=bfp_converter_x4_roundings_rne SIM=icarus SEED=3",
         result.failure,
     )
+
+
+def natively(settings, folder, change=lambda text: text):
+    """A MacCheck of an emitted fMAC."""
+    emission = emit(find("fast_mac"), settings)
+    emission.write(folder)
+    source = folder / f"{emission.module}.sv"
+    source.write_text(change(source.read_text()))
+    return MacCheck(folder / f"{emission.module}.json", seed=4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("settings", [(), ("accumulator=fp32",), ("accumulator=fp32", "max_bits=8", "lanes=32")], ids=" ".join)
+def test_a_million_groups_through_the_fmac(settings, tmp_path, require_tool):
+    require_tool("g++")
+    check = natively(settings, tmp_path)
+    check.corners()
+    check.random(10**6)
+    assert check.groups > 10**6
+    assert check.passes > 2 * check.groups
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("settings", [(), ("accumulator=fp32",)], ids=" ".join)
+def test_a_wrong_carry_in_the_fmac_is_caught(settings, tmp_path, require_tool):
+    require_tool("g++")
+
+    def change(text):
+        changed, number = re.subn(r"(block_unit_products5_1_carry = \S+ )\|", r"\1&", text)
+        assert number == 1
+        return changed
+
+    with pytest.raises(Mismatch, match=r"fast_mac\w*: result \d+: got 0x\w+, want 0x\w+; \d+ differ"):
+        natively(settings, tmp_path, change).corners()

@@ -1,0 +1,511 @@
+"""The fMAC adds up exactly what it is given, once, and cannot wrap; the converter loses and repeats nothing.
+
+The dot product is proven in parts, since as a whole it is beyond any solver: each lane with all its pairs of operands, the adders
+as a linear form over integers, the widths by the largest sum of any pass. What is added to is proven with any dot product there
+may be, against integers so wide that nothing overflows.
+"""
+
+import re
+from itertools import product, repeat
+
+import pytest
+import z3
+
+from golden.formats import BLOCK_MAN_BITS
+from tests.formal.adders import Netlist, NotLinear
+from tests.formal.codec import emitted
+from tests.formal.machine import TIMEOUT, Machine
+from tests.formal.mutation import mutants
+from tests.formal.test_stream import Cycles, output
+
+QUICK = [("lanes=8", "width=16"), ("lanes=16",), ("lanes=32",), ("lanes=8", "accumulator=fp32")]
+LONG = [
+    ("lanes=5", "width=24", "user_bits=3", "reset=async_low"),
+    ("lanes=64", "width=62"),
+    ("lanes=16", "accumulator=fp32"),
+    ("lanes=32", "accumulator=fp32"),
+    ("lanes=8", "accumulator=fp32", "max_bits=2"),
+    ("lanes=16", "accumulator=fp32", "max_bits=6"),
+    ("lanes=64", "accumulator=fp32", "max_bits=8"),
+]
+
+
+def long(builds):
+    return [pytest.param(settings, marks=pytest.mark.long) for settings in builds]
+
+
+class DotProduct:
+    """The sum of the products of an emitted fMAC, found in its netlist.
+
+    Attributes
+    ----------
+    value : list
+        Its bits, lowest first.
+    lanes : list of dict
+        The bits of the operands "x" and "y" of each lane: two of magnitude, lowest first, and the sign.
+    before : list
+        The bits of what the passes before count, if passes are added up.
+    """
+
+    def __init__(self, settings, folder, change=lambda text: text):
+        emission = emitted("fast_mac", settings)
+        self.module, self.text = emission.module, change(emission.files[f"{emission.module}.sv"])
+        self.manifest, self.parameters = emission.manifest, emission.manifest["parameters"]
+        self.fused = self.parameters["accumulator"] == "fp32"
+        self.netlist = netlist = Netlist(self.text, self.module, folder)
+        ports = {
+            field["name"]: netlist.bits[port["name"]][field["lsb"] : field["msb"] + 1]
+            for port in emission.manifest["ports"]
+            for field in port.get("fields", [])
+        }
+        self.lanes = [{name: ports[f"{name}{lane}"] for name in "xy"} for lane in range(self.parameters["lanes"])]
+        self.before = self.kept = self.open = ()
+        if self.fused:
+            # It is the sum so far, or that moved up, and becomes the next one.
+            self.before = self._wires("before")
+            moved, self.open = zip(*map(netlist.inputs, self.before), strict=True)
+            self.kept = [netlist.inputs(bit)[0] for bit in moved]
+            self.lower = ports["lower"][0]
+            self.value = [netlist.registers[bit] for bit in self.kept]
+        else:
+            # It goes to the shifter, unless that is given its sign alone.
+            low, sign, _ = zip(*map(netlist.inputs, self._wires("placed")), strict=True)
+            self.value = [*low, sign[0]]
+        (self.fresh,) = [bit for bit in netlist.registers if netlist.names[bit].startswith("block__")]
+
+    def _wires(self, name):
+        """Bits of the wires of the unit called `name` and a number, from 0 up."""
+        bits = self.netlist.bits
+        found = [wire for wire in bits if re.fullmatch(rf"block_unit_{name}_\d+_", wire)]
+        assert found
+        return [bits[f"block_unit_{name}_{number}_"][0] for number in range(len(found))]
+
+    def wrong(self):
+        """What shows that the value is not the sum of the products, and of the passes before, or None."""
+        operands = [frozenset(bit for bits in lane.values() for bit in bits) for lane in self.lanes]
+        support, evaluate = self.netlist.support, self.netlist.evaluate
+        try:
+            coefficients, constant = self.netlist.linear(
+                self.value, lambda bit: bit in self.before or any(frozenset() < support(bit) <= group for group in operands)
+            )
+        except NotLinear as refusal:
+            return str(refusal)
+        modulus = 2 ** len(self.value)
+        for place, bit in enumerate(self.before):
+            if coefficients.pop(bit, 0) != 2**place:
+                return f"bit {place} of the passes before"
+        for number, (lane, group) in enumerate(zip(self.lanes, operands, strict=True)):
+            own = {bit: coefficient for bit, coefficient in coefficients.items() if support(bit) <= group}
+            at_zero = None
+            for x, y in product(range(8), repeat=2):
+                values = {bit: code >> place & 1 for code, name in ((x, "x"), (y, "y")) for place, bit in enumerate(lane[name])}
+                counted = sum(coefficient * evaluate(bit, values) for bit, coefficient in own.items())
+                at_zero = counted if at_zero is None else at_zero
+                if (counted - at_zero - _signed(x) * _signed(y)) % modulus:
+                    return f"lane {number}: {_signed(x)} times {_signed(y)}"
+            constant += at_zero
+        return f"{constant % modulus} too much" if constant % modulus else None
+
+    def wrong_before(self):
+        """Whether the passes before count other than they should: not at all in a group's first, four times with `lower`."""
+        for place, (bit, open_) in enumerate(zip(self.before, self.open, strict=True)):
+            here, below = self.kept[place], self.kept[place - 2] if place >= 2 else "0"
+            if not self.netlist.support(bit) <= {here, below, self.lower, open_}:
+                return True
+            for values in product((0, 1), repeat=4):
+                values = dict(zip((here, below, self.lower, open_), values, strict=True)) | {"0": 0}
+                moved = values[below] if values[self.lower] else values[here]
+                if self.netlist.evaluate(bit, values) != (moved & values[open_]):
+                    return True
+        return len({*self.open}) > 1
+
+    def cut(self):
+        """The text with inputs instead of the value, and the registers that are no ports as outputs; the inputs' names."""
+        names, text = [self.netlist.names[bit] for bit in self.value], self.text
+        seen = [self.netlist.names[bit] for bit in {*self.open, *self.kept, self.fresh}]
+        for name in names:
+            text, number = re.subn(rf"^  assign {name} = .*;\n", "", text, flags=re.MULTILINE)
+            assert number == 1
+        for name, direction in (*zip(names, repeat("input")), *zip(seen, repeat("output"))):
+            text, number = re.subn(rf"^  (wire|reg) {name};\n", rf"  {direction} {name};\n\g<0>", text, flags=re.MULTILINE)
+            assert number == 1
+        return re.sub(rf"^module {self.module}\(", rf"\g<0>{', '.join([*names, *seen])}, ", text, flags=re.MULTILINE), names
+
+
+def _signed(code):
+    """The number that a lane of two bits of magnitude and a sign means."""
+    return -(code & 3) if code & 4 else code & 3
+
+
+def _largest(bits):
+    """For each pass of two groups of `bits` mantissa bits, from the highest weight down, the largest that a lane can sum up to."""
+    total, before = 0, 0
+    for weight in sorted(i + j for i, j in product(*(range(number // 2) for number in bits))):
+        assert weight - before in (0, 1)
+        total, before = total * 4 ** (weight - before) + 9, weight
+        yield total
+
+
+@pytest.mark.parametrize("settings", [*QUICK, *long(LONG)], ids=" ".join)
+def test_dot_product_of_any_operands(settings, tmp_path):
+    dot = DotProduct(settings, tmp_path)
+    assert dot.wrong() is None
+    assert not dot.wrong_before()
+    # No sum of any pass reaches what the width leaves out, nor does that of the passes before, in units of the next.
+    lanes, limit = dot.parameters["lanes"], 2 ** (len(dot.value) - 1)
+    sizes = [bits for bits in BLOCK_MAN_BITS if bits <= dot.parameters["max_bits"]] if dot.fused else [2]
+    for bits in product(sizes, repeat=2):
+        assert all(lanes * largest < limit for largest in _largest(bits))
+    assert lanes * (2 ** sizes[-1] - 1) ** 2 == lanes * max(_largest((sizes[-1], sizes[-1])))
+
+
+# A gate that is another one, the carry of another adder, an inverter that is left out.
+FAULTS = {
+    "sign": (r"(block_unit_sign3 = \S+ )\^", r"\1|", "lane 3: "),
+    "product": (r"(block_unit_bit5_0_1 = \S+ )\^", r"\1&", "lane 5: "),
+    "sum": (r"(block_unit_products3_1_sum = \S+ )\^", r"\1|", "the product of "),
+    "carry": (r"(block_unit_products4_1_carry = \S+ )\|", r"\1&", "the product of "),
+    "wire": (r"(block_unit_products2_0_carry) = .*;", r"\1 = block_unit_products2_1_carry;", "the product of "),
+    "inverter": (r"(assign _\d+_ = )~ (block_unit_signs0_3_sum;)", r"\1\2", ""),
+}
+
+
+def faulty(pattern, replacement):
+    """What changes a text in the one place that there is for it."""
+
+    def change(text):
+        changed, number = re.subn(pattern, replacement, text)
+        assert number == 1
+        return changed
+
+    return change
+
+
+@pytest.mark.parametrize("settings", [QUICK[0], *long(QUICK[-1:])], ids=" ".join)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faulty_dot_product_is_refuted(fault, settings, tmp_path):
+    pattern, replacement, shown = FAULTS[fault]
+
+    wrong = DotProduct(settings, tmp_path, faulty(pattern, replacement)).wrong()
+    assert wrong is not None
+    assert wrong.startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement"),
+    [
+        (r"(block_unit_before_2_ = \S+ )&", r"\1|"),
+        (r"(assign _\d+_ = s_axis_tuser\[20\] \? block_unit__like_)3_", r"\g<1>2_"),
+    ],
+    ids=["mask", "shift"],
+)
+def test_faulty_sum_of_the_passes_before_is_refuted(pattern, replacement, tmp_path):
+    assert DotProduct(QUICK[-1], tmp_path, faulty(pattern, replacement)).wrong_before()
+
+
+NO, YES = z3.BitVecVal(0, 1), z3.BitVecVal(1, 1)
+STREAMS = [
+    ("lanes=8", "width=16", "user_bits=3", "reset=sync_low"),
+    ("lanes=8", "accumulator=fp32", "user_bits=3"),
+]
+
+
+class Mac:
+    """An emitted fMAC between a state and the next, with any dot product there may be."""
+
+    def __init__(self, dot, folder, text=None):
+        self.dot = dot
+        cut, value = dot.cut()
+        machine = Machine(text or cut, dot.module, folder)
+        now, after = machine.state("before"), machine.state("after")
+        self.now, self.after = machine.signals(now), machine.signals(after)
+        self.value = z3.Concat([self.now[name] for name in reversed(value)])
+        reset = "rst_n" if "rst_n" in self.now else "rst"
+        self.in_reset = self.now[reset] == (NO if reset == "rst_n" else YES)
+        self.steps = machine.follows(now, after)
+        names = self.dot.netlist.names
+        self.kept, self.open = [names[bit] for bit in self.dot.kept], [names[bit] for bit in {*self.dot.open}]
+        self.fresh = names[dot.fresh]
+        self.taken = self.now["s_axis_tvalid"] & self.now["s_axis_tready"]
+        self.update = self.taken & self.field("s_axis_tuser", "complete") if self.dot.fused else self.taken
+
+    def field(self, port, name, of=None):
+        (described,) = [p for p in self.dot.manifest["ports"] if p["name"] == port]
+        (found,) = [f for f in described["fields"] if f["name"] == name]
+        return z3.Extract(found["msb"], found["lsb"], (of or self.now)[port])
+
+    def broken(self, promises, *assumptions):
+        return broken([self.steps, *assumptions], promises)
+
+
+def broken(facts, promises):
+    """Names of promises that are not kept."""
+    found = []
+    for name, promise in promises.items():
+        solver = z3.SolverFor("QF_BV")
+        solver.set(timeout=TIMEOUT)
+        solver.add(*facts, z3.Not(promise))
+        answer = solver.check()
+        assert answer != z3.unknown, solver.reason_unknown()
+        found += [name] if answer == z3.sat else []
+    return found
+
+
+def broken_stream(mac):
+    """Promises about one clock edge from any state that do not hold."""
+    now, after, running = mac.now, mac.after, z3.Not(mac.in_reset)
+    waiting = now["m_axis_tvalid"] & ~now["m_axis_tready"]
+    last = now["s_axis_tlast"]
+    tag = mac.field("m_axis_tuser", "user", after)
+    ends = mac.taken & last
+    sums = [mac.field("m_axis_tdata", "sum", cycle) for cycle in (now, after)]
+    if not mac.dot.fused:
+        flags = [mac.field("m_axis_tuser", "saturated", cycle) for cycle in (now, after)]
+        sums = [z3.Concat(*pair) for pair in zip(sums, flags, strict=True)]
+    promises = {
+        "a pass is taken unless a result waits": now["s_axis_tready"] == ~waiting,
+        "a result is there after its last pass until it is taken": after["m_axis_tvalid"] == mac.update & last | waiting,
+        "the next pass begins a sum": after[mac.fresh] == z3.If(mac.update == YES, last, now[mac.fresh]),
+        "a sum changes with passes alone": z3.Implies(mac.update == NO, sums[1] == sums[0]),
+        "the tag is that of the last pass": tag
+        == z3.If(ends == YES, mac.field("s_axis_tuser", "user"), mac.field("m_axis_tuser", "user")),
+        "all results are last": now["m_axis_tlast"] == YES,
+    }
+    blank = {"m_axis_tvalid": NO, mac.fresh: YES}
+    if mac.dot.fused:
+        (open_,) = mac.open
+        blank[open_] = NO
+        promises["a group is open until its last pass"] = after[open_] == z3.If(mac.taken == YES, ~mac.update, now[open_])
+        kept, then = (z3.Concat([cycle[name] for name in reversed(mac.kept)]) for cycle in (now, after))
+        promises["passes are added up"] = then == z3.If(mac.taken & ~mac.update == YES, mac.value, kept)
+    cleared = {f"reset clears {name}": after[name] == value for name, value in blank.items()}
+    return mac.broken(promises, running) + mac.broken(cleared, mac.in_reset)
+
+
+@pytest.mark.parametrize("settings", STREAMS, ids=" ".join)
+def test_no_pass_is_lost_and_no_result_made_up(settings, tmp_path):
+    assert not broken_stream(Mac(DotProduct(settings, tmp_path), tmp_path))
+
+
+def broken_sum(mac):
+    """Whether a fixed accumulator is ever not what it should be, in integers in which nothing overflows."""
+    width, bits = mac.dot.parameters["width"], mac.value.size()
+    wide = width + bits + 2
+
+    def extend(word):
+        return z3.SignExt(wide - word.size(), word)
+
+    exponent = sum(z3.SignExt(wide, mac.field("s_axis_tuser", f"{name}_exponent")) for name in "xy")
+    exponent = z3.Extract(wide - 1, 0, exponent)
+    low, high = -(2 ** (width - 1)), 2 ** (width - 1) - 1
+    value, fresh = extend(mac.value), mac.now[mac.fresh] == YES
+    left, right = z3.If(exponent > width, width, exponent), z3.If(-exponent > bits, bits, -exponent)
+    added = z3.If(exponent >= 0, value << left, value >> right)
+    outside = z3.Or(added < low, added > high)
+    before = z3.If(fresh, 0, extend(mac.field("m_axis_tdata", "sum")))
+    total = z3.If(outside, added, before + added)
+    clipped = z3.If(total < low, low, z3.If(total > high, high, total))
+    saturated = z3.Or(total != clipped, z3.And(z3.Not(fresh), mac.field("m_axis_tuser", "saturated") == YES))
+    promises = {
+        "sum": extend(mac.field("m_axis_tdata", "sum", mac.after)) == clipped,
+        "saturated": (mac.field("m_axis_tuser", "saturated", mac.after) == YES) == saturated,
+    }
+    return mac.broken(promises, mac.taken == YES, z3.Not(mac.in_reset))
+
+
+@pytest.mark.parametrize("settings", [STREAMS[0], QUICK[1]], ids=" ".join)
+def test_fixed_sum_of_any_value_at_any_exponent(settings, tmp_path):
+    assert not broken_sum(Mac(DotProduct(settings, tmp_path), tmp_path))
+
+
+@pytest.mark.long
+def test_mutants_of_an_accumulator_break_promises(tmp_path):
+    """Not all do: some make no difference."""
+    count, dot = 10, DotProduct(STREAMS[0], tmp_path)
+    broken = []
+    for text in mutants(dot.cut()[0], dot.module, count, tmp_path):
+        mac = Mac(dot, tmp_path, text)
+        broken.append(broken_stream(mac) + broken_sum(mac))
+    assert sum(map(bool, broken)) > 3 * count / 4
+    assert any("sum" in found for found in broken)
+    assert any("a result is there after its last pass until it is taken" in found for found in broken)
+
+
+INPUTS = "s_axis_tdata", "s_axis_tuser", "s_axis_tlast"
+EMPTY = "m_axis_tvalid", "block_pending", "block_index_in", "block_index_out", "block_filled_0_", "block_filled_1_"
+GROUP_LAST = "block_slot{}_22_"
+
+
+class Converter:
+    """An emitted converter, two beats to a group, whose states are told apart by the beats that they still owe.
+
+    Those come out when nothing more comes in and all may go; of a group that has begun they depend on the beat that will end it, which
+    is given then. So from any state one clock edge must take away what was delivered, add what a converter without past makes
+    of a group that was accepted, and leave the rest alone. The rest is induction.
+    """
+
+    SETTINGS = ("fmt=m2e8g4", "lanes=2", "roundings=rtz", "sums=0", "user_bits=1")
+    CYCLES = 6  # as many as it takes until nothing is left
+
+    def __init__(self, folder, change=lambda text: text):
+        emission = emitted("bfp_converter", self.SETTINGS)
+        self.machine = Machine(change(emission.files[f"{emission.module}.sv"]), emission.module, folder)
+        (user,) = [port for port in emission.manifest["ports"] if port["name"] == "m_axis_tuser"]
+        self.fields = {field["name"]: (field["msb"], field["lsb"]) for field in user["fields"]}
+        self.cycles = Cycles()
+        self.now = self.cycles.cycle(self.machine)
+        self.then = self.cycles.cycle(self.machine, after=self.now)
+        self.blank = self.cycles.cycle(self.machine, after=self.cycles.cycle(self.machine, reset=YES))
+
+    def beat(self, name):
+        return {port: z3.BitVec(f"{name} {port}", self.now[port].size()) for port in INPUTS}
+
+    def send(self, start, *items):
+        """What comes out, and the last cycle, from the registers of `start` on when `items` come in, pairs of a bit whether it
+        does and a beat, each as soon as it is taken."""
+        wanted, outputs, cycle = [bit for bit, _ in items], [], None
+        for _ in range(self.CYCLES):
+            valid, given = NO, items[0][1]
+            for bit, (_, beat) in reversed([*zip(wanted, items, strict=True)]):
+                valid, given = valid | bit, {port: z3.If(bit == YES, beat[port], given[port]) for port in INPUTS}
+            where = {"registers_of": start} if cycle is None else {"after": cycle}
+            cycle = self.cycles.cycle(self.machine, **where, s_axis_tvalid=valid, m_axis_tready=YES, **given)
+            outputs.append(output(cycle))
+            taken = cycle["s_axis_tready"]
+            for index, bit in enumerate(wanted):
+                wanted[index], taken = bit & ~taken, taken & ~bit
+        return outputs, cycle
+
+
+def in_order(outputs, places=6):
+    """How many of `outputs` are valid, and their beats in front of the others' places."""
+    number, beats = z3.BitVecVal(0, 4), [z3.BitVecVal(0, outputs[0][1].size())] * places
+    for valid, beat in outputs:
+        beats = [z3.If(z3.And(valid == YES, number == place), beat, old) for place, old in enumerate(beats)]
+        number += z3.ZeroExt(3, valid)
+    return z3.Concat(number, *beats)
+
+
+def sound(cycle):
+    """What holds of the registers in all states that there are."""
+    pending, entry, exit_ = cycle["block_pending"], cycle["block_index_in"], cycle["block_index_out"]
+    filled = [cycle[f"block_filled_{slot}_"] for slot in range(2)]
+    ends = [cycle[GROUP_LAST.format(slot)] for slot in range(2)]
+    leaves_first, leaves_second = pending & ~exit_, pending & exit_
+    return z3.And(
+        # the second slot holds the end of a group, and that one leaves from there
+        z3.Implies(filled[1] == YES, z3.And(pending == YES, ends[1] == YES)),
+        z3.Implies(pending == NO, z3.And(exit_ == NO, filled[0] == entry)),
+        z3.Implies(leaves_first == YES, z3.And(entry == NO, filled[0] == YES, filled[1] == ~ends[0])),
+        z3.Implies(leaves_second == YES, z3.And(filled[1] == YES, filled[0] == entry)),
+        z3.Implies(entry == YES, ends[0] == NO),
+    )
+
+
+def broken_conversion(converter):
+    """Names of promises about one clock edge that are not kept."""
+    now, then, blank = converter.now, converter.then, converter.blank
+    accepted, open_ = now["s_axis_tvalid"] & now["s_axis_tready"], now["block_index_in"]
+    given, ending = {port: now[port] for port in INPUTS}, converter.beat("ending")
+    closed_by = {port: z3.If(accepted == YES, given[port], ending[port]) for port in INPUTS}
+    begins = accepted & ~open_
+    before, left = converter.send(now, (open_, closed_by))
+    after, _ = converter.send(then, (then["block_index_in"], ending))
+    added, _ = converter.send(blank, (begins, given), (begins & ~given["s_axis_tlast"], ending))
+    first_valid, first = before[0]
+    delivered = now["m_axis_tvalid"] & now["m_axis_tready"]
+    due = [(first_valid & ~delivered, first), *before[1:], *added]
+
+    largest = z3.BitVecVal(0, 8)
+    for beat, counts in ((given, z3.BoolVal(True)), (ending, given["s_axis_tlast"] == NO)):
+        for lane in range(2):
+            exponent = z3.Extract(32 * lane + 30, 32 * lane + 23, beat["s_axis_tdata"])
+            exponent = z3.If(exponent == 255, z3.BitVecVal(254, 8), exponent)
+            largest = z3.If(z3.And(counts, z3.UGT(exponent, largest)), exponent, largest)
+    high, low = converter.fields["exponent"]
+    promises = {
+        "the invariant holds": sound(then),
+        "reset leaves nothing": z3.And(sound(blank), *(blank[name] == NO for name in EMPTY)),
+        "no beat is made up or stays": z3.And([left[name] == NO for name in EMPTY]),
+        "a beat waits until it is taken": z3.Implies(
+            now["m_axis_tvalid"] & ~now["m_axis_tready"] == YES,
+            z3.And(then["m_axis_tvalid"] == YES, output(then)[1] == output(now)[1]),
+        ),
+        "both beats of a group have its exponent": z3.And(
+            [z3.Implies(valid == YES, z3.Extract(high, low, beat) == largest) for valid, beat in added]
+        ),
+        "no beat is lost, repeated, changed or overtaken": in_order(due) == in_order(after),
+    }
+    return broken([*converter.cycles.facts, sound(now)], promises)
+
+
+# What the emitted text says otherwise, and a promise that breaks.
+CONVERTER_FAULTS = {
+    "reset": (r"(if \(rst\) block_pending <= )1'h0", r"\g<1>1'h1", "reset leaves nothing"),
+    "end of a group": (r"(assign _\d+_ = block_leaves) & block_front_22_", r"\1", "the invariant holds"),
+    "exponent": (
+        r"if \(block_leaves\) (_\d+_ <= block_group)",
+        r"if (block_taken) \1",
+        "both beats of a group have its exponent",
+    ),
+    "payload": (r"(if \()block_leaves(\) m_axis_tlast <=)", r"\1block_pending\2", "a beat waits until it is taken"),
+}
+
+
+@pytest.mark.long
+def test_conversion_loses_and_repeats_nothing(tmp_path):
+    assert not broken_conversion(Converter(tmp_path))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", CONVERTER_FAULTS)
+def test_faulty_converter_is_refuted(fault, tmp_path):
+    pattern, replacement, promise = CONVERTER_FAULTS[fault]
+    assert promise in broken_conversion(Converter(tmp_path, faulty(pattern, replacement)))
+
+
+def broken_count_of_sums(folder, change=lambda text: text):
+    """As `broken_conversion`, of a converter of a beat per group with sums: how many beats and sums of tensors it owes."""
+    emission = emitted("bfp_converter", ("fmt=m2e8g4", "lanes=4", "roundings=rtz", "sum_bits=16", "user_bits=1"))
+    text = change(emission.files[f"{emission.module}.sv"])
+    machine, cycles = Machine(text, emission.module, folder), Cycles()
+    now = cycles.cycle(machine)
+    then, blank = cycles.cycle(machine, after=now), cycles.cycle(machine, after=cycles.cycle(machine, reset=YES))
+    (last,) = re.findall(r" (block_slot0_\d+_) <= s_axis_tlast;", text)
+    (group_last,) = re.findall(r" (block_slot0_\d+_) <= 1'h1;", text)
+    (sums_last,) = re.findall(rf" (block_beat_sums_\d+_) <= {last};", text)
+
+    def count(*bits):
+        return sum((z3.ZeroExt(3, bit) for bit in bits), z3.BitVecVal(0, 4))
+
+    def owed(cycle):
+        sums = cycle["block_pending"] & cycle[last], cycle["block_sums_valid"] & cycle[sums_last], cycle["m_sums_tvalid"]
+        return count(cycle["block_pending"], cycle["m_axis_tvalid"]), count(*sums)
+
+    def sound_slot(cycle):
+        """Every beat ends its group."""
+        return z3.Implies(cycle["block_pending"] == YES, cycle[group_last] == YES)
+
+    accepted = now["s_axis_tvalid"] & now["s_axis_tready"]
+    gone, sums_gone = (now[f"{stream}_tvalid"] & now[f"{stream}_tready"] for stream in ("m_axis", "m_sums"))
+    waits = now["m_sums_tvalid"] & ~now["m_sums_tready"]
+    kept = [then[name] == now[name] for name in ("m_sums_tvalid", "m_sums_tdata", "m_sums_tuser")]
+    (beats_owed, sums_owed), (beats_then, sums_then) = owed(now), owed(then)
+    promises = {
+        "no beat is lost or repeated": beats_then == beats_owed + count(accepted) - count(gone),
+        "no sums are lost or repeated": sums_then == sums_owed + count(accepted & now["s_axis_tlast"]) - count(sums_gone),
+        "sums wait until they are taken": z3.Implies(waits == YES, z3.And(kept)),
+        "the invariant holds": z3.And(sound_slot(then), sound_slot(blank)),
+        "reset leaves nothing": z3.And([number == 0 for number in owed(blank)]),
+        "reset clears the sums": z3.And(
+            [blank[name] == 0 for name in ("block_numerator", "block_denominator", "block_saturated")]
+        ),
+    }
+    return broken([*cycles.facts, sound_slot(now)], promises)
+
+
+def test_conversion_with_sums_loses_and_repeats_nothing(tmp_path):
+    assert not broken_count_of_sums(tmp_path)
+    # Conversion that goes on while sums wait loses them.
+    careless = faulty(r"(assign block_goes_on = ).*;", r"\g<1>1'h1;")
+    assert "no sums are lost or repeated" in broken_count_of_sums(tmp_path, careless)
