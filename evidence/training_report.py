@@ -78,7 +78,10 @@ def summarize(runs, about=last_biases):
 
 def tables(results):
     """A rich table for each task of `evidence.fp8_training`."""
-    cells = lambda row: [_span(*biases) for biases in row["biases"] or ()]
+
+    def cells(row):
+        return [_span(*biases) for biases in row["biases"] or ()]
+
     return tables_with(results, "stored as", TYPES, cells, "on the right the last biases by type")
 
 
