@@ -24,7 +24,6 @@ LONG = [
     ("lanes=64", "width=62"),
     ("lanes=16", "accumulator=fp32"),
     ("lanes=32", "accumulator=fp32"),
-    ("lanes=8", "accumulator=fp32", "max_bits=2"),
     ("lanes=16", "accumulator=fp32", "max_bits=6"),
     ("lanes=64", "accumulator=fp32", "max_bits=8"),
 ]
@@ -321,14 +320,14 @@ def test_fixed_sum_of_any_value_at_any_exponent(settings, tmp_path):
 @pytest.mark.long
 def test_mutants_of_an_accumulator_break_promises(tmp_path):
     """Not all do: some make no difference."""
-    count, dot = 10, DotProduct(STREAMS[0], tmp_path)
+    count, dot = 30, DotProduct(STREAMS[0], tmp_path)
     broken = []
     for text in mutants(dot.cut()[0], dot.module, count, tmp_path):
         mac = Mac(dot, tmp_path, text)
         broken.append(broken_stream(mac) + broken_sum(mac))
     assert sum(map(bool, broken)) > 3 * count / 4
     assert any("sum" in found for found in broken)
-    assert any("a result is there after its last pass until it is taken" in found for found in broken)
+    assert any("a sum changes with passes alone" in found for found in broken)
 
 
 INPUTS = "s_axis_tdata", "s_axis_tuser", "s_axis_tlast"
