@@ -1,4 +1,4 @@
-"""What `evidence.fp8_training` compares: ways to store the same training."""
+"""What trainings compare: ways to store one, for `evidence.fp8_training`, and to compute one, for `evidence.fast_training`."""
 
 from dataclasses import dataclass
 
@@ -62,5 +62,38 @@ ARMS = {
             estimator="median",
             bias_max=31,
         ),
+    )
+}
+
+
+# What a layer multiplies: O = A W forward; with gradients those of O.
+OPERANDS = ("activation", "weight", "gradient")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockArm:
+    """One way to compute matrix products: in FP32, or in block floating point of `bits` mantissa bits; None: what the policy chooses.
+
+    Gradients are rounded stochastically, or else as weights and activations are.
+    """
+
+    name: str
+    title: str
+    fp32: bool = False
+    bits: int | None = None
+    stochastic: bool = False
+    rounding: str = "rne"
+
+
+BLOCK_ARMS = {
+    arm.name: arm
+    for arm in (
+        BlockArm(name="fp32", title="FP32", fp32=True),
+        *(
+            BlockArm(name=name + suffix, title=f"{title}, gradients {words}", bits=bits, stochastic=bool(suffix))
+            for name, title, bits in (("bfp2", "2 bits", 2), ("bfp4", "4 bits", 4), ("fast", "FAST's policy", None))
+            for suffix, words in (("", "to nearest"), ("-sr", "stochastic"))
+        ),
+        BlockArm(name="bfp2-rtz", title="2 bits, everything truncated", bits=2, rounding="rtz"),
     )
 }

@@ -16,6 +16,7 @@ from golden.calibration import Histogram, calibrate, divergence
 from golden.formats import LogBlockFormat
 from golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul
 
+MULTIPLYING = nn.Linear, nn.Conv1d, nn.Conv2d
 INT8_LEVELS = 128
 _PART = 512  # rows of a matrix product by OneHot
 
@@ -48,11 +49,16 @@ class Emulated(nn.Module):
 
 def emulate(model):
     """Put an `Emulated` in the place of each layer with products; returns them by name."""
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d)]
+    return replace(model, MULTIPLYING, lambda name, layer: Emulated(layer))
+
+
+def replace(model, kinds, make):
+    """Put ``make(name, module)`` in the place of each module of one of `kinds`, a tuple of classes; returns the new ones by name."""
+    old = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
     found = {}
-    for name in names:
+    for name, module in old.items():
         path, _, own = name.rpartition(".")
-        found[name] = Emulated(model.get_submodule(name))
+        found[name] = make(name, module)
         model.get_submodule(path).add_module(own, found[name])
     return found
 
@@ -101,10 +107,10 @@ class Lbfp:
 
         def compute(x):
             # 0 is the code of zero, so that padding with zeros is right for codes too
-            rows, shape = _rows(emulated.layer, torch.from_numpy(table.codes(x)).float())
+            rows, shape = rows_of(emulated.layer, torch.from_numpy(table.codes(x)).float())
             rows = rows.numpy().astype(np.uint8)
             sums = products(rows) if is_large else torch.from_numpy(matmul(rows, codes, self.fmt, **self.product))
-            return _shaped(emulated.layer, torch.ldexp(sums.double(), lsb).float(), shape)
+            return shaped(emulated.layer, torch.ldexp(sums.double(), lsb).float(), shape)
 
         return compute
 
@@ -172,7 +178,7 @@ def with_weights(layer, x, weights):
     return convolve(x, weights, layer.bias, layer.stride, layer.padding)
 
 
-def _rows(layer, x):
+def rows_of(layer, x):
     """The inputs of each output as rows, and the shape of what comes out, without channels."""
     if isinstance(layer, nn.Linear):
         return x.reshape(-1, x.shape[-1]), x.shape[:-1]
@@ -187,7 +193,7 @@ def _rows(layer, x):
     return columns.transpose(1, 2).reshape(-1, columns.shape[1]), shape
 
 
-def _shaped(layer, outputs, shape):
+def shaped(layer, outputs, shape):
     """Rows of outputs in the layer's shape, its bias added."""
     outputs = outputs + layer.bias
     if isinstance(layer, nn.Linear):

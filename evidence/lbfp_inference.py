@@ -6,40 +6,18 @@ whose sentence vectors a linear layer classifies. Weights have an exponent for e
 on 512 items that were trained on; nothing is retrained. Everything that multiplies is in the format, except attention's two products.
 """
 
-import argparse
-import hashlib
-import importlib.metadata
-import importlib.util
-import json
-import multiprocessing
-import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from evidence import results
-from golden.checks import check_choice, check_int
+from evidence import experiment, results
+from evidence.experiment import HERE
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "lbfp_inference.json"
-BUILD = HERE.parent / "build" / "evidence"
 NAMES = ("mlp", "cnn", "text", "minilm")
-SEEDS, QUICK_SEEDS = 5, 2
 RESAMPLES = 100_000
-# What a run's numbers hang on.
-_SOURCES = [
-    *(HERE / f"{name}.py" for name in ("data", "emulation", "lbfp_inference", "lbfp_networks", "minilm", "tasks")),
-    *(HERE.parent / "golden" / f"{name}.py" for name in ("calibration", "formats", "lbfp")),
-    HERE.parent / "cosim" / "training.py",
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,86 +60,23 @@ def arms():
     return found
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m evidence.lbfp_inference", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a minute instead of half an hour: shows that all works, no more")
-    parser.add_argument("--network", action="append", metavar="NETWORK", help=f"some of {', '.join(NAMES)}; default all")
-    parser.add_argument("--seeds", type=int, metavar="N", help=f"2 to 10, default {SEEDS}, quick {QUICK_SEEDS}")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes, default one per core")
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help=f"results; default, of a full run only, {RESULTS.name} beside this module"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        return run(options)
-    except ValueError as error:
-        message = error
-    except OSError as error:
-        message = f"{error.filename}: {error.strerror}"
-    except KeyboardInterrupt:
-        message = "interrupted; finished runs are kept, the same command goes on"
-    print(f"evidence.lbfp_inference: {message}", file=sys.stderr)
-    return 2
+def jobs(names, seeds):
+    """Every network and seed, the longest first; of the pretrained one there is only one."""
+    return [(name, seed) for name in reversed(names) for seed in (seeds[:1] if name == "minilm" else seeds)]
 
 
-def run(options):
-    for name in options.network or ():
-        check_choice("network", name, NAMES)
-    seeds = (QUICK_SEEDS if options.quick else SEEDS) if options.seeds is None else options.seeds
-    check_int("seeds", seeds, 2, 10)
-    jobs = (os.cpu_count() or 1) if options.jobs is None else options.jobs
-    check_int("jobs", jobs, 1, 256)
-    if importlib.util.find_spec("torch") is None:
-        raise ValueError("PyTorch is not installed; get it with `pip install torch`")
-    names = [name for name in NAMES if name in (options.network or NAMES)]
-    found = collect(names, run_all(names, seeds, jobs, options.quick), options.quick)
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    for table in tables(found):
-        console.print(table)
-        console.print()
-    path = options.json
-    if path is None and not options.quick and seeds == SEEDS and names == list(NAMES):
-        path = RESULTS
-    if path is not None:
-        results.write(path, found)
-        console.print(f"{path.name} written")
-    return 0
+def run(name, seed, quick):
+    from evidence import lbfp_networks
 
-
-def run_all(names, seeds, jobs, quick):
-    """The results of every network and seed; of the pretrained one there is only one. Those of earlier calls are in build/."""
-    cache = BUILD / "lbfp_inference" / _fingerprint(quick)
-    cache.mkdir(parents=True, exist_ok=True)
-    # the longest first
-    wanted = [(name, seed) for name in reversed(names) for seed in range(1 if name == "minilm" else seeds)]
-    files = {job: cache / ("-".join(map(str, job)) + ".json") for job in wanted}
-    todo = [job for job in wanted if not files[job].exists()]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("networks", total=len(wanted), completed=len(wanted) - len(todo))
-        # Spawned, not forked: PyTorch's threads do not survive a fork.
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            futures = {pool.submit(_run, *job, quick): job for job in todo}
-            try:
-                for future in as_completed(futures):
-                    job, (result, seconds) = futures[future], future.result()
-                    results.write(files[job], result)
-                    progress.console.print(f"{job[0]} seed {job[1]} ({seconds:.0f} s)")
-                    progress.advance(bar)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    order = sorted(wanted, key=lambda job: (names.index(job[0]), job[1]))
-    return [{"network": name, "seed": seed} | json.loads(files[name, seed].read_text()) for name, seed in order]
+    return lbfp_networks.run(name, arms(), seed, quick)
 
 
 def collect(names, runs, quick):
     """All that goes into the JSON file."""
     from evidence.lbfp_networks import NETWORKS
 
+    runs = sorted(runs, key=lambda run: (names.index(run["network"]), run["seed"]))
     return {
-        "command": "python -m evidence.lbfp_inference" + (" --quick" if quick else ""),
-        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "torch")},
         "networks": {name: NETWORKS[name].title for name in names},
         "arms": {arm.name: arm.title for arm in arms()},
         "summary": summarize(runs),
@@ -227,20 +142,25 @@ def tables(found):
         yield table
 
 
-def _run(name, seed, quick):
-    from evidence import lbfp_networks
-
-    start = time.monotonic()
-    return lbfp_networks.run(name, arms(), seed, quick), time.monotonic() - start
-
-
-def _fingerprint(quick):
-    """Of all that a run's numbers depend on, as far as it is known here."""
-    digest = hashlib.sha256(f"{importlib.metadata.version('torch')} {quick}".encode())
-    for path in sorted(_SOURCES):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
+EXPERIMENT = experiment.Experiment(
+    name="lbfp_inference",
+    doc=__doc__,
+    choice="network",
+    choices=NAMES,
+    keys=("network", "seed"),
+    jobs=jobs,
+    run=run,
+    told=lambda result: f"{result['items']} items",
+    sources=[
+        *(HERE / f"{name}.py" for name in ("data", "emulation", "lbfp_inference", "lbfp_networks", "minilm", "tasks")),
+        *(HERE.parent / "golden" / f"{name}.py" for name in ("calibration", "formats", "lbfp")),
+        HERE.parent / "cosim" / "training.py",
+    ],
+    collect=collect,
+    tables=tables,
+)
+RESULTS = EXPERIMENT.results
+main = EXPERIMENT.main
 
 if __name__ == "__main__":
     sys.exit(main())

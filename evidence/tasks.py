@@ -1,4 +1,4 @@
-"""The networks and data of `evidence.fp8_training`: a task makes a model, its batches and its score, all from one seed."""
+"""The networks and data of the trainings: a task makes a model, its batches and its score, all from one seed."""
 
 import numpy as np
 import torch
@@ -81,6 +81,7 @@ class Block(nn.Module):
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.mix = nn.Linear(width, 3 * width)
+        self.attend = Attention()
         self.merge = nn.Linear(width, width)
         self.widen = nn.Linear(width, 4 * width)
         self.narrow = nn.Linear(4 * width, width)
@@ -90,10 +91,17 @@ class Block(nn.Module):
         batch, length, width = x.shape
         mixed = self._store(self.mix(self._store(self.norms[0](x))))
         heads = mixed.view(batch, length, 3, self._heads, width // self._heads).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2).reshape(x.shape)
+        seen = self.attend(*heads).transpose(1, 2).reshape(x.shape)
         x = self._store(x + self.merge(self._store(seen)))
         hidden = self._store(functional.gelu(self.widen(self._store(self.norms[1](x)))))
         return self._store(x + self.narrow(hidden))
+
+
+class Attention(nn.Module):
+    """Of each position to those up to it: queries, keys and values are [batch, heads, length, width]."""
+
+    def forward(self, queries, keys, values):
+        return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
 
 
 class _Classification:

@@ -1,4 +1,4 @@
-"""One training of one task stored in one way. Deterministic: the same arguments give the same numbers on the same machine."""
+"""One training of one task; `run` stores it in one way. The same arguments give the same numbers on the same machine."""
 
 import torch
 
@@ -24,11 +24,8 @@ def run(task_name, arm, seed, quick=False):
     store = Store(arm.new_estimator(), FIXED_BIAS if arm.schedule in ("fp32", "fixed") else None)
     model = task.model(store)
     store.hold_parameters(model)
-    optimizer = task.optimizer(model.parameters())
     epochs = CALIBRATION + 1 if quick else task.epochs
-    total = epochs * task.steps
-    # to zero, so that the last epoch's score does not hang on its last batches
-    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / total)
+    training = Training(task, model, epochs)
     traffic = task.traffic(model) if hasattr(task, "traffic") else None
 
     result = {"scores": [], "biases": []}
@@ -36,13 +33,10 @@ def run(task_name, arm, seed, quick=False):
         calibrates = arm.schedule == "frozen" and epoch < CALIBRATION
         store.narrow = arm.schedule != "fp32" and not calibrates
         is_watched = calibrates or arm.schedule == "throughout"
-        for inputs, wanted in task.batches():
+        for batch in task.batches():
             store.observing = is_watched
-            optimizer.zero_grad()
-            task.loss(model(inputs), wanted).backward()
+            training.step(*batch)
             store.observing = False
-            optimizer.step()
-            decay.step()
             if arm.schedule == "throughout":
                 store.end()
             if store.narrow and not arm.master:
@@ -52,9 +46,32 @@ def run(task_name, arm, seed, quick=False):
             store.end()
         if traffic:
             result["traffic"] = traffic.take()
-        model.eval()
-        with torch.no_grad():
-            result["scores"].append(task.score(model))
-        model.train()
+        result["scores"].append(training.score())
         result["biases"].append(store.biases if store.narrow else None)
     return result
+
+
+class Training:
+    """The optimizer's part: steps of a task's model, `epochs` of them, at a rate that falls to zero, and the score.
+
+    So the last epoch's score does not hang on its last batches.
+    """
+
+    def __init__(self, task, model, epochs):
+        self.steps = epochs * task.steps
+        self._task, self._model = task, model
+        self._optimizer = task.optimizer(model.parameters())
+        self._decay = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: 1 - step / self.steps)
+
+    def step(self, inputs, wanted):
+        self._optimizer.zero_grad()
+        self._task.loss(self._model(inputs), wanted).backward()
+        self._optimizer.step()
+        self._decay.step()
+
+    def score(self):
+        self._model.eval()
+        with torch.no_grad():
+            score = self._task.score(self._model)
+        self._model.train()
+        return score

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence import data, fp8_training, results, training_report
+from evidence import data, experiment, fp8_training, results, training_report
 from evidence.arms import ARMS, CALIBRATION
 
 COMMITTED = json.loads(fp8_training.RESULTS.read_text())
@@ -25,7 +25,7 @@ def test_interval_needs_pairs():
 
 
 def test_committed_runs_are_complete():
-    wanted = {(task, arm, seed) for task in fp8_training.TASKS for arm in ARMS for seed in range(fp8_training.SEEDS)}
+    wanted = {(task, arm, seed) for task in fp8_training.TASKS for arm in ARMS for seed in range(experiment.SEEDS)}
     assert {(run["task"], run["arm"], run["seed"]) for run in COMMITTED["runs"]} == wanted
     assert len(COMMITTED["runs"]) == len(wanted)
     assert COMMITTED["arms"] == {name: arm.title for name, arm in ARMS.items()}
@@ -76,7 +76,7 @@ def test_missing_data_is_told():
 
 def test_quick_form_runs_and_goes_on(tmp_path, monkeypatch, capfd):
     pytest.importorskip("torch", reason="PyTorch is for experiments only")
-    monkeypatch.setattr(fp8_training, "BUILD", tmp_path)
+    monkeypatch.setattr(experiment, "BUILD", tmp_path)
     path = tmp_path / "found.json"
     arguments = ["--quick", "--task", "mnist", "--jobs", "1", "--json", str(path)]
     assert fp8_training.main(arguments) == 0

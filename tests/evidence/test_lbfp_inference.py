@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence import lbfp_inference
+from evidence import experiment, lbfp_inference
 
 COMMITTED = json.loads(lbfp_inference.RESULTS.read_text())
 EXACT = {"fp32", "int8-max", "int8-entropy", "lbfp8-kl", "lbfp8-mse", "lbfp8-max", "lbfp7-kl", "lbfp6-kl", "lbfp5-kl"}
@@ -16,7 +16,7 @@ IN_HARDWARE = {"lbfp8-lut", "lbfp7-lut", "lbfp6-lut", "lbfp5-lut", "lbfp8-mitche
 def test_committed_runs_are_complete():
     runs = [(run["network"], run["seed"]) for run in COMMITTED["runs"]]
     assert runs == [
-        (name, seed) for name in lbfp_inference.NAMES for seed in range(1 if name == "minilm" else lbfp_inference.SEEDS)
+        (name, seed) for name in lbfp_inference.NAMES for seed in range(1 if name == "minilm" else experiment.SEEDS)
     ]
     assert set(COMMITTED["arms"]) == EXACT | IN_HARDWARE
     for run in COMMITTED["runs"]:
@@ -75,7 +75,7 @@ def test_missing_pytorch_is_one_line(monkeypatch, capsys):
 
 def test_quick_form_runs_and_goes_on(tmp_path, monkeypatch, capfd):
     pytest.importorskip("torch", reason="PyTorch is for experiments only")
-    monkeypatch.setattr(lbfp_inference, "BUILD", tmp_path)
+    monkeypatch.setattr(experiment, "BUILD", tmp_path)
     path = tmp_path / "found.json"
     arguments = ["--quick", "--network", "mlp", "--jobs", "1", "--json", str(path)]
     assert lbfp_inference.main(arguments) == 0
