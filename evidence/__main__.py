@@ -2,8 +2,8 @@
 
 import sys
 
-from evidence import dram_energy, estimators, fp8_training, lbfp_error, lbfp_inference, s2fp8_error
+from evidence import dram_energy, estimators, fp8_training, lbfp_error, lbfp_inference, s2fp8_error, s2fp8_training
 
-EXPERIMENTS = estimators, fp8_training, dram_energy, lbfp_error, lbfp_inference, s2fp8_error
+EXPERIMENTS = estimators, fp8_training, dram_energy, lbfp_error, lbfp_inference, s2fp8_error, s2fp8_training
 
 sys.exit(next((failed for experiment in EXPERIMENTS if (failed := experiment.main([]))), 0))
