@@ -11,8 +11,19 @@ from evidence import (
     lbfp_error,
     lbfp_inference,
     s2fp8_error,
+    s2fp8_training,
 )
 
-EXPERIMENTS = estimators, fp8_training, dram_energy, lbfp_error, lbfp_inference, fast_training, fast_speed, s2fp8_error
+EXPERIMENTS = (
+    estimators,
+    fp8_training,
+    dram_energy,
+    lbfp_error,
+    lbfp_inference,
+    fast_training,
+    fast_speed,
+    s2fp8_error,
+    s2fp8_training,
+)
 
 sys.exit(next((failed for experiment in EXPERIMENTS if (failed := experiment.main([]))), 0))

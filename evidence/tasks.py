@@ -33,6 +33,47 @@ class Cnn(nn.Module):
         return self._store(self.head(x.flatten(1)))
 
 
+class DeepCnn(nn.Module):
+    """Seven convolutions of 3x3 with ReLU, three of them with stride 2, and a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        widths, strides = (1, 8, 8, 16, 16, 16, 32, 32), (2, 1, 2, 1, 1, 2, 1)
+        layers = []
+        for before, after, stride in zip(widths, widths[1:], strides, strict=False):
+            layers += [nn.Conv2d(before, after, 3, stride, padding=1), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 4 * 4, 10))
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+class NeuralFactors(nn.Module):
+    """Neural collaborative filtering: vectors of users and films, two hidden layers, and beside them the vectors' products."""
+
+    WIDTH, HIDDEN = 16, (32, 16)
+
+    def __init__(self, users, films):
+        super().__init__()
+        self.users, self.films = nn.Embedding(users, 2 * self.WIDTH), nn.Embedding(films, 2 * self.WIDTH)
+        for embedding in (self.users, self.films):
+            nn.init.normal_(embedding.weight, std=0.1)
+        layers = []
+        for before, after in zip((2 * self.WIDTH, *self.HIDDEN), self.HIDDEN, strict=False):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        self.hidden = nn.Sequential(*layers)
+        self.head = nn.Linear(self.WIDTH + self.HIDDEN[-1], 1)
+
+    def forward(self, pairs):
+        user, film = (part.chunk(2, -1) for part in (self.users(pairs[:, 0]), self.films(pairs[:, 1])))
+        hidden = self.hidden(torch.cat([user[0], film[0]], 1))
+        return self.head(torch.cat([user[1] * film[1], hidden], 1)).squeeze(1)
+
+
 class TextCnn(nn.Module):
     """Embedded words, a convolution over three of them with ReLU, the maximum over the text, a linear layer."""
 
@@ -156,6 +197,17 @@ class Mnist(_Classification):
         return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
 
 
+class DeepMnist(Mnist):
+    name, title = "mnist8", "MNIST-5k, CNN of seven convolutions and a linear layer"
+    epochs, batch = 8, 100
+
+    def model(self, store):
+        return DeepCnn()
+
+    def optimizer(self, parameters):
+        return torch.optim.SGD(parameters, lr=0.02, momentum=0.9)
+
+
 class Reuters(_Classification):
     name, title = "reuters", "Reuters R8, convolution over embedded words"
     epochs, batch, length = 8, 50, 64
@@ -209,4 +261,45 @@ class Shakespeare:
         return float(torch.stack(losses).mean())
 
 
-TASKS = {task.name: task for task in (Mnist, Reuters, Shakespeare)}
+class MovieLens:
+    """Ratings are learned less their mean; the score is the root of the mean squared error of a tenth of them, in stars."""
+
+    name, title = "movielens", "MovieLens, neural collaborative filtering"
+    score_name, better, digits = "RMSE, stars", "lower", 4
+    epochs, batch = 4, 1000
+
+    def __init__(self, seed, quick):
+        users, films, ratings = data.movielens()
+        self._counts = int(users.max()) + 1, int(films.max()) + 1
+        order = np.random.default_rng([seed, 0]).permutation(len(ratings))
+        training, test = (order[:3000], order[-500:]) if quick else np.split(order, [len(order) * 9 // 10])
+        pairs, ratings = np.stack([users, films], 1), ratings - ratings[training].mean()
+        self.training, self.test = ([torch.from_numpy(array[part]) for array in (pairs, ratings)] for part in (training, test))
+        self._order = np.random.default_rng([seed, 1])
+
+    @property
+    def steps(self):
+        return len(self.training[1]) // self.batch
+
+    def batches(self):
+        """The few that fill no batch are left out: the statistics of a step would be theirs."""
+        pairs, ratings = self.training
+        order = torch.from_numpy(self._order.permutation(len(ratings)))
+        for chosen in order[: self.steps * self.batch].split(self.batch):
+            yield pairs[chosen], ratings[chosen]
+
+    def model(self, store):
+        return NeuralFactors(*self._counts)
+
+    def optimizer(self, parameters):
+        return torch.optim.Adam(parameters, lr=5e-3)
+
+    def loss(self, found, wanted):
+        return functional.mse_loss(found, wanted)
+
+    def score(self, model):
+        pairs, ratings = self.test
+        return float(self.loss(model(pairs), ratings).sqrt())
+
+
+TASKS = {task.name: task for task in (Mnist, DeepMnist, Reuters, Shakespeare, MovieLens)}

@@ -54,18 +54,25 @@ def run(task_name, arm, seed, quick=False):
 class Training:
     """The optimizer's part: steps of a task's model, `epochs` of them, at a rate that falls to zero, and the score.
 
-    So the last epoch's score does not hang on its last batches.
+    So the last epoch's score does not hang on its last batches. Backward the loss is `scale` times as large; gradients are divided
+    by that in FP32 before the optimizer sees them.
     """
 
-    def __init__(self, task, model, epochs):
+    def __init__(self, task, model, epochs, scale=1.0):
         self.steps = epochs * task.steps
-        self._task, self._model = task, model
+        self._task, self._model, self._scale = task, model, scale
         self._optimizer = task.optimizer(model.parameters())
         self._decay = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: 1 - step / self.steps)
 
     def step(self, inputs, wanted):
         self._optimizer.zero_grad()
-        self._task.loss(self._model(inputs), wanted).backward()
+        loss = self._task.loss(self._model(inputs), wanted)
+        if self._scale == 1:
+            loss.backward()
+        else:
+            (loss * self._scale).backward()
+            for parameter in self._model.parameters():
+                parameter.grad /= self._scale
         self._optimizer.step()
         self._decay.step()
 

@@ -1,0 +1,222 @@
+"""Tensors and layers truncated as S2FP8 and plain FP8 do it, in PyTorch: `golden.s2fp8` by tables, for speed.
+
+A layer's input, weights and output are truncated, and going back the gradients of all three: that is, every tensor before and after
+each of its three matrix products. What it multiplies and adds, its bias too, is FP32.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import nn
+
+from evidence.emulation import MULTIPLYING, replace, with_weights
+from evidence.store import ACTIVATION, ERROR, GRADIENT, WEIGHT, Pass
+from evidence.tasks import Attention
+from golden import s2fp8
+
+PLAIN = s2fp8.Parameters.of_bias(s2fp8.FORMAT.bias)
+
+_INFINITY = 0x7F800000
+_SMALLEST_NORMAL = 0x00800000
+_LOWEST = -(
+    2**31
+)  # as int32 the word of -0; from there on words rise as magnitudes do, to -NaN, then come +0 and the positive ones
+_SEGMENT_BITS = 16
+_SEGMENTS = 2**_SEGMENT_BITS
+_LARGEST = s2fp8.FORMAT.max_finite
+_CODES = np.append(np.arange(_LARGEST + 1), s2fp8.FORMAT.nan)
+_CODES = np.concatenate([_CODES | 0x80, _CODES]).astype(np.uint8)
+_THRESHOLDS = s2fp8.thresholds()[:_LARGEST]
+_FRACTIONS = s2fp8.log2_fraction(np.arange(2**s2fp8.LOG_BITS))
+
+
+def _logarithms():
+    """log2|x| + 127 in units of 2**-8 by the upper 16 bits of a magnitude; 0 is what does not count."""
+    upper = np.arange(2**16)
+    fractions = np.rint(256 * np.log2(1 + (upper & 255) / 256)).astype(np.int32)
+    counts = (upper >= _SMALLEST_NORMAL >> 15) & (upper < _INFINITY >> 15)
+    return torch.from_numpy(np.where(counts, (upper & 0xFF00) + fractions, 0).astype(np.int32))
+
+
+_LOGS = _logarithms()
+
+
+def statistics(x):
+    """The mean and the largest of log2|x| as ``raw(type)["mean"]`` and ``["max"]`` of
+    `golden.statistics.LogMoments`, or None where nothing counts."""
+    words = x.detach().contiguous().view(torch.int32).flatten()
+    logs = _LOGS.index_select(0, (words >> 15).bitwise_and_(0xFFFF))
+    total = int(torch.count_nonzero(logs))
+    return (int(logs.sum()) // total, int(logs.max())) if total else None
+
+
+def truncate(x, parameters):
+    """What `golden.s2fp8.encode` and `decode` leave of `x`, float32, with some `golden.s2fp8.Parameters`."""
+    return _table(parameters)(x)
+
+
+class _Table:
+    """Truncation is a step function of the word: its steps, and of each segment, words of the same upper half, the first one.
+
+    Where no segment has more than one step, a word's value is found without a search.
+    """
+
+    def __init__(self, parameters):
+        steps = _steps(parameters.alpha, parameters.mean)
+        steps = np.concatenate([steps + _LOWEST, [0], steps])
+        self._steps = torch.from_numpy(np.append(steps, 2**31 - 1).astype(np.int32))
+        values = s2fp8.decode(_CODES, parameters.inverse, parameters.mean)
+        self._values = torch.from_numpy(np.append(values, values[-1]))
+        inner = steps[steps & _SEGMENTS - 1 != 0] >> _SEGMENT_BITS
+        self._first = None
+        if (np.diff(inner) > 0).all():
+            # the number of steps up to a segment's first word
+            ends = -(-(steps - _LOWEST) >> _SEGMENT_BITS)
+            counts = np.diff(np.concatenate([[0], ends, [_SEGMENTS]]))
+            self._first = torch.from_numpy(np.repeat(np.arange(len(steps) + 1, dtype=np.int32), counts))
+
+    def __call__(self, x):
+        words = x.detach().contiguous().view(torch.int32).flatten()
+        if self._first is None:
+            index = torch.bucketize(words, self._steps[:-1], out_int32=True, right=True)
+        else:
+            index = self._first.index_select(0, (words >> _SEGMENT_BITS).add_(_SEGMENTS // 2))
+            index += words >= self._steps.index_select(0, index)
+        return self._values.index_select(0, index).view(x.shape)
+
+
+_table = lru_cache(maxsize=64)(_Table)
+
+
+def _steps(alpha, mean):
+    """The least words, without a sign, of each code from 1 on, then that of NaN: int64 [124].
+
+    `golden.s2fp8.encode` backwards: a bit that stands for those dropped is odd, so the least that gives an odd number is one more
+    than what gives the even one below.
+    """
+    power = -(
+        -(_THRESHOLDS << s2fp8.ALPHA_FRACTION_BITS) // (2**s2fp8.ALPHA_FRACTION_BITS + alpha % 2**s2fp8.ALPHA_FRACTION_BITS)
+    )
+    most = s2fp8.ALPHA_RANGE[1] >> s2fp8.ALPHA_FRACTION_BITS
+    distance = _before_jamming(power, most - (alpha >> s2fp8.ALPHA_FRACTION_BITS))
+    distance = -(-distance >> most + s2fp8.POWER_BITS - s2fp8.LOG_BITS)
+    logs = distance + (mean << s2fp8.LOG_BITS - s2fp8.MEAN_FRACTION_BITS)
+    exponent, fraction = logs >> s2fp8.LOG_BITS, logs & 2**s2fp8.LOG_BITS - 1
+    kept = (exponent << s2fp8.LOG_BITS) + np.searchsorted(_FRACTIONS, fraction)
+    words = np.clip(_before_jamming(kept, 23 - s2fp8.LOG_BITS), _SMALLEST_NORMAL, _INFINITY)
+    return np.append(words, _INFINITY + 1)
+
+
+def _before_jamming(values, places):
+    """The least numbers that, shifted right with the last bit set if any that left was, give `values` or more."""
+    odd = values & 1 if places else 0
+    return (values - odd << places) + odd
+
+
+class Slot:
+    """One of the tensors that every step truncates; `type` is that of `evidence.store`."""
+
+    def __init__(self, type):
+        self.type = type
+        self.parameters = PLAIN
+
+
+class Plain:
+    """FP8 of 1, 5 and 2 bits with subnormals, saturating: ``float8_e5m2``.
+
+    Attributes
+    ----------
+    observing : bool
+        Whether what passes counts for the statistics, if there are any.
+    """
+
+    def __init__(self):
+        self.observing = False
+
+    def through(self, x, slot):
+        return truncate(x, PLAIN)
+
+    def end(self):
+        """A step ends."""
+
+
+class Squeezed(Plain):
+    """S2FP8. A tensor's parameters are from its statistics in the step before, in the first step alpha is 1 and beta 0."""
+
+    def through(self, x, slot):
+        y = truncate(x, slot.parameters)
+        if self.observing and (found := statistics(x)):
+            slot.parameters = s2fp8.parameters(*found)
+        return y
+
+
+class Biased(Plain):
+    """Adaptive bias: a `evidence.store.Store`, with one bias for each type."""
+
+    def __init__(self, store):
+        super().__init__()
+        self._store = store
+        self._store.narrow = True
+
+    def through(self, x, slot):
+        self._store.observing = self.observing
+        return self._store.through(x, slot.type)
+
+    def end(self):
+        self._store.end()
+
+
+def take_over(model, truncation):
+    """Put truncated layers in the places of those that multiply; returns them by name."""
+
+    def made(name, module):
+        kind = TruncatedAttention if isinstance(module, Attention) else TruncatedLayer
+        return kind(module, truncation)
+
+    return replace(model, (*MULTIPLYING, Attention), made)
+
+
+class Products(nn.Module):
+    """Slots of the two operands of a product and of the result; in each, those of its gradient."""
+
+    def __init__(self, truncation, type=ACTIVATION, gradient=ERROR):
+        super().__init__()
+        self._truncation = truncation
+        self.slots = [(Slot(ACTIVATION), Slot(ERROR)), (Slot(type), Slot(gradient)), (Slot(ACTIVATION), Slot(ERROR))]
+
+    def forward(self, product, x, y):
+        """``product(x, y)``."""
+        first, second, result = (lambda z, slots=slots: Pass.apply(z, self._truncation, *slots) for slots in self.slots)
+        return result(product(first(x), second(y)))
+
+
+class TruncatedLayer(nn.Module):
+    """A linear or convolution layer."""
+
+    def __init__(self, layer, truncation):
+        super().__init__()
+        self.layer = layer
+        self.products = Products(truncation, WEIGHT, GRADIENT)
+
+    def slots(self):
+        return sum(self.products.slots, ())
+
+    def forward(self, x):
+        return self.products(lambda x, weights: with_weights(self.layer, x, weights), x, self.layer.weight)
+
+
+class TruncatedAttention(nn.Module):
+    """`evidence.tasks.Attention`, its product with the keys and that with the values."""
+
+    def __init__(self, attention, truncation):
+        super().__init__()
+        self.scores, self.values = Products(truncation), Products(truncation)
+
+    def slots(self):
+        return sum(self.scores.slots + self.values.slots, ())
+
+    def forward(self, queries, keys, values):
+        scores = self.scores(torch.matmul, queries, keys.mT) * queries.shape[-1] ** -0.5
+        is_later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        return self.values(torch.matmul, scores.masked_fill(is_later, -torch.inf).softmax(-1), values)
