@@ -80,7 +80,8 @@ class SystolicArray(wiring.Component):
     -------
     i : In(stream.Signature)
         Payload {data: {x: lanes of all rows {magnitude, sign}, exponent: [rows]}, last, user: {in_place, swap, resume, chunks,
-        window}}; chunks is the number of 2 bits that the groups have, less 1; only with "fixed" there is a window.
+        window}}; an exponent is E, which of formats with 3 or 4 bits is the code and the tensor's offset; chunks is the number of 2
+        bits that the groups have, less 1; only with "fixed" there is a window.
     s_columns : In(stream.Signature)
         Payload {data: {y: lanes of all columns, exponent: [columns]}, last, user: {in_place, chunks}}: a row of a tile, or what
         goes with the beat at the left. `last` is ignored.
