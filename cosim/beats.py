@@ -1,9 +1,6 @@
 """What benches of streaming blocks share: streams of beats, sent, counted, and compared with what the model makes of them."""
 
-import json
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cocotb
 import numpy as np
@@ -36,6 +33,15 @@ class Stream:
             {name: values[rows] for name, values in self.user.items()},
             self.last[rows],
         )
+
+
+def joined(parts):
+    """One stream of all `parts`."""
+    return Stream(
+        {name: np.concatenate([part.data[name] for part in parts]) for name in parts[0].data},
+        {name: np.concatenate([part.user[name] for part in parts]) for name in parts[0].user},
+        np.concatenate([part.last for part in parts]),
+    )
 
 
 class StreamBench:
@@ -81,7 +87,7 @@ class StreamBench:
             assert cycles == expected, f"{len(stream)} beats took {cycles} cycles, not {expected}: latency or throughput is off"
         got = Stream(data if isinstance(data, dict) else {"lane": data}, user, last)
         self._compare(stream, got, want)
-        self._report()
+        self.stream.report(self.lanes)
 
     def _compare(self, stream, got, want):
         ends = self.ends(stream)
@@ -120,14 +126,6 @@ class StreamBench:
             await self.stream.send(self._packed(stream), idle, stall, until_accepted=len(stream) // 2)
             await self.stream.reset()
             await self.run(make_stream())
-
-    def _report(self):
-        path = Path(os.environ["NARROWFLOAT_REPORT"])
-        report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
-        report["vectors"] += self.stream.beats * self.lanes
-        report["cycles"] += self.stream.cycles
-        self.stream.beats = self.stream.cycles = 0
-        path.write_text(json.dumps(report))
 
 
 def _bits(values, width):

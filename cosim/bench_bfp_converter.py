@@ -1,9 +1,6 @@
 """The block floating-point converter against the golden model."""
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import cocotb
 import numpy as np
@@ -194,7 +191,7 @@ class ConverterBench:
         self._check(tensors, beats, lanes, got, got_last, user, last)
         if self.sums:
             await self._check_sums(tensors, user, last)
-        self._report()
+        self.stream.report(self.lanes)
 
     async def interrupt(self, tensors, idle, stall):
         """Send `tensors`, and reset the converter after half of the beats were accepted."""
@@ -310,14 +307,6 @@ class ConverterBench:
                 raise Mismatch(f"sums of tensor {index}, reference {tensor.reference}: got {got}, want {want}; {rerun()}")
         if "user" in fields:
             compare(fields["user"].astype(np.uint64), user["user"][last][:, None], lambda vector, _: f"tag of sums {vector}")
-
-    def _report(self):
-        path = Path(os.environ["NARROWFLOAT_REPORT"])
-        report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
-        report["vectors"] += self.stream.beats * self.lanes
-        report["cycles"] += self.stream.cycles
-        self.stream.beats = self.stream.cycles = 0
-        path.write_text(json.dumps(report))
 
 
 async def _started(dut):

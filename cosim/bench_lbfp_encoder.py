@@ -3,7 +3,7 @@
 import cocotb
 import numpy as np
 
-from cosim.beats import Stream
+from cosim.beats import Stream, joined
 from cosim.lbfp_beats import LbfpBench
 from cosim.scoreboard import spell_float32
 from cosim.stimulus import log_corners, random_words, real_tensors, special_words
@@ -94,11 +94,7 @@ async def every_threshold_at_every_exponent(dut):
     for exponent in range(low, high + 1):
         words = bench.rng.permutation(np.concatenate([log_corners(bench.fmt, exponent), special_words()[exponent % 8 :: 8]]))
         parts.append(bench.beats(words, exponent=exponent))
-    stream = Stream(
-        {"lane": np.concatenate([part.data["lane"] for part in parts])},
-        {"exponent": np.concatenate([part.user["exponent"] for part in parts])},
-        np.concatenate([part.last for part in parts]),
-    )
+    stream = joined(parts)
     await bench.run(stream[bench.rng.permutation(len(stream))])
 
 

@@ -4,7 +4,6 @@ All that happens at the faces is recorded with the cycle, and then done again wi
 passes in the order in which the hardware took them. What the memory is given comes back at once and is read.
 """
 
-import json
 import logging
 import os
 from itertools import pairwise
@@ -16,7 +15,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 
-from cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, manifest
+from cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
 from cosim.scoreboard import Mismatch, rerun
 from cosim.stimulus import random_words, random_words_in_range, real_tensors
 from golden.float_codec import encode
@@ -518,12 +517,8 @@ class PortBench:
         self._total += beats
         if self._total % PROGRESS_EVERY < beats:
             self._progress.write_text(str(self._total))
-        path = Path(os.environ["NARROWFLOAT_REPORT"])
-        report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
-        report["vectors"] += beats * self.lanes
-        report["cycles"] += self.cycle - self._reported
+        add_to_report(beats * self.lanes, self.cycle - self._reported)
         self._reported = self.cycle
-        path.write_text(json.dumps(report))
 
 
 def cycle_through(pattern):

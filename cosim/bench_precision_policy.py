@@ -1,9 +1,5 @@
 """The precision policy against the golden model."""
 
-import json
-import os
-from pathlib import Path
-
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
@@ -111,15 +107,7 @@ class PolicyBench:
         assert np.array_equal(got_last, last), f"tlast of {np.argmax(got_last != last)} is wrong; {rerun()}"
         if "user" in tags:
             assert np.array_equal(tags["user"][:, 0], user["user"]), f"tags differ: tensors were lost or reordered; {rerun()}"
-        self._report()
-
-    def _report(self):
-        path = Path(os.environ["NARROWFLOAT_REPORT"])
-        report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
-        report["vectors"] += self.stream.beats
-        report["cycles"] += self.stream.cycles
-        self.stream.beats = self.stream.cycles = 0
-        path.write_text(json.dumps(report))
+        self.stream.report(1)
 
 
 async def _started(dut):

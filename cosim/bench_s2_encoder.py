@@ -3,7 +3,7 @@
 import cocotb
 import numpy as np
 
-from cosim.beats import Stream, StreamBench
+from cosim.beats import Stream, StreamBench, joined
 from cosim.scoreboard import spell_float32
 from cosim.stimulus import encoder_corners, random_words, real_tensors, s2_corners, special_words
 from golden import float_codec
@@ -47,15 +47,6 @@ async def _started(dut):
     bench = EncoderBench(dut)
     await bench.start()
     return bench
-
-
-def joined(parts):
-    """One stream of all `parts`."""
-    return Stream(
-        {name: np.concatenate([part.data[name] for part in parts]) for name in parts[0].data},
-        {name: np.concatenate([part.user[name] for part in parts]) for name in parts[0].user},
-        np.concatenate([part.last for part in parts]),
-    )
 
 
 @cocotb.test

@@ -1,16 +1,13 @@
 """The systolic array against the golden model: the three products of training, of shapes that do not divide the array."""
 
-import json
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from cosim.drivers import RESET_CYCLES, ProtocolError, manifest
+from cosim.drivers import RESET_CYCLES, ProtocolError, add_to_report, manifest
 from cosim.ports import Port
 from cosim.scoreboard import compare
 from cosim.stimulus import real_tensors
@@ -109,7 +106,6 @@ class ArrayBench:
         self.bits = [bits for bits in (2, 4, 6, 8) if bits <= self.max_bits]
         low = any(port["name"] == "rst_n" for port in self.manifest["ports"])
         self._reset, self._in_reset = (dut.rst_n, 0) if low else (dut.rst, 1)
-        self.beats = self.cycles = 0
 
     async def start(self):
         """Start the clock and reset the array."""
@@ -355,8 +351,7 @@ class ArrayBench:
                 raise ProtocolError(f"nothing moves: {done} beats were taken, {len(received)} of {len(beats.results)} came out")
         for source in self.sources:
             source.valid.value = 0
-        self.cycles += cycle
-        self.beats += done[0]
+        add_to_report(done[0] * self.rows * self.lanes, cycle)
         if until is not None:
             return None
         got = self.sink.unpack(received)
@@ -365,7 +360,6 @@ class ArrayBench:
         if len(idle) == 1 and stall is None and beats.cycles:
             taken, expected = cycle, beats.cycles
             assert taken == expected, f"it took {taken} cycles, not {expected}"
-        self._report()
         return got
 
     def _compare(self, beats, got):
@@ -403,14 +397,6 @@ class ArrayBench:
             return sums.view(np.float32)
         sums = sums.astype(np.int64) << 64 - self.width >> 64 - self.width
         return np.ldexp(sums.astype(np.float64), window - 256).astype(np.float32)
-
-    def _report(self):
-        path = Path(os.environ["NARROWFLOAT_REPORT"])
-        report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
-        report["vectors"] += self.beats * self.rows * self.lanes
-        report["cycles"] += self.cycles
-        self.beats = self.cycles = 0
-        path.write_text(json.dumps(report))
 
 
 def _filled(values, count):

@@ -137,6 +137,11 @@ class AxiStream:
         self.beats += accepted
         return self._unpack(received)
 
+    def report(self, vectors_per_beat):
+        """Count the beats since the last report as vectors of the run, and the cycles."""
+        add_to_report(self.beats * vectors_per_beat, self.cycles)
+        self.beats = self.cycles = 0
+
     def _unpack(self, received):
         data, user, last = zip(*received) if received else ((), (), ())
         columns_of_data = self.output_data.unpack(_to_rows(data, self.output_data.words))
@@ -158,6 +163,13 @@ def _to_rows(values, words):
 def _spell(beat):
     data, user, last = beat
     return f"tdata {data}, tuser {user}, tlast {last}"
+
+
+def add_to_report(vectors, cycles):
+    """Add to the vectors and cycles that the bench reports to `cosim.runner`."""
+    path = Path(os.environ["NARROWFLOAT_REPORT"])
+    report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
+    path.write_text(json.dumps({"vectors": report["vectors"] + vectors, "cycles": report["cycles"] + cycles}))
 
 
 def manifest():

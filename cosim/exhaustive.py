@@ -225,10 +225,10 @@ def _plan(options):
             raise ValueError(f"unknown design {design!r}: use one of {', '.join(LANES)}")
     if options.json and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
         raise ValueError(f"--json must name a file in a folder that is there, not {str(options.json)!r}")
-    stride = _integer("--stride", options.stride, 1, WORDS - 1)
-    count = _integer("--count", options.count, 1, WORDS) if options.count else -(-WORDS // stride)
+    stride = integer("--stride", options.stride, 1, WORDS - 1)
+    count = integer("--count", options.count, 1, WORDS) if options.count else -(-WORDS // stride)
     lanes = LANES["float_encoder"]
-    sweep = Sweep(_integer("--first", options.first, 0, WORDS - 1), stride, -(-count // lanes) * lanes)
+    sweep = Sweep(integer("--first", options.first, 0, WORDS - 1), stride, -(-count // lanes) * lanes)
     runs = []
     for design in options.designs or reversed(LANES):
         for fmt in map(FloatFormat.parse, (options.formats or FORMATS[design]).split(",")):
@@ -243,10 +243,11 @@ def _biases(fmt, text):
     low, high = fmt.bias_range
     if text == "all":
         return range(low, high + 1)
-    return [_integer(f"--biases of {fmt.name}", word, low, high) for word in text.split(",")]
+    return [integer(f"--biases of {fmt.name}", word, low, high) for word in text.split(",")]
 
 
-def _integer(name, text, low, high):
+def integer(name, text, low, high):
+    """The integer that an option's `text` gives; ValueError unless it is one from `low` to `high`."""
     try:
         value = int(text, 0)
     except ValueError:

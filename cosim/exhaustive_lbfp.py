@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from cosim.exhaustive import RTL, WORDS, Sweep, run_sweep
+from cosim.exhaustive import RTL, WORDS, Sweep, integer, run_sweep
 from cosim.native import Model
 from cosim.scoreboard import Mismatch, spell_float32
 from golden.formats import LogBlockFormat
@@ -74,7 +74,7 @@ class Check:
         words = self.sweep.words(start, count)
         got = model.run(words.reshape(-1, model.lanes), exponent=self.exponent % 2**self.fmt.exp_bits)[0].reshape(-1)
         want = encode(words.view(np.float32), self.fmt, self.exponent)
-        self._check(got, want, lambda index: f"{spell_float32(words[index])} at exponent {self.exponent}")
+        compare(self, got, want, lambda index: f"{spell_float32(words[index])} at exponent {self.exponent}")
 
     def _compare_codes(self, model):
         low, high = self.fmt.exponent_range
@@ -82,7 +82,7 @@ class Check:
         exponent = np.arange(low, high + 1).repeat(2**self.fmt.bits // model.lanes)
         got, _ = model.run(codes, exponent=exponent % 2**self.fmt.exp_bits)
         want = decode(codes, self.fmt, exponent[:, None]).view(np.uint32)
-        self._check(got, want, lambda index: f"{codes.flat[index]:#04x} at exponent {exponent[index // model.lanes]}")
+        compare(self, got, want, lambda index: f"{codes.flat[index]:#04x} at exponent {exponent[index // model.lanes]}")
 
     def _compare_pairs(self, model):
         number = 2**self.fmt.bits
@@ -96,16 +96,7 @@ class Check:
             c = self.fmt.max_magnitude
             negative = ((a ^ b) > c) & (a & c != 0) & (b & c != 0)
             want = np.abs(want) | negative.astype(np.int64) << bits - 1
-        self._check(got, want & 2**bits - 1, lambda index: f"{a.flat[index]:#04x} * {b.flat[index]:#04x}")
-
-    def _check(self, got, want, describe):
-        differs = got.reshape(-1) != want.reshape(-1)
-        if differs.any():
-            index = int(np.argmax(differs))
-            raise Mismatch(
-                f"{self.design} {self}: {describe(index)}: got {got.flat[index]:#x}, want {want.flat[index]:#x}; "
-                f"{differs.sum()} differ"
-            )
+        compare(self, got, want & 2**bits - 1, lambda index: f"{a.flat[index]:#04x} * {b.flat[index]:#04x}")
 
 
 def checks(designs, formats, exponents, stride=1):
@@ -135,17 +126,7 @@ def main(arguments=None):
     parser.add_argument("--exponents", default=EXPONENTS, metavar="E,...", help="the encoder's; default %(default)s")
     parser.add_argument("--stride", default="1", metavar="N", help="from one FP32 word to the next; default %(default)s")
     options = parser.parse_args(arguments)
-    console = Console()
-    try:
-        planned = _plan(options)
-        failed = run_all(console, planned)
-    except (ValueError, ToolError) as error:
-        print(f"exhaustive_lbfp: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("exhaustive_lbfp: interrupted", file=sys.stderr)
-        return 2
-    return 1 if failed else 0
+    return command("exhaustive_lbfp", lambda: _plan(options))
 
 
 def _plan(options):
@@ -154,18 +135,32 @@ def _plan(options):
             raise ValueError(f"unknown design {design!r}: use one of {', '.join(DESIGNS)}")
     formats = [LogBlockFormat.parse(name) for name in options.formats.split(",")]
     low, high = formats[0].exponent_range
-    exponents = [_integer("--exponents", text, low, high) for text in options.exponents.split(",")]
-    return checks(options.designs or DESIGNS, formats, exponents, _integer("--stride", options.stride, 1, WORDS - 1))
+    exponents = [integer("--exponents", text, low, high) for text in options.exponents.split(",")]
+    return checks(options.designs or DESIGNS, formats, exponents, integer("--stride", options.stride, 1, WORDS - 1))
 
 
-def _integer(name, text, low, high):
+def compare(check, got, want, describe):
+    """Raise Mismatch, which names the first difference, unless both are equal; ``describe(index)`` says what went in."""
+    differs = got.reshape(-1) != want.reshape(-1)
+    if differs.any():
+        index = int(np.argmax(differs))
+        raise Mismatch(
+            f"{check.design} {check}: {describe(index)}: got {got.flat[index]:#x}, want {want.flat[index]:#x}; "
+            f"{differs.sum()} differ"
+        )
+
+
+def command(name, plan):
+    """Run the checks that ``plan()`` gives; the exit status of the command `name`."""
     try:
-        value = int(text, 0)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be an integer from {low} to {high}, not {text!r}")
-    return value
+        failed = run_all(Console(), plan())
+    except (ValueError, ToolError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 2
+    return 1 if failed else 0
 
 
 def run_all(console, planned):

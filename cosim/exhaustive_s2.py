@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from rich.console import Console
 
-from cosim.exhaustive import RTL, WORDS, Sweep, run_sweep
-from cosim.exhaustive_lbfp import run_all
+from cosim.exhaustive import RTL, WORDS, Sweep, integer, run_sweep
+from cosim.exhaustive_lbfp import command, compare
 from cosim.native import Model
-from cosim.scoreboard import Mismatch, spell_float32
+from cosim.scoreboard import spell_float32
 from golden.s2fp8 import ALPHA_RANGE, LOG_BITS, MEAN_RANGE, Parameters, decode, encode, inverse
 from hdl.catalog import find
 from hdl.emit import emit
-from hdl.yosys import ToolError
 
 DESIGNS = ("s2_decoder", "s2_encoder")
 # alpha = 1 and beta = 16; those of a Gaussian tensor; alpha = 120, that of a tensor of equal numbers.
@@ -68,7 +66,7 @@ class Check:
         got = model.run(words.reshape(-1, model.lanes), **user)[0].reshape(-1)
         key = words >> _CUT
         key |= words & 2**_CUT - 1 != 0
-        self._check(got, _classes(self.parameters)[key], lambda index: spell_float32(words[index]))
+        compare(self, got, _classes(self.parameters)[key], lambda index: spell_float32(words[index]))
 
     def _compare_codes(self, model, advance):
         part = 2**10
@@ -77,17 +75,8 @@ class Check:
             mean = np.arange(first, first + part).repeat(256 // model.lanes)
             got, _ = model.run(codes, inverse=np.full(len(mean), self.parameters.inverse), mean=mean)
             want = decode(codes, self.parameters.inverse, mean[:, None]).view(np.uint32)
-            self._check(got, want, lambda i, mean=mean: f"{codes.flat[i]:#04x} at mean {mean[i // model.lanes]}")
+            compare(self, got, want, lambda i, mean=mean: f"{codes.flat[i]:#04x} at mean {mean[i // model.lanes]}")
             advance(codes.size)
-
-    def _check(self, got, want, describe):
-        differs = got.reshape(-1) != want.reshape(-1)
-        if differs.any():
-            index = int(np.argmax(differs))
-            raise Mismatch(
-                f"{self.design} {self}: {describe(index)}: got {got.flat[index]:#x}, want {want.flat[index]:#x}; "
-                f"{differs.sum()} differ"
-            )
 
 
 @lru_cache(maxsize=1)
@@ -111,15 +100,7 @@ def main(arguments=None):
     )
     parser.add_argument("--stride", default="1", metavar="N", help="from one FP32 word to the next; default %(default)s")
     options = parser.parse_args(arguments)
-    try:
-        failed = run_all(Console(), _plan(options))
-    except (ValueError, ToolError) as error:
-        print(f"exhaustive_s2: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("exhaustive_s2: interrupted", file=sys.stderr)
-        return 2
-    return 1 if failed else 0
+    return command("exhaustive_s2", lambda: _plan(options))
 
 
 def _plan(options):
@@ -129,19 +110,9 @@ def _plan(options):
     parameters = []
     for text in options.parameters.split(","):
         alpha, _, mean = text.partition(":")
-        alpha = _integer("alpha in --parameters", alpha, *ALPHA_RANGE)
-        parameters.append(Parameters(alpha, _integer("mean in --parameters", mean, *MEAN_RANGE), inverse(alpha)))
-    return checks(options.designs or DESIGNS, parameters, _integer("--stride", options.stride, 1, WORDS - 1))
-
-
-def _integer(name, text, low, high):
-    try:
-        value = int(text, 0)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be an integer from {low} to {high}, not {text!r}")
-    return value
+        alpha = integer("alpha in --parameters", alpha, *ALPHA_RANGE)
+        parameters.append(Parameters(alpha, integer("mean in --parameters", mean, *MEAN_RANGE), inverse(alpha)))
+    return checks(options.designs or DESIGNS, parameters, integer("--stride", options.stride, 1, WORDS - 1))
 
 
 if __name__ == "__main__":

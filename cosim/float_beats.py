@@ -1,9 +1,7 @@
 """What the benches of the float encoder and decoder share: beats of corner, random and real vectors, sent and counted."""
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import cocotb
 import numpy as np
@@ -122,7 +120,7 @@ class FloatBench:
             wrong = user["user"][:, 0] != sent["user"]
             assert not wrong.any(), f"the tag of beat {np.argmax(wrong)} is wrong: beats were lost, repeated or reordered"
         self.since_reset += len(beats)
-        self._report()
+        self.stream.report(self.lanes)
         return lanes
 
     async def interrupt(self, beats, idle, stall):
@@ -164,11 +162,3 @@ class FloatBench:
             "user": self.rng.integers(2 ** self.parameters["user_bits"], size=count),
             "random": self.rng.integers(2 ** self.parameters.get("sr_bits", 0), size=(count, self.lanes)),
         }
-
-    def _report(self):
-        path = Path(os.environ["NARROWFLOAT_REPORT"])
-        report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
-        report["vectors"] += self.stream.beats * self.lanes
-        report["cycles"] += self.stream.cycles
-        self.stream.beats = self.stream.cycles = 0
-        path.write_text(json.dumps(report))

@@ -1,6 +1,5 @@
 """What the benches of the statistics units share: streams with ends in them, and the comparison of all that can be read."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, manifest
+from cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
 from cosim.scoreboard import Mismatch, rerun
 from cosim.stimulus import random_words, real_tensors, special_words
 from golden import readout
@@ -270,13 +269,9 @@ class TapBench:
         raise ProtocolError(f"reading {self.statistics[index]} took more than {READ_LIMIT} cycles; {rerun()}")
 
     def _report(self):
-        path = Path(os.environ["NARROWFLOAT_REPORT"])
-        report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
-        report["vectors"] += self._beats * self.lanes
-        report["cycles"] += self._cycles
+        add_to_report(self._beats * self.lanes, self._cycles)
         self._reported += self._beats * self.lanes
         self._beats = self._cycles = 0
-        path.write_text(json.dumps(report))
 
     # what every unit must survive
 

@@ -32,8 +32,6 @@ BATCH = 32
 TOKENS = 128  # of a sequence
 MEASURED = "python -m synth fast_mac dot_product multiply_add --target osu018 --json FILE"
 
-Product = tuple[int, int, int, int]  # positions, inputs, outputs, and how many such products there are
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -63,16 +61,15 @@ REFERENCES = ("MSFP-12", "INT8", "bfloat16", "FP32", "BFP, 4 bits in one pass")
 
 
 class _Images:
-    """Layers of a network for images, by the size that they leave of them."""
+    """Layers of a network for images, as products: positions, inputs, outputs, and how many such products there are."""
 
     def __init__(self, size=224, channels=3):
         self.size, self.channels, self.products = size, channels, []
 
-    def convolve(self, outputs, kernel, stride=1, size=None):
-        size = self.size if size is None else size
-        size = -(-size // stride)
-        self.products.append((BATCH * size**2, self.channels * kernel**2, outputs, 1))
-        self.size, self.channels = size, outputs
+    def convolve(self, outputs, kernel, stride=1):
+        self.size = -(-self.size // stride)
+        self.products.append((BATCH * self.size**2, self.channels * kernel**2, outputs, 1))
+        self.channels = outputs
 
     def depthwise(self, stride):
         self.size = -(-self.size // stride)
@@ -95,7 +92,7 @@ def resnet(blocks, bottleneck):
         width = 64 * 2**stage
         for block in range(count):
             stride = 2 if stage and not block else 1
-            size, channels = net.size, net.channels
+            channels = net.channels
             if bottleneck:
                 net.convolve(width, 1)
                 net.convolve(width, 3, stride)
@@ -105,7 +102,6 @@ def resnet(blocks, bottleneck):
                 net.convolve(width, 3)
             if channels != net.channels or stride > 1:
                 net.products.append((BATCH * net.size**2, channels, net.channels, 1))
-            assert net.size == -(-size // stride)
     net.connect(1000)
     return net.products
 

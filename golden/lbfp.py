@@ -11,7 +11,7 @@ import enum
 
 import numpy as np
 
-from golden.checks import check_choice, check_int
+from golden.checks import check_choice, check_int, check_integers, integers_for
 from golden.formats import LogBlockFormat
 
 ANTILOGS = ("lut", "two_segment", "mitchell")
@@ -128,11 +128,11 @@ def encode_fixed(values, fmt, exponent, lsb_exponent, *, flags=False):
     ValueError
         `exponent` or `lsb_exponent` is out of range or of another shape.
     """
-    values = _checked_integers("values", values)
+    values = check_integers("values", values)
     if values.dtype == np.uint64 and values.max(initial=0) >= 2**63:
         raise ValueError(f"values must be below 2**63, not {values.max()}")
     exponent = _checked_exponent("exponent", exponent, fmt, values.shape)
-    lsb_exponent = _checked_range("lsb_exponent", lsb_exponent, -1024, 1023, values.shape)
+    lsb_exponent = integers_for("lsb_exponent", lsb_exponent, -1024, 1023, values.shape)
     flat = values.reshape(-1).astype(np.int64)
     magnitude = np.abs(flat).view(np.uint64)  # of the most negative too: as uint64 it is right
     leading = _leading_one(magnitude)
@@ -258,7 +258,7 @@ def antilog_table(fmt, antilog="lut", guard_bits=None):
         if antilog == "mitchell":
             return one + line
         return one + line - (3 * np.minimum(line, one - line) + 15 >> 4)
-    table = _checked_integers("antilog", antilog).astype(np.int64)
+    table = check_integers("antilog", antilog).astype(np.int64)
     if table.shape != (steps,) or table.min() < one or table.max() >= 2 * one:
         raise ValueError(f"antilog must be {steps} integers from {one} to {2 * one - 1}, not {table.tolist()}")
     return table
@@ -487,27 +487,6 @@ def _checked_codes(name, codes, fmt):
     return codes
 
 
-def _checked_integers(name, values):
-    values = np.asarray(values)
-    if values.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be of integers, not {values.dtype}")
-    return values
-
-
 def _checked_exponent(name, exponent, fmt, shape):
     _check_format(fmt)
-    return _checked_range(name, exponent, *fmt.exponent_range, shape)
-
-
-def _checked_range(name, values, low, high, shape):
-    """The integers as int64, of no shape or flat, one for each element of `shape`."""
-    values = _checked_integers(name, values)
-    for wrong in values[(values < low) | (values > high)][:1]:
-        raise ValueError(f"{name} must be from {low} to {high}, not {wrong}")
-    values = values.astype(np.int64)
-    if values.ndim == 0:
-        return values
-    try:
-        return np.broadcast_to(values, shape).reshape(-1)
-    except ValueError:
-        raise ValueError(f"{name} of shape {values.shape} does not broadcast to the values' shape {shape}") from None
+    return integers_for(name, exponent, *fmt.exponent_range, shape)

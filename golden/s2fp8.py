@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.checks import check_int
+from golden.checks import check_int, integers_for
 from golden.formats import CATALOG
 from golden.lbfp import Flag
 from golden.statistics import FP32_SMALLEST_NORMAL, LogMoments
@@ -281,7 +281,7 @@ def encode(x, alpha, mean, *, flags=False):
         `alpha` or `mean` is out of range or of another shape.
     """
     x = _checked(x)
-    alpha, mean = _integers("alpha", alpha, ALPHA_RANGE, x.shape), _integers("mean", mean, MEAN_RANGE, x.shape)
+    alpha, mean = integers_for("alpha", alpha, *ALPHA_RANGE, x.shape), integers_for("mean", mean, *MEAN_RANGE, x.shape)
     words = x.reshape(-1).view(np.uint32)
     codes, raised = np.empty(words.shape, np.uint8), np.empty(words.shape, np.uint8)
     for start in range(0, words.size, _PART):
@@ -322,8 +322,8 @@ def decode(codes, inverse, mean):
     codes = np.asarray(codes)
     if codes.dtype != np.uint8:
         raise TypeError(f"codes must be uint8, not {codes.dtype}: convert with .astype(np.uint8)")
-    inverse = _integers("inverse", inverse, INVERSE_RANGE, codes.shape)
-    mean = _integers("mean", mean, MEAN_RANGE, codes.shape)
+    inverse = integers_for("inverse", inverse, *INVERSE_RANGE, codes.shape)
+    mean = integers_for("mean", mean, *MEAN_RANGE, codes.shape)
     flat = codes.reshape(-1).astype(np.int64)
     magnitude = flat & 0x7F
     exponent, mantissa = _normalized(magnitude)
@@ -451,20 +451,3 @@ def _checked(x):
     if x.dtype != np.float32:
         raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
     return x
-
-
-def _integers(name, values, bounds, shape):
-    """The integers as int64, of no shape or flat, one for each element of `shape`."""
-    values = np.asarray(values)
-    if values.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be of integers, not {values.dtype}")
-    low, high = bounds
-    for wrong in values[(values < low) | (values > high)][:1]:
-        raise ValueError(f"{name} must be from {low} to {high}, not {wrong}")
-    values = values.astype(np.int64)
-    if values.ndim == 0:
-        return values
-    try:
-        return np.broadcast_to(values, shape).reshape(-1)
-    except ValueError:
-        raise ValueError(f"{name} of shape {values.shape} does not broadcast to the values' shape {shape}") from None

@@ -42,6 +42,10 @@ def _integer(name, default, low, high):
     return Parameter(name, default, f"{low} to {high}", int)
 
 
+def _one_of(name, default, allowed):
+    return Parameter(name, default, " | ".join(map(str, allowed)), int)
+
+
 def _optional(name, low, high, otherwise):
     """An integer that is found from other parameters unless it is given."""
     return Parameter(name, None, f"{low} to {high}; default {otherwise}", int)
@@ -89,7 +93,7 @@ _TAP = (_integer("types", 4, 1, statistics.MAX_TYPES), _integer("lanes", 4, 1, s
 _BIASES = tuple(
     _integer(name, default, 0, BIAS_MAX) for name, default in (("initial_bias", 15), ("bias_min", 10), ("bias_max", 40))
 )
-_RUN = Parameter("run", 64, " | ".join(map(str, statistics.RUNS)), int)
+_RUN = _one_of("run", 64, statistics.RUNS)
 _COUNTER = _integer("cnt_width", 40, 1, 64)
 _LOG_FORMAT = Parameter(
     "fmt", CATALOG["lbfp8"], "the name or spelling of a logarithmic format", LogBlockFormat.parse, lambda fmt: fmt.name
@@ -117,7 +121,7 @@ _PRECISIONS = Parameter(
     _parse_precisions,
     lambda precisions: precisions and list(precisions),
 )
-_MAX_BITS = Parameter("max_bits", 4, " | ".join(map(str, BLOCK_MAN_BITS)), int)
+_MAX_BITS = _one_of("max_bits", 4, BLOCK_MAN_BITS)
 _SUM_BITS = _integer("sum_bits", golden.bfp.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
 
 
@@ -255,7 +259,7 @@ DESIGNS = {
             (
                 _FORMAT,
                 _integer("lanes", 4, 1, statistics.MAX_LANES),
-                Parameter("types", 4, " | ".join(map(str, memory_port.TYPES)), int),
+                _one_of("types", 4, memory_port.TYPES),
                 _subset("estimators", ("median", "histogram", "tracker"), memory_port.ESTIMATORS),
                 _COUNTER,
                 *_BIASES[1:],
@@ -270,8 +274,8 @@ DESIGNS = {
                 _integer("lanes", 16, MIN_GROUP, MAX_GROUP),
                 _choice("accumulator", "fixed", bfp.ACCUMULATORS),
                 _integer("width", 32, *bfp.FIXED_WIDTHS),
-                Parameter("max_bits", 4, " | ".join(map(str, bfp.MAX_BITS)), int),
-                Parameter("chunk_bits", 2, " | ".join(map(str, bfp.CHUNKS)), int),
+                _one_of("max_bits", 4, bfp.MAX_BITS),
+                _one_of("chunk_bits", 2, bfp.CHUNKS),
                 _integer("user_bits", 0, 0, bfp.MAX_USER_BITS),
                 _RESET,
             ),
