@@ -18,9 +18,10 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiS
 from cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
 from cosim.scoreboard import Mismatch, rerun
 from cosim.stimulus import random_words, random_words_in_range, real_tensors
+from golden import s2fp8
 from golden.float_codec import encode
 from golden.formats import FloatFormat
-from golden.memory_port import ESTIMATORS, MODES, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
+from golden.memory_port import ESTIMATORS, MODES, OBSERVED, SQUEEZING, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
 from golden.readout import words as statistics_words
 
 FACES = ("s_core", "m_mem", "s_mem", "m_core")
@@ -28,7 +29,9 @@ FACES = ("s_core", "m_mem", "s_mem", "m_core")
 SETTLING = 2000
 RECENT = 8  # beats of which an estimator may not yet know
 QUIET = 24  # cycles without a beat after which none is left inside
-OBSERVED = ("calibrate", "fp8")
+PARAMETERS = manifest()["parameters"]
+# by 1 / alpha; of all that statistics can give, no two have the same
+ALPHAS = {s2fp8.inverse(alpha): alpha for alpha in range(-5 << s2fp8.ALPHA_FRACTION_BITS, 7 << s2fp8.ALPHA_FRACTION_BITS)}
 
 
 class Face:
@@ -92,6 +95,7 @@ class PortBench:
         self.fmt = FloatFormat.parse(parameters["fmt"])
         self.limits = {name: parameters[name] for name in ("bias_min", "bias_max")}
         self.counters = {"cnt_width": parameters["cnt_width"]}
+        self.modes = MODES if parameters["s2fp8"] else MODES[:4]
         self.registers = {register["name"]: register for register in self.manifest["registers"]}
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.faces = {name: Face(dut, self.manifest, name) for name in FACES}
@@ -130,7 +134,9 @@ class PortBench:
         self._reset.value = 1 - self._in_reset
         await ClockCycles(self.dut.clk, 2)
         estimators = {name: {} if name == "tracker" else self.counters for name in self.names}
-        self.port = MemoryPort(lanes=self.lanes, types=self.types, fmt=self.fmt, estimators=estimators, **self.limits)
+        options = {"estimators": estimators, "s2fp8": self.manifest["parameters"]["s2fp8"], **self.limits}
+        self.port = MemoryPort(lanes=self.lanes, types=self.types, fmt=self.fmt, **options)
+        self.moments = {}
         self.begin()
 
     def begin(self):
@@ -198,6 +204,18 @@ class PortBench:
 
     async def force(self, t, bias):
         await self.write_register(f"FORCE{t}", enable=int(bias is not None), bias=bias or 0)
+
+    async def load(self, types, mean, largest):
+        """Give S2FP8 the statistics `mean` and `largest` of `types`."""
+        parts = {"mean_fraction": mean & 255, "mean_whole": mean >> 8}
+        parts |= {"largest_fraction": largest & 255, "largest_whole": largest >> 8}
+        await self.write_register("MOMENTS", **parts)
+        await self.write_register("LOAD", types=sum(1 << t for t in types))
+        await self.until_idle(types)
+
+    def encoding(self, t, number=0):
+        """A mode of type `t` that encodes and is observed: with S2FP8 this for one type, that for the next."""
+        return "s2fp8" if "s2fp8" in self.modes and (t + number) % 2 else "fp8"
 
     # stimulus
 
@@ -306,10 +324,15 @@ class PortBench:
         self.compare(self.got("m_core"), self.port.read(packs), "m_core")
         for t in range(self.types):
             of_type = packs[packs.type == t]
-            breaks = np.flatnonzero(np.diff(of_type.bias.astype(int)))
-            assert of_type.last[breaks].all(), f"the bias of type {t} changed within a tensor; {rerun()}"
-            biases = np.repeat(of_type.bias, of_type.keep.sum(axis=1))
-            codes = encode(beats[beats.type == t].kept_words().view(np.float32), self.fmt, bias=biases)
+            for name in ("bias", "mean", "inverse"):
+                breaks = np.flatnonzero(np.diff(getattr(of_type, name).astype(int)))
+                assert of_type.last[breaks].all(), f"{name} of type {t} changed within a tensor; {rerun()}"
+            sources = of_type[np.repeat(np.arange(len(of_type)), of_type.keep.sum(axis=1))]
+            x = beats[beats.type == t].kept_words().view(np.float32)
+            if self.port.mode[t] in SQUEEZING:
+                codes = s2fp8.encode(x, np.array([ALPHAS[inverse] for inverse in sources.inverse.tolist()]), sources.mean)
+            else:
+                codes = encode(x, self.fmt, bias=sources.bias)
             assert np.array_equal(of_type.bytes[of_type.keep], codes), f"codes of type {t} are wrong; {rerun()}"
         self.report(len(beats))
 
@@ -319,13 +342,13 @@ class PortBench:
         types, bypass = user.get("type", zeros).astype(np.uint8), user["bypass"].astype(bool)
         if prefix.endswith("core"):
             return CoreBeats(bytes_.view("<u4"), keep, types, bypass, last)
-        return MemoryBeats(bytes_, keep, types, bypass, user["packed"].astype(bool), user["bias"].astype(np.uint8), last)
+        return memory_beats(bytes_, keep, types, user, last)
 
     def compare(self, got, want, where):
         """Bytes that are not kept may be anything."""
         if len(got) != len(want):
             raise Mismatch(f"{where}: got {len(got)} beats, want {len(want)}; {rerun()}")
-        for name in ("keep", "type", "bypass", "packed", "bias", "last", "words", "bytes"):
+        for name in ("keep", "type", "bypass", "packed", "squeezed", "bias", "mean", "inverse", "last", "words", "bytes"):
             if not hasattr(want, name):
                 continue
             left, right = getattr(got, name), getattr(want, name)
@@ -353,8 +376,9 @@ class PortBench:
         ]
         events += [(cycle, 3, "beat", index, None) for index, cycle in enumerate(cycles)]
         events.sort(key=lambda event: event[:2])
-        biases = {t: iter(packs.bias[packs.packed & packs.last & (packs.type == t)].tolist()) for t in range(self.types)}
-        history = {t: [(-SETTLING, port.next_bias(t))] for t in range(self.types)}
+        ends = {t: packs[packs.packed & packs.last & (packs.type == t)] for t in range(self.types)}
+        ends = {t: zip(of.bias.tolist(), of.mean.tolist(), of.inverse.tolist()) for t, of in ends.items()}
+        history = {t: [(-SETTLING, port.next_bias(t), port.next_parameters[t])] for t in range(self.types)}
         waiting, served_before, results = set(), 0, []
 
         def serve(cycle):
@@ -372,7 +396,7 @@ class PortBench:
                 if of == t
             }
             port.end_pass(t, late=late)
-            history[t].append((cycle, port.next_bias(t)))
+            history[t].append((cycle, port.next_bias(t), port.next_parameters[t]))
 
         run = []  # beats between which nothing happens
 
@@ -383,7 +407,7 @@ class PortBench:
 
         def note(cycle):
             for t in range(self.types):
-                history[t].append((cycle, port.next_bias(t)))
+                history[t].append((cycle, port.next_bias(t), port.next_parameters[t]))
 
         opens, alone = self._opening(beats)
         for cycle, _, kind, what, values in events:
@@ -399,14 +423,13 @@ class PortBench:
                 note(cycle)
                 continue
             t = int(beats.type[what])
-            chosen = port.force[t]
+            chosen = port.force[t], port.next_parameters[t]
             if opens[what] and MODES.index(port.mode[t]) >= MODES.index("fp8"):
-                port.force[t] = next(biases[t], None)
-                self._check_bias(t, port.force[t], chosen, history[t], cycle)
+                self._take_from_hardware(t, next(ends[t], (None, 0, 0)), history[t], cycle)
             run.append(what)
             if waiting or alone[what]:
                 write_run(cycle)
-                port.force[t] = chosen
+                port.force[t], port.next_parameters[t] = chosen
                 note(cycle)
                 observed = not beats.bypass[what] and port.tensor_mode[t] in OBSERVED
                 if waiting and not (observed and beats.last[what] and not port.end_on_epoch[t]):
@@ -429,14 +452,26 @@ class PortBench:
             alone[:-distance] |= opens[distance:]
         return opens, alone
 
-    def _check_bias(self, t, bias, forced, history, cycle):
-        if forced is not None:
-            allowed = {forced}
+    def _take_from_hardware(self, t, found, history, cycle):
+        """Let a tensor that starts have the bias or parameters that it has in hardware, if they are not too old."""
+        port, (bias, *mean_and_inverse) = self.port, found
+        recent = [entry for entry in history if cycle - SETTLING < entry[0] <= cycle]
+        recent += [entry for entry in history if entry[0] <= cycle - SETTLING][-1:]
+        if port.mode[t] in SQUEEZING:
+            allowed = {parameters for _, _, parameters in recent}
+            for parameters in allowed:
+                if [parameters.mean, parameters.inverse] == mean_and_inverse:
+                    port.next_parameters[t] = parameters
+                    return
+            name, got = "mean and inverse", tuple(mean_and_inverse)
+            allowed = sorted((parameters.mean, parameters.inverse) for parameters in allowed)
         else:
-            before = [value for at, value in history if at <= cycle - SETTLING]
-            allowed = {*before[-1:], *(value for at, value in history if cycle - SETTLING < at <= cycle)}
-        if bias not in allowed:
-            raise Mismatch(f"bias of type {t} in cycle {cycle}: got {bias}, want one of {sorted(allowed)}; {rerun()}")
+            allowed = {bias for _, bias, _ in recent} if port.force[t] is None else {port.force[t]}
+            if bias in allowed:
+                port.force[t] = bias
+                return
+            name, got, allowed = "bias", bias, sorted(allowed)
+        raise Mismatch(f"{name} of type {t} in cycle {cycle}: got {got}, want one of {allowed}; {rerun()}")
 
     def _apply(self, kind, register, values):
         """Do to the model what writing a register does; the types whose epoch ends."""
@@ -452,6 +487,15 @@ class PortBench:
             port.force[t] = values["bias"] if values["enable"] else None
         elif register.startswith("FLAGS") and kind == "clears":
             port.flags[t] &= 0xF ^ self.pack_fields(register, values)
+        elif register == "MOMENTS":
+            self.moments = values
+        elif register == "LOAD" and kind == "starts":
+            mean, largest = (
+                self.moments[f"{name}_whole"] << 8 | self.moments[f"{name}_fraction"] for name in ("mean", "largest")
+            )
+            for of in range(self.types):
+                if values["types"] >> of & 1:
+                    port.load(of, mean, largest)
         elif register == "EPOCH" and kind == "ends":
             return {of for of in range(self.types) if values["types"] >> of & 1 and port.end_on_epoch[of]}
         return set()
@@ -459,7 +503,10 @@ class PortBench:
     async def settle(self):
         """Wait until no estimator is at work, and so long that no older bias counts any more."""
         await ClockCycles(self.dut.clk, SETTLING)
-        for t in range(self.types):
+        await self.until_idle(range(self.types))
+
+    async def until_idle(self, types):
+        for t in types:
             for _ in range(SETTLING):
                 if not (await self.read_register(f"STATUS{t}"))["busy"]:
                     break
@@ -502,6 +549,11 @@ class PortBench:
                 "STATUS.open": status["open"],
                 "STATUS.mode": status["mode"],
             }
+            if "s2fp8" in self.modes:
+                squeeze, expand = [await self.read_register(f"{name}{t}") for name in ("SQUEEZE", "EXPAND")]
+                alpha = squeeze["alpha_exponent"] << s2fp8.ALPHA_FRACTION_BITS | squeeze["alpha_fraction"]
+                got |= {"alpha": alpha, "mean": squeeze["mean"], "inverse": expand["inverse"]}
+                want |= vars(self.port.parameters[t]) | {"alpha": self.port.parameters[t].alpha % 2**11}
             for name in self.names:
                 names = self.manifest["statistics"][name]
                 for index, (statistic, word) in enumerate(
@@ -526,6 +578,13 @@ def cycle_through(pattern):
         yield from pattern
 
 
+def memory_beats(bytes_, keep, types, user, last):
+    """`MemoryBeats` of what is on the memory's side, `user` being the fields of TUSER by name."""
+    dtypes = {"bypass": bool, "packed": bool, "bias": np.uint8, "squeezed": bool, "mean": np.uint16, "inverse": np.uint32}
+    fields = {name: user[name].astype(dtype) for name, dtype in dtypes.items() if name in user}
+    return MemoryBeats(bytes_, keep, types, last=last, **fields)
+
+
 def _kept_words(keep):
     return keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES).all(axis=2)
 
@@ -543,7 +602,8 @@ async def registers_answer_on_every_mix_of_pauses(dut):
     version = await bench.read_register("VERSION")
     assert f"{version['major']}.{version['minor']}.{version['patch']}" == bench.manifest["versions"]["narrowfloat"]
     built = sum(1 << code for code, name in enumerate(ESTIMATORS) if name in parameters["estimators"])
-    assert await bench.read_register("CONFIG") == {"lanes": bench.lanes, "types": bench.types, "estimators": built}
+    config = {"lanes": bench.lanes, "types": bench.types, "estimators": built, "s2fp8": int(parameters["s2fp8"])}
+    assert await bench.read_register("CONFIG") == config
     await bench.check_registers()
     write, read = bench.axil.write_if, bench.axil.read_if
     channels = (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel)
@@ -590,7 +650,8 @@ async def every_mode_with_every_mix_of_idle_cycles_and_back_pressure(dut):
     await bench.start()
     for number, (idle, stall) in enumerate([(0, 0), (0.1, 0.5), (0.5, 0.1), (0.9, 0), (0, 0.9), (0.5, 0.5)]):
         for t in range(bench.types):
-            await bench.control(t, MODES[(t + number) % 4], bench.names[(t + number) % len(bench.names)])
+            mode = bench.modes[(t + number) % len(bench.modes)]
+            await bench.control(t, mode, bench.names[(t + number) % len(bench.names)])
         streams = [bench.tensor(t, int(bench.rng.integers(100, 300))) for t in range(bench.types)]
         await bench.run(bench.interleave([*streams, bench.bypass(80)], burst=[1, 7][number % 2]), idle=idle, stall=stall)
         await bench.check_registers()
@@ -602,7 +663,7 @@ async def tensors_of_one_beat(dut):
     bench = PortBench(dut)
     await bench.start()
     for t in range(bench.types):
-        await bench.control(t, MODES[(t + 2) % 4], end_on_epoch=True)
+        await bench.control(t, bench.modes[(t + 2) % len(bench.modes)], end_on_epoch=True)
     singles = [bench.tensor(int(t), 1) for t in bench.rng.integers(bench.types, size=500)]
     await bench.run(CoreBeats.join(singles), idle=0.2, stall=0.2)
     await bench.run(CoreBeats.join(singles))
@@ -615,7 +676,7 @@ async def special_tensors(dut):
     bench = PortBench(dut)
     await bench.start()
     for t in range(bench.types):
-        await bench.control(t, "fp8", bench.names[t % len(bench.names)])
+        await bench.control(t, bench.encoding(t), bench.names[t % len(bench.names)])
 
     def equal(value):
         return lambda number: np.full(number, value, np.float32)
@@ -650,7 +711,8 @@ async def control_at_random_moments(dut):
     for number in range(6):
         # The even types are observed through epochs, which may end in mid-tensor; the others end none, whatever their mode.
         for t in range(bench.types):
-            await bench.control(t, "fp8" if t % 2 == 0 else "frozen", bench.names[number % len(bench.names)], True)
+            mode = bench.encoding(t, number) if t % 2 == 0 else "frozen"
+            await bench.control(t, mode, bench.names[number % len(bench.names)], True)
         streams = []
         for t in range(bench.types):
             lengths = bench.rng.integers(1, [4, 60][number % 2], size=[60, 6][number % 2])
@@ -662,12 +724,13 @@ async def control_at_random_moments(dut):
             for _ in range(60):
                 await ClockCycles(dut.clk, int(bench.rng.integers(1, 30)))
                 t = int(bench.rng.integers(bench.types))
-                what = bench.rng.integers(5)
+                what = bench.rng.integers(6)
                 if what == 0 and t % 2:
-                    await bench.control(t, MODES[2 * bench.rng.integers(2) + bench.rng.integers(2)], None, True)
+                    await bench.control(t, bench.modes[bench.rng.integers(len(bench.modes))], None, True)
                 elif what == 1:
                     await bench.force(t, None if bench.rng.random() < 0.3 else int(bench.rng.integers(64)))
-                elif what == 2:
+                elif what == 2 and ("s2fp8" not in bench.modes or bench.encoding(t, number) == "fp8" and t % 2 == 0):
+                    # flags of S2FP8 come some cycles later, which the model does not know
                     await bench.write_register(f"FLAGS{t}", overflow=1, inexact=int(bench.rng.integers(2)))
                 elif what == 3 and t % 2 == 0 and not ended and countable:
                     types = int(bench.rng.integers(1, 2**bench.types)) & 0b01010101
@@ -675,6 +738,9 @@ async def control_at_random_moments(dut):
                     await bench.write_register("EPOCH", types=types)
                 elif what == 4:
                     await bench.read_register(f"BIAS{t}")
+                elif what == 5 and t % 2 and "s2fp8" in bench.modes:
+                    mean, spread = (int(bench.rng.integers(high)) for high in (2**16, 2**12))
+                    await bench.load([t], mean, min(mean + spread, 2**16 - 1))
 
         share = 0.3 * (number % 3)
         await bench.run(beats, change(), idle=share, stall=share, late=True)
@@ -698,9 +764,8 @@ async def read_whatever_memory_holds(dut):
         keep = bench.rng.random((count, size)) < bench.rng.choice([0, 0.1, 1, 1], size=(count, 1))
         last = np.append(bench.rng.random(count - 1) < 0.2, True)
         types = user.get("type", np.zeros(count, np.int64)).astype(np.uint8)
-        bypass, packed = user["bypass"].astype(bool), user["packed"].astype(bool)
         data = bench.rng.integers(256, size=(count, size), dtype=np.uint8)
-        beats = MemoryBeats(data, keep, types, bypass, packed, user["bias"].astype(np.uint8), last)
+        beats = memory_beats(data, keep, types, user, last)
         bench.begin()
         word = sum(user[name] << lsb for name, (lsb, _) in bench.faces["s_mem"].fields.items())
         for first, after in pairwise([0, *np.flatnonzero(last) + 1]):
@@ -723,7 +788,7 @@ async def never_a_stall(dut):
     bench = PortBench(dut)
     await bench.start()
     for t in range(bench.types):
-        await bench.control(t, "fp8", bench.names[t % len(bench.names)], end_on_epoch=t % 2 == 1)
+        await bench.control(t, bench.encoding(t), bench.names[t % len(bench.names)], end_on_epoch=t % 2 == 1)
     epochs = [[bench.tensor(t, 150) for t in bench.rng.permutation(bench.types)] for _ in range(5)]
     mixed = [bench.interleave([bench.tensor(t, 60) for t in range(bench.types)], burst) for burst in (1, 2, 3)]
     beats = CoreBeats.join([*(tensor for tensors in epochs for tensor in tensors), *mixed])
@@ -758,7 +823,8 @@ async def real_tensors_through_calibration_and_fp8(dut):
     chosen = [list(tensors.values())[t % len(tensors)] for t in range(bench.types)]
     for epoch in range(6):
         for t in range(bench.types):
-            await bench.control(t, "calibrate" if epoch < 4 else "fp8", bench.names[t % len(bench.names)], True)
+            mode = "calibrate" if epoch < 4 else bench.encoding(t)
+            await bench.control(t, mode, bench.names[t % len(bench.names)], True)
         beats = [CoreBeats.of_tensor(tensor, t, lanes=bench.lanes) for t, tensor in enumerate(chosen)]
         await bench.run(bench.interleave(beats, burst=8))
         await bench.write_register("EPOCH", types=2**bench.types - 1)
@@ -767,13 +833,65 @@ async def real_tensors_through_calibration_and_fp8(dut):
         await bench.check_registers()
 
 
+@cocotb.test(skip=not PARAMETERS["s2fp8"])
+async def squeezed_tensors_with_the_statistics_of_the_ones_before(dut):
+    """Every type in S2FP8, twice the same, so that the second time the parameters suit; then with loaded statistics."""
+    bench = PortBench(dut)
+    await bench.start()
+    for t in range(bench.types):
+        await bench.control(t, "s2fp8")
+    scales = 2.0 ** bench.rng.integers(-90, 60, size=bench.types)
+    tensors = [bench.tensor(t, 60, lambda number: words_near(bench.rng, number, scales[t])) for t in range(bench.types)]
+    for idle, stall in ((0, 0), (0.3, 0.3)):
+        beats = bench.interleave(tensors, burst=5)
+        await bench.run(beats, idle=idle, stall=stall)
+        await bench.check_registers()
+    ratios = bench.got("m_core").kept_words().view(np.float32) / beats.kept_words().view(np.float32)
+    assert np.median(np.abs(ratios - 1)) < 0.05, f"the parameters do not suit; {rerun()}"
+    for mean in (0, 1, 30000, 65535):
+        for t in range(bench.types):
+            await bench.control(t, "s2fp8_frozen")
+        await bench.load(range(bench.types), mean, 40000)
+        await bench.write_register("FLAGS0", overflow=1, underflow=1, invalid=1)
+        await bench.run(bench.interleave(tensors, burst=3))
+        await bench.check_registers()
+
+
+@cocotb.test(skip=not PARAMETERS["s2fp8"] or PARAMETERS["fmt"] != "float8_e5m2")
+async def alpha_1_and_whole_beta_is_a_bias(dut):
+    """The same codes in memory and the same words back, from S2FP8 with alpha = 1 and from FP8 with the bias 15 + beta."""
+    bench = PortBench(dut)
+    await bench.start()
+    for bias in (0, 1, 14, 15, 40, 62, 63):
+        tensors = [bench.tensor(t, 40, random_words_of(bench)) for t in range(bench.types)]
+        tensors += [bench.tensor(t, 40) for t in range(bench.types)]
+        beats = bench.interleave(tensors, burst=4)
+        seen = []
+        await bench.load(range(bench.types), 142 - bias << 8, 142 - bias + 15 << 8)
+        for mode in ("frozen", "s2fp8_frozen"):
+            for t in range(bench.types):
+                await bench.control(t, mode)
+                await bench.force(t, bias)
+            await bench.run(beats)
+            seen.append((bench.got("m_mem"), bench.got("m_core")))
+        (plain, words), (squeezed, words_of_squeezed) = seen
+        assert squeezed.squeezed.all() and not plain.squeezed.any()
+        for name in ("bytes", "keep", "last", "type"):
+            assert np.array_equal(getattr(plain, name), getattr(squeezed, name)), f"bias {bias}: {name}; {rerun()}"
+        bench.compare(words_of_squeezed, words, "m_core")
+
+
+def words_near(rng, number, scale):
+    return (rng.standard_normal(number) * scale).astype(np.float32)
+
+
 @cocotb.test
 async def reset_in_mid_stream(dut):
     bench = PortBench(dut)
     await bench.start()
     for _ in range(4):
         for t in range(bench.types):
-            await bench.control(t, "fp8")
+            await bench.control(t, bench.encoding(t))
         bench.pauses(0.3, 0.5)
         bench.offer(bench.interleave([bench.tensor(t, 50) for t in range(bench.types)], burst=3))
         await ClockCycles(dut.clk, int(bench.rng.integers(40, 200)))
@@ -784,7 +902,7 @@ async def reset_in_mid_stream(dut):
             end.clear()
         await bench.check_registers()
         for t in range(bench.types):
-            await bench.control(t, MODES[t % 4])
+            await bench.control(t, bench.modes[t % len(bench.modes)])
         await bench.run(bench.interleave([bench.tensor(t, 40) for t in range(bench.types)], burst=2))
         await bench.check_registers()
         await bench.reset()

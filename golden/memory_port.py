@@ -1,6 +1,6 @@
 """The memory port: tensors encoded on their way to memory, with biases that follow the data. Bit-exact to `hdl.memory_port`.
 
-After Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2, sections 4 and 5.
+After Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2, sections 4 and 5, and for S2FP8 Cambier et al. 2020, arXiv 2001.05674.
 """
 
 from dataclasses import dataclass, fields
@@ -8,18 +8,30 @@ from itertools import pairwise
 
 import numpy as np
 
+from golden import lbfp
 from golden.checks import check_choice, check_int
 from golden.float_codec import decode, encode
 from golden.formats import BIAS_MAX, CATALOG, FloatFormat
+from golden.rounding import Flag
+from golden.s2fp8 import decode as s2_decode
+from golden.s2fp8 import encode as s2_encode
+from golden.s2fp8 import parameters as s2_parameters
 from golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
 SLOTS = 4
 TYPES = (1, 2, 4, 8)
 WORD_BYTES = 4
 ESTIMATORS = {"median": MedianEstimator, "histogram": ExponentHistogram, "tracker": MedianTracker, "moments": LogMoments}
-# In the order of the register's codes; which encode, and which are observed.
-MODES = ("fp32", "calibrate", "fp8", "frozen")
-_ENCODING, _OBSERVED = ("fp8", "frozen"), ("calibrate", "fp8")
+# In the order of the register's codes; which encode, and which are observed. The last two are there where S2FP8 is.
+MODES = ("fp32", "calibrate", "fp8", "frozen", "s2fp8", "s2fp8_frozen")
+_BIASED, SQUEEZING = MODES[2:4], MODES[4:]
+OBSERVED = ("calibrate", "fp8", "s2fp8")
+# The flags of S2FP8 and what they are called among the port's.
+_S2_FLAGS = {
+    lbfp.Flag.SATURATED: Flag.OVERFLOW,
+    lbfp.Flag.FLUSHED: Flag.UNDERFLOW,
+    lbfp.Flag.INVALID: Flag.INVALID,
+}
 
 
 @dataclass
@@ -90,8 +102,12 @@ class MemoryBeats(_Table):
     type : uint8 [beats]
     bypass, packed : bool [beats]
     bias : uint8 [beats]
-        That of the codes; 0 where there are none.
+        That of the codes; 0 where there are none, or none with a bias.
     last : bool [beats]
+    squeezed : bool [beats], optional
+        Whether codes are those of S2FP8; by default none are.
+    mean, inverse : uint16 and uint32 [beats], optional
+        What these are read with, as of `golden.s2fp8.Parameters`; 0 for all others.
     """
 
     bytes: np.ndarray
@@ -101,6 +117,35 @@ class MemoryBeats(_Table):
     packed: np.ndarray
     bias: np.ndarray
     last: np.ndarray
+    squeezed: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    inverse: np.ndarray | None = None
+
+    def __post_init__(self):
+        for name, dtype in (("squeezed", bool), ("mean", np.uint16), ("inverse", np.uint32)):
+            if getattr(self, name) is None:
+                setattr(self, name, np.zeros(len(self), dtype))
+
+
+@dataclass
+class _Treatment:
+    """How each beat is encoded: arrays with a row for each."""
+
+    packed: np.ndarray
+    bias: np.ndarray
+    squeezed: np.ndarray
+    alpha: np.ndarray
+    mean: np.ndarray
+    inverse: np.ndarray
+
+    @classmethod
+    def of_words(cls, count):
+        """That of `count` beats none of which is encoded."""
+        return cls(*(np.zeros(count, dtype) for dtype in (bool, np.uint8, bool, np.int16, np.uint16, np.uint32)))
+
+    def squeeze(self, rows, parameters):
+        self.packed[rows] = self.squeezed[rows] = True
+        self.alpha[rows], self.mean[rows], self.inverse[rows] = parameters.alpha, parameters.mean, parameters.inverse
 
 
 class MemoryPort:
@@ -122,12 +167,15 @@ class MemoryPort:
         they are not the defaults.
     bias_min, bias_max : int
         Range of the estimators' biases.
+    s2fp8 : bool
+        Whether there are the modes of S2FP8. They take the estimator "moments".
 
     Attributes
     ----------
     mode : list of str, one per type
         One of `MODES`: "fp32" words pass; "calibrate" they pass and are observed; "fp8" they are encoded, and observed; "frozen"
-        they are encoded. A tensor keeps the mode, and the bias, that it starts with.
+        they are encoded; "s2fp8" and "s2fp8_frozen" likewise, in S2FP8. A tensor keeps the mode, and the bias or the parameters,
+        that it starts with.
     estimator : list of str, one per type
         Which one gives the bias.
     force : list, one per type
@@ -136,6 +184,8 @@ class MemoryPort:
         Whether the estimators' passes end with `epoch`, and not with each tensor.
     open : bool array, one per type
         Whether a tensor has begun and not ended.
+    next_parameters : list of golden.s2fp8.Parameters, one per type
+        S2FP8's of a tensor that starts once none of its type is open. They follow the end of each pass of "moments".
     tensor_mode : list of str, one per type
         The mode of the tensor that began last.
     flags : uint8 array, one per type
@@ -158,6 +208,7 @@ class MemoryPort:
         estimators=("median", "histogram", "tracker"),
         bias_min=10,
         bias_max=40,
+        s2fp8=False,
     ):
         check_int("lanes", lanes, 1, 16)
         check_choice("types", types, TYPES)
@@ -168,8 +219,11 @@ class MemoryPort:
             raise ValueError(f"estimators must be one or more of {', '.join(ESTIMATORS)}")
         for name in estimators:
             check_choice("estimator", name, ESTIMATORS)
+        if s2fp8 and "moments" not in estimators:
+            raise ValueError(f"s2fp8 needs moments among the estimators, which are {', '.join(estimators)}")
         limits = {"initial_bias": fmt.bias, "bias_min": bias_min, "bias_max": bias_max}
         self.lanes, self.types, self.fmt = lanes, types, fmt
+        self._modes = MODES if s2fp8 else MODES[:4]
         self.estimators = {name: ESTIMATORS[name](types, **limits, **own) for name, own in estimators.items()}
         self.mode = ["fp32"] * types
         self.estimator = [next(iter(estimators))] * types
@@ -179,6 +233,8 @@ class MemoryPort:
         self.open = np.zeros(types, bool)
         self.tensor_mode = ["fp32"] * types
         self._tensor_bias = [fmt.bias] * types
+        self.next_parameters = [s2_parameters(0, 0)] * types
+        self._tensor_parameters = list(self.next_parameters)
         self._held = None
 
     @property
@@ -194,6 +250,16 @@ class MemoryPort:
         chosen = self.estimators.get(self.estimator[type_])
         return self.fmt.bias if chosen is None else int(chosen.bias[type_])
 
+    @property
+    def parameters(self):
+        """For each type S2FP8's of its open tensor or, if none is open, of one that starts now: list of golden.s2fp8.Parameters."""
+        return [self._tensor_parameters[t] if self.open[t] else self.next_parameters[t] for t in range(self.types)]
+
+    def load(self, type_, mean, largest):
+        """Take S2FP8's parameters from these statistics, integers as `golden.s2fp8.parameters` takes them, until the next pass of
+        "moments" ends."""
+        self.next_parameters[type_] = s2_parameters(mean, largest)
+
     def write(self, beats):
         """Write to memory.
 
@@ -208,15 +274,15 @@ class MemoryPort:
         MemoryBeats
         """
         count = len(beats)
-        packed, bias = np.zeros(count, bool), np.zeros(count, np.uint8)
+        treatment = _Treatment.of_words(count)
         tensors = np.flatnonzero(~beats.bypass)
         starts = self._starts(beats.type[tensors], beats.last[tensors])
         bounds = [0, *np.flatnonzero(starts)[1 if starts[:1].any() else 0 :], tensors.size]
         for first, after in pairwise(bounds):
             rows = tensors[first:after]
             if rows.size:
-                self._pass(beats, rows, bool(starts[first]), packed, bias)
-        encoded = self._encode(beats, packed, bias)
+                self._pass(beats, rows, bool(starts[first]), treatment)
+        encoded = self._encode(beats, treatment)
         return self._pack(encoded)
 
     def _starts(self, types, last):
@@ -228,21 +294,24 @@ class MemoryPort:
             starts[rows[1:]] = last[rows[:-1]]
         return starts
 
-    def _pass(self, beats, rows, starts, packed, bias):
+    def _pass(self, beats, rows, starts, treatment):
         """Beats of tensors of which none begins but, if `starts`, that of the first."""
         if starts:
             type_ = int(beats.type[rows[0]])
+            check_choice("mode", self.mode[type_], self._modes)
             self.tensor_mode[type_], self._tensor_bias[type_] = self.mode[type_], self.next_bias(type_)
-            check_choice("mode", self.mode[type_], MODES)
+            self._tensor_parameters[type_] = self.next_parameters[type_]
         types, last = beats.type[rows], beats.last[rows]
         present = np.unique(types).tolist()
         observed = np.zeros(rows.size, bool)
         for type_ in present:
             here = types == type_
             self.open[type_] = not last[here].any()
-            observed |= here & (self.tensor_mode[type_] in _OBSERVED)
-            if self.tensor_mode[type_] in _ENCODING:
-                packed[rows[here]], bias[rows[here]] = True, self._tensor_bias[type_]
+            observed |= here & (self.tensor_mode[type_] in OBSERVED)
+            if self.tensor_mode[type_] in SQUEEZING:
+                treatment.squeeze(rows[here], self._tensor_parameters[type_])
+            elif self.tensor_mode[type_] in _BIASED:
+                treatment.packed[rows[here]], treatment.bias[rows[here]] = True, self._tensor_bias[type_]
         seen = rows[observed]
         if not seen.size:
             return
@@ -264,23 +333,34 @@ class MemoryPort:
         """The pass of a type's estimators ends; of its next beats the hardware misses `late`, by estimator's name or all alike."""
         for name, estimator in self.estimators.items():
             estimator.end(type_, late=late.get(name, 0) if isinstance(late, dict) else late)
+        if "moments" in self.estimators:
+            statistics = self.estimators["moments"].raw(type_)
+            self.load(type_, statistics["mean"], statistics["max"])
 
-    def _encode(self, beats, packed, bias):
+    def _encode(self, beats, treatment):
         """The beats as they lie in memory before they are packed: codes in the lower quarter."""
-        count = len(beats)
+        packed, squeezed = treatment.packed, treatment.squeezed
         data = np.ascontiguousarray(beats.words, "<u4").view(np.uint8).copy()
         keep = beats.keep.copy()
         data[packed], keep[packed] = 0, False
         kept = _kept_words(beats.keep)
-        groups = bias.astype(np.int64) * self.types + beats.type
-        for group in np.unique(groups[packed]).tolist():
-            rows = np.flatnonzero(packed & (groups == group))
+        keep[packed, : self.lanes] = kept[packed]
+        groups = treatment.bias.astype(np.int64) * self.types + beats.type
+        for group in np.unique(groups[packed & ~squeezed]).tolist():
+            rows = np.flatnonzero(packed & ~squeezed & (groups == group))
             codes, flags = encode(beats.words[rows].view(np.float32), self.fmt, bias=group // self.types, flags=True)
-            data[rows, : self.lanes], keep[rows, : self.lanes] = codes, kept[rows]
+            data[rows, : self.lanes] = codes
             self.flags[group % self.types] |= np.bitwise_or.reduce(flags[kept[rows]])
-        return MemoryBeats(
-            data, keep, beats.type.astype(np.uint8), beats.bypass.copy(), packed, bias.reshape(count), beats.last.copy()
+        rows = np.flatnonzero(squeezed)
+        codes, flags = s2_encode(
+            beats.words[rows].view(np.float32), treatment.alpha[rows, None], treatment.mean[rows, None], flags=True
         )
+        data[rows, : self.lanes] = codes
+        for type_ in np.unique(beats.type[rows]).tolist():
+            raised = np.bitwise_or.reduce(flags[kept[rows] & (beats.type[rows, None] == type_)])
+            self.flags[type_] |= sum(meaning for flag, meaning in _S2_FLAGS.items() if raised & flag)
+        memory = {name: getattr(treatment, name) for name in ("packed", "bias", "squeezed", "mean", "inverse")}
+        return MemoryBeats(data, keep, beats.type.astype(np.uint8), beats.bypass.copy(), last=beats.last.copy(), **memory)
 
     def _pack(self, encoded):
         if self._held is not None:
@@ -314,7 +394,7 @@ class MemoryPort:
         Parameters
         ----------
         beats : MemoryBeats
-            As `write` gives them: `bias` with each.
+            As `write` gives them, with what each is read with.
 
         Returns
         -------
@@ -331,10 +411,13 @@ class MemoryPort:
         keep = beats.keep[rows]
         is_code = expands[rows]
         codes = beats.bytes.reshape(count, SLOTS, lanes)[rows[is_code], slots[is_code]]
-        biases = beats.bias[rows[is_code]]
+        sources = beats[rows[is_code]]
         values = np.empty(codes.shape, np.float32)
-        for bias in np.unique(biases).tolist():
-            values[biases == bias] = decode(codes[biases == bias], self.fmt, bias=bias)
+        for bias in np.unique(sources.bias[~sources.squeezed]).tolist():
+            here = ~sources.squeezed & (sources.bias == bias)
+            values[here] = decode(codes[here], self.fmt, bias=bias)
+        squeezed = sources[sources.squeezed]
+        values[sources.squeezed] = s2_decode(codes[sources.squeezed], squeezed.inverse[:, None], squeezed.mean[:, None])
         words[is_code] = values.view(np.uint32)
         keep[is_code] = np.repeat(kept[rows[is_code], slots[is_code]], WORD_BYTES, axis=1)
         final = np.append(rows[1:] != rows[:-1], True)[: rows.size]

@@ -263,6 +263,7 @@ DESIGNS = {
                 _subset("estimators", ("median", "histogram", "tracker"), memory_port.ESTIMATORS),
                 _COUNTER,
                 *_BIASES[1:],
+                _switch("s2fp8", False),
                 _RESET,
             ),
         ),

@@ -21,7 +21,7 @@ from hdl.stream import Register, beats, two_halves
 
 MAX_LANES = 64
 MAX_STAGES = 3
-MAX_USER_BITS = 64
+MAX_USER_BITS = 1024
 
 FP32_MAN_BITS = 23
 MEAN_FRACTION_BITS = 8
@@ -30,6 +30,8 @@ ALPHA_FRACTION_BITS = 7
 ALPHA_BITS = 4 + ALPHA_FRACTION_BITS
 INVERSE_FRACTION_BITS = 17
 INVERSE_BITS = 5 + INVERSE_FRACTION_BITS
+# The parameters of bias 15, with which codes are those of the plain format.
+NEUTRAL = {"alpha": 0, "mean": 127 << MEAN_FRACTION_BITS, "inverse": 1 << INVERSE_FRACTION_BITS}
 
 LOG_BITS = 15
 LOG_SEGMENTS = 64
@@ -256,7 +258,7 @@ class S2Encoder(wiring.Component):
     flags : bool
         Whether each element comes with its `LogFlags`.
     user_bits : int
-        Width of a tag that passes through, 0 to 64.
+        Width of a tag that passes through, 0 to 1024.
 
     Members
     -------
@@ -359,7 +361,7 @@ class S2Decoder(wiring.Component):
     stages : int
         Pipeline registers, 0 to 3: none; at the output; between product and antilog, too; at the input, too.
     user_bits : int
-        Width of a tag that passes through, 0 to 64.
+        Width of a tag that passes through, 0 to 1024.
 
     Members
     -------
@@ -479,7 +481,7 @@ class S2Parameters(wiring.Component):
     Parameters
     ----------
     user_bits : int
-        Width of a tag that passes through, 0 to 64.
+        Width of a tag that passes through, 0 to 1024.
 
     Members
     -------
@@ -560,12 +562,12 @@ class S2Parameters(wiring.Component):
                 with m.If(output.i.ready):
                     m.next = "idle"
 
-        # Before any value was counted: the parameters of bias 15.
+        # before any value was counted
         empty = ~statistics.largest.any()
         m.d.comb += [
-            result.alpha.eq(Mux(empty, 0, alpha)),
-            result.mean.eq(Mux(empty, 127 << MEAN_FRACTION_BITS, statistics.mean)),
-            result.inverse.eq(Mux(empty, 1 << INVERSE_FRACTION_BITS, quotient[1:] + quotient[0])),
+            result.alpha.eq(Mux(empty, NEUTRAL["alpha"], alpha)),
+            result.mean.eq(Mux(empty, NEUTRAL["mean"], statistics.mean)),
+            result.inverse.eq(Mux(empty, NEUTRAL["inverse"], quotient[1:] + quotient[0])),
             output.i.p.last.eq(self.i.p.last),
         ]
         if self._tag:

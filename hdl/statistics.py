@@ -43,7 +43,7 @@ _REFERENCE = 143
 
 
 class _Estimator(wiring.Component):
-    def __init__(self, types, lanes, statistics, initial_bias, bias_min, bias_max):
+    def __init__(self, types, lanes, statistics, initial_bias, bias_min, bias_max, members=()):
         check_int("types", types, 1, MAX_TYPES)
         check_int("lanes", lanes, 1, MAX_LANES)
         check_int("bias_max", bias_max, 0, BIAS_MAX)
@@ -74,6 +74,7 @@ class _Estimator(wiring.Component):
                         }
                     )
                 ),
+                **dict(members),
             }
         )
 
@@ -262,14 +263,14 @@ def _half_less_one(total):
 class _CountingEstimator(_Estimator):
     """An estimator on tallies: first it sorts the values into slots, in `sorting_stages` cycles; at an end it works on sums."""
 
-    def __init__(self, slots, others, sorting_stages, work_cycles, cnt_width, types, lanes, *biases):
+    def __init__(self, slots, others, sorting_stages, work_cycles, cnt_width, types, lanes, *biases, members=()):
         check_int("cnt_width", cnt_width, 1, 64)
         self._slots, self._others = slots, others
         self._work_cycles = max(work_cycles, len(slots) + 1)
         self._cnt_width = cnt_width
         # after the sorting a cycle each to remember the end, to begin and to store
         self.latency = sorting_stages + 2 + self._work_cycles
-        super().__init__(types, lanes, (*readout.counts(*slots), *others), *biases)
+        super().__init__(types, lanes, (*readout.counts(*slots), *others), *biases, members=members)
 
     def _tallies(self, m):
         """Tallies with all that does not depend on the kind of estimator: ends and reads."""
@@ -631,6 +632,11 @@ class LogMoments(_CountingEstimator):
         1 to 64: tensors in the window.
     fmt : golden.formats.FloatFormat
         The format that is to hold the largest magnitude.
+
+    Members
+    -------
+    mean, max : Out(ArrayLayout(16, types))
+        Those of the last finished tensor of each type, which `hdl.s2fp8.S2Parameters` takes. They change as `busy` falls.
     """
 
     def __init__(
@@ -654,7 +660,9 @@ class LogMoments(_CountingEstimator):
         # total, 16 bits of the mean, store; and write, look through, store
         work_cycles = max(_LOG_BITS + 4, history + 5)
         slots, others = ("total", "zeros", "specials", "missed"), readout.LOG_MOMENTS[8:]
-        super().__init__(slots, others, 1, work_cycles, cnt_width, types, lanes, initial_bias, bias_min, bias_max)
+        biases, moments = (initial_bias, bias_min, bias_max), Out(data.ArrayLayout(_LOG_BITS, types))
+        members = {"mean": moments, "max": moments}
+        super().__init__(slots, others, 1, work_cycles, cnt_width, types, lanes, *biases, members=members)
 
     def elaborate(self, platform):
         m = Module()
@@ -663,8 +671,8 @@ class LogMoments(_CountingEstimator):
         log_sum = self._registers(m, sum_bits, "log_sum")
         amax = self._registers(m, MAGNITUDE_BITS, "amax")
         results = {
-            "mean": self._registers(m, _LOG_BITS, "mean"),
-            "max": self._registers(m, _LOG_BITS, "max"),
+            "mean": [self.mean[t] for t in range(self.types)],
+            "max": [self.max[t] for t in range(self.types)],
             "amax_window": self._registers(m, MAGNITUDE_BITS, "amax_window"),
             "fit_bias": self._registers(m, BIAS_BITS, "fit_bias", self._initial_bias),
         }

@@ -9,6 +9,9 @@ from golden.float_codec import decode, encode
 from golden.formats import CATALOG
 from golden.memory_port import MODES, SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
 from golden.rounding import Flag
+from golden.s2fp8 import Parameters, parameters, tensor_parameters
+from golden.s2fp8 import decode as s2_decode
+from golden.s2fp8 import encode as s2_encode
 from golden.statistics import exact_median_bias
 
 AB_E5M2 = CATALOG["ab_e5m2"]
@@ -25,33 +28,41 @@ def port(mode="fp8", **options):
     return made
 
 
+def s2_port(mode="s2fp8", **options):
+    return port(mode, **{"estimators": ("moments",), "s2fp8": True} | options)
+
+
 def tensor(count, type_=0, seed=1, scale=1.0, lanes=LANES):
     x = np.random.default_rng(seed).standard_normal(count).astype(np.float32) * np.float32(scale)
     return x, CoreBeats.of_tensor(x, type_, lanes=lanes)
 
 
 class SlowPort:
-    """Write and read beat by beat, with forced biases and modes that change between beats."""
+    """Write and read beat by beat, with forced biases, loaded parameters and modes that change between beats."""
 
-    def __init__(self, modes, biases):
-        self.modes, self.biases = modes, biases
+    def __init__(self, modes, biases, parameters):
+        self.modes, self.biases, self.parameters = modes, biases, parameters
         self.tensors, self.pack, self.out = {}, None, []
 
     def write(self, words, keep, type_, bypass, last):
         encodes = False
         if not bypass:
-            mode, bias = self.tensors.setdefault(type_, (self.modes[type_], self.biases[type_]))
-            encodes = mode in ("fp8", "frozen")
+            start = self.modes[type_], self.biases[type_], self.parameters[type_]
+            mode, bias, found = self.tensors.setdefault(type_, start)
+            squeezes = mode.startswith("s2fp8")
+            encodes = squeezes or mode in ("fp8", "frozen")
             if last:
                 del self.tensors[type_]
         if self.pack and not (encodes and self.pack["type"] == type_):
             self.flush()
         if not encodes:
-            self.out.append({"type": type_, "bypass": bypass, "packed": False, "bias": 0, "last": last,
+            self.out.append({"type": type_, "bypass": bypass, "packed": False, "read with": (0, False, 0, 0), "last": last,
                              "bytes": [(byte, kept) for byte, kept in zip(words.tobytes(), keep)]})  # fmt: skip
             return
-        self.pack = self.pack or {"type": type_, "bypass": False, "packed": True, "bias": bias, "bytes": []}
-        codes = encode(words.view(np.float32), AB_E5M2, bias=bias)
+        read_with = (0, True, found.mean, found.inverse) if squeezes else (bias, False, 0, 0)
+        self.pack = self.pack or {"type": type_, "bypass": False, "packed": True, "read with": read_with, "bytes": []}
+        x = words.view(np.float32)
+        codes = s2_encode(x, found.alpha, found.mean) if squeezes else encode(x, AB_E5M2, bias=bias)
         whole = [all(keep[WORD_BYTES * lane : WORD_BYTES * (lane + 1)]) for lane in range(len(words))]
         self.pack["bytes"] += [(int(code), kept) for code, kept in zip(codes, whole)]
         self.pack["last"] = last
@@ -69,7 +80,7 @@ def rows(beats):
     """Memory beats as SlowPort lists them, bytes that are not kept as 0."""
     return [
         {"type": int(beats.type[i]), "bypass": bool(beats.bypass[i]), "packed": bool(beats.packed[i]),
-         "bias": int(beats.bias[i]), "last": bool(beats.last[i]),
+         "read with": (beats.bias[i], beats.squeezed[i], beats.mean[i], beats.inverse[i]), "last": bool(beats.last[i]),
          "bytes": [(int(byte) if kept else 0, bool(kept)) for byte, kept in zip(beats.bytes[i], beats.keep[i])]}
         for i in range(len(beats))
     ]  # fmt: skip
@@ -87,6 +98,7 @@ beats_of_any_kind = st.lists(
         st.sampled_from([0, 0xF, 0xF0, 0xFF, 0xFF, 0x7F, 0x31]),
         st.sampled_from(MODES),
         st.integers(0, 63),
+        st.tuples(st.integers(0, 65535), st.integers(0, 65535)),
     ),
     max_size=40,
 )
@@ -97,16 +109,19 @@ def test_write_of_any_beats_in_any_parts(plan, seed, cuts):
     rng = np.random.default_rng(seed)
     words = rng.integers(2**32, size=(len(plan) + 2, LANES), dtype=np.uint32)
     # TLAST of both types at the end, so that nothing is held back
-    plan = [*plan, *((t, False, True, 0xFF, "fp8", 3) for t in range(TYPES))]
-    fast, slow = port(), SlowPort(["fp8"] * TYPES, [15] * TYPES)
-    fast.force = [15] * TYPES
+    plan = [*plan, *((t, False, True, 0xFF, "fp8", 3, (0, 0)) for t in range(TYPES))]
+    # passes that end with an epoch end never
+    fast, slow = s2_port("fp8"), SlowPort(["fp8"] * TYPES, [15] * TYPES, [Parameters.of_bias(15)] * TYPES)
+    fast.force, fast.end_on_epoch = [15] * TYPES, [True] * TYPES
     got, waiting = [], []
-    for i, (type_, bypass, last, kept, mode, bias) in enumerate(plan):
+    for i, (type_, bypass, last, kept, mode, bias, moments) in enumerate(plan):
         if i in cuts:  # modes and biases of the model change between calls
             got += rows(fast.write(CoreBeats.join(waiting))) if waiting else []
             waiting = []
             fast.mode[type_] = slow.modes[type_] = mode
             fast.force[type_] = slow.biases[type_] = bias
+            fast.load(type_, *moments)
+            slow.parameters[type_] = parameters(*moments)
         keep = np.array([kept >> bit & 1 for bit in range(WORD_BYTES * LANES)], bool)
         slow.write(words[i], keep, type_, bypass, last)
         waiting.append(
@@ -127,6 +142,35 @@ def test_what_comes_back_is_decoded_from_its_code(count, lanes, mode, bias):
     assert len(back) == len(beats) and np.array_equal(back.last, beats.last) and np.array_equal(back.keep, beats.keep)
     want = decode(encode(x, AB_E5M2, bias=bias), AB_E5M2, bias=bias)
     assert np.array_equal(back.kept_words(), want.view(np.uint32))
+
+
+@given(st.integers(1, 60), st.sampled_from(["s2fp8", "s2fp8_frozen"]), st.integers(0, 65535), st.integers(0, 65535))
+def test_what_comes_back_is_decoded_with_the_parameters_it_was_encoded_with(count, mode, mean, largest):
+    x, beats = tensor(count)
+    memory = s2_port(mode)
+    memory.load(0, mean, largest)
+    found = parameters(mean, largest)
+    assert memory.parameters == [found, Parameters.of_bias(15)]
+    packs = memory.write(beats)
+    memory.load(0, 0, 0)
+    want = s2_decode(s2_encode(x, found.alpha, found.mean), found.inverse, found.mean)
+    assert np.array_equal(memory.read(packs).kept_words(), want.view(np.uint32))
+
+
+@pytest.mark.parametrize("bias", range(64))
+def test_alpha_1_and_whole_beta_is_the_mode_with_a_bias(bias):
+    x, _ = tensor(200, scale=2.0 ** (15 - bias))
+    x[:8] = 0, -0.0, np.inf, -np.inf, np.nan, 1e-42, 3e38, 2.0 ** (8 - bias)
+    beats = CoreBeats.of_tensor(x, 0, lanes=LANES)
+    memory = s2_port("frozen", fmt=CATALOG["float8_e5m2"])
+    memory.force[0] = bias
+    memory.load(0, 142 - bias << 8, 142 - bias + 15 << 8)
+    plain = memory.write(beats)
+    memory.mode[0] = "s2fp8_frozen"
+    squeezed = memory.write(beats)
+    assert squeezed.squeezed.all() and not plain.squeezed.any()
+    assert np.array_equal(plain.bytes, squeezed.bytes)
+    assert np.array_equal(memory.read(plain).words, memory.read(squeezed).words)
 
 
 @pytest.mark.parametrize("mode", ["fp32", "calibrate"])
@@ -152,9 +196,12 @@ def test_bypass_passes_and_counts_for_nothing():
     assert np.array_equal(memory.read(packs).words, beats.words)
 
 
-@pytest.mark.parametrize(("mode", "observed"), [("fp32", False), ("calibrate", True), ("fp8", True), ("frozen", False)])
+@pytest.mark.parametrize(
+    ("mode", "observed"),
+    [("fp32", False), ("calibrate", True), ("fp8", True), ("frozen", False), ("s2fp8", True), ("s2fp8_frozen", False)],
+)
 def test_modes_that_observe(mode, observed):
-    memory = port(mode, estimators=("histogram",))
+    memory = s2_port(mode, estimators=("histogram", "moments"))
     memory.end_on_epoch = [True] * TYPES
     memory.write(tensor(10)[1])
     assert memory.estimators["histogram"].raw(0)["total"] == 10 * observed
@@ -185,6 +232,57 @@ def test_open_tensor_keeps_mode_and_bias():
         memory.read(packs).kept_words().view(np.float32), decode(encode(x, AB_E5M2, bias=20), AB_E5M2, bias=20)
     )
     assert not memory.write(tensor(3)[1]).packed.any()
+
+
+def test_parameters_follow_the_data():
+    memory = s2_port()
+    x, beats = tensor(4000, scale=1e-4)
+    first = memory.write(beats)
+    assert (first.mean == 127 << 8).all() and (first.inverse == 1 << 17).all()
+    found = tensor_parameters(x)
+    second = memory.write(beats)
+    assert (second.mean == found.mean).all() and (second.inverse == found.inverse).all() and not second.bias.any()
+    loss = np.abs(memory.read(second).kept_words().view(np.float32) - x)
+    assert loss.max() < 0.1 * np.abs(x).max() and memory.parameters == [found, Parameters.of_bias(15)]
+
+
+@pytest.mark.parametrize(
+    "x", [np.zeros(9), np.full(9, -3e-5), np.r_[0, 0, 7.5], np.full(9, np.nan), np.full(9, 1e-42)], ids=str
+)
+def test_degenerate_tensors_have_parameters(x):
+    x = x.astype(np.float32)
+    memory = s2_port()
+    for _ in range(2):
+        packs = memory.write(CoreBeats.of_tensor(x, 0, lanes=LANES))
+    assert memory.parameters[0] == tensor_parameters(x)
+    got = memory.read(packs).kept_words().view(np.float32)
+    # alpha is 120: neighbouring codes are 2**-9 apart
+    assert np.allclose(got, np.where(np.abs(x) < 2.0**-126, 0, x), rtol=2**-10, atol=0, equal_nan=True)
+
+
+def test_open_tensor_keeps_its_parameters():
+    x, beats = tensor(24)
+    memory = s2_port("s2fp8_frozen")
+    memory.load(0, 126 << 8, 130 << 8)
+    first = memory.write(beats[:6])
+    memory.load(0, 100 << 8, 110 << 8)
+    assert memory.parameters[0] == parameters(126 << 8, 130 << 8)
+    packs = MemoryBeats.join([first, memory.write(beats[6:])])
+    assert (packs.mean == 126 << 8).all() and memory.parameters[0] == parameters(100 << 8, 110 << 8)
+
+
+def test_flags_of_s2fp8():
+    memory = s2_port("s2fp8_frozen")
+    for value, flag in (
+        (1e30, Flag.OVERFLOW),
+        (np.inf, Flag.OVERFLOW),
+        (1e-30, Flag.UNDERFLOW),
+        (np.nan, Flag.INVALID),
+        (1, 0),
+    ):
+        memory.flags[:] = 0
+        memory.write(CoreBeats.of_tensor(f32(value), 1, lanes=LANES))
+        assert memory.flags.tolist() == [0, flag]
 
 
 @pytest.mark.parametrize("name", ["median", "histogram", "tracker", "moments"])
@@ -255,18 +353,21 @@ def test_read_skips_slots_without_kept_codes():
         ({"fmt": "ab_e5m2"}, "fmt must have 8 bits, 5 of them exponent, unlike ab_e5m2"),
         ({"estimators": ()}, "estimators must be one or more of median, histogram, tracker, moments"),
         ({"estimators": ("mode",)}, "estimator must be one of median, histogram, tracker, moments, not 'mode'"),
+        ({"s2fp8": True}, "s2fp8 needs moments among the estimators, which are tracker"),
         ({"bias_min": 16}, "initial_bias must be an integer from 16 to 40, not 15"),
     ],
 )
 def test_wrong_parameters(options, message):
     with pytest.raises(ValueError, match=message):
-        MemoryPort(**options)
+        port(**options)
 
 
 def test_wrong_settings():
     memory = port("fp16")
     with pytest.raises(ValueError, match="mode must be one of fp32, calibrate, fp8, frozen, not 'fp16'"):
         memory.write(tensor(3)[1])
+    with pytest.raises(ValueError, match="mode must be one of fp32, calibrate, fp8, frozen, not 's2fp8'"):
+        port("s2fp8").write(tensor(3)[1])
     memory = port()
     memory.force[0] = 64
     with pytest.raises(ValueError, match="force must be an integer from 0 to 63, not 64"):

@@ -18,9 +18,10 @@ def emission():
     return emit(find("memory_port"), ["estimators=tracker", "types=2", "lanes=1"])
 
 
+@pytest.mark.parametrize("s2fp8", [False, True])
 @pytest.mark.parametrize("types", TYPES)
-def test_registers_do_not_overlap(types):
-    table = register_table(lanes=4, types=types, estimators=("median",))
+def test_registers_do_not_overlap(types, s2fp8):
+    table = register_table(lanes=4, types=types, estimators=("median", "moments"), s2fp8=s2fp8)
     addresses = [register.address for register in table]
     assert addresses == sorted(set(addresses)) and all(address % 4 == 0 for address in addresses)
     assert len({register.name for register in table}) == len(table)
@@ -32,11 +33,13 @@ def test_registers_do_not_overlap(types):
 
 def test_model_and_hardware_have_the_same_codes():
     assert list(memory_port.ESTIMATORS) == list(ESTIMATORS)
-    table = {register.name: register for register in register_table(lanes=4, types=1, estimators=("tracker",))}
-    mode, estimator, _ = table["CONTROL0"].fields
-    assert estimator.reset == list(ESTIMATORS).index("tracker")
-    assert all(f"{code} {name}" in estimator.description for code, name in enumerate(ESTIMATORS))
-    assert all(f"{code} {name}" in mode.description.lower() for code, name in enumerate(MODES))
+    for s2fp8, modes in ((False, MODES[:4]), (True, MODES)):
+        table = register_table(lanes=4, types=1, estimators=("tracker", "moments"), s2fp8=s2fp8)
+        mode, estimator, _ = next(register for register in table if register.name == "CONTROL0").fields
+        assert estimator.reset == list(ESTIMATORS).index("tracker")
+        assert all(f"{code} {name}" in estimator.description for code, name in enumerate(ESTIMATORS))
+        named = re.findall(r"(\d) (\w+)", mode.description.replace("S2FP8, not observed", "s2fp8_frozen").lower())
+        assert named[: len(modes)] == [(str(code), name) for code, name in enumerate(modes)] and mode.width == 2 + s2fp8
 
 
 def test_page_names_every_register_and_field(emission):
@@ -67,9 +70,24 @@ def test_manifest(emission):
     assert ports["s_axil_awaddr"]["width"] == ports["s_axil_araddr"]["width"] == highest.bit_length()
 
 
+def test_s2fp8_comes_with_its_parameters_and_registers():
+    manifest = emit(find("memory_port"), ["estimators=moments", "s2fp8=1", "types=4", "lanes=2"]).manifest
+    assert manifest["latency"] == {"write": 3, "read": 2}
+    port = next(port for port in manifest["ports"] if port["name"] == "m_mem_tuser")
+    fields = {field["name"]: (field["lsb"], field["msb"]) for field in port["fields"]}
+    assert fields == {
+        "type": (0, 1), "bypass": (2, 2), "packed": (3, 3), "bias": (4, 9), "squeezed": (10, 10), "mean": (11, 26), "inverse": (27, 48)
+    }  # fmt: skip
+    registers = {register["name"]: register["address"] for register in manifest["registers"]}
+    assert registers["MOMENTS"] == 0x18 and registers["LOAD"] == 0x1C
+    assert [registers[f"{name}2"] for name in ("CONTROL", "SQUEEZE", "EXPAND")] == [0x80, 0x94, 0x98]
+
+
 @pytest.mark.parametrize(
     "setting, message",
     [
+        ("s2fp8=1", "s2fp8 needs moments among the estimators, which are median, histogram, tracker"),
+        ("s2fp8=yes", "s2fp8 must be one of 0, 1, false, true, not 'yes'"),
         ("lanes=17", "lanes must be an integer from 1 to 16, not 17"),
         ("types=3", "types must be one of 1, 2, 4, 8, not 3"),
         ("fmt=float8_e4m3fn", "fmt must have 8 bits, 5 of them exponent, unlike float8_e4m3fn"),

@@ -68,8 +68,8 @@ def test_only_wires_whose_lower_bits_just_carry_are_kept_from_the_linter():
         (lambda: S2Encoder(lanes=0), "lanes must be an integer from 1 to 64, not 0"),
         (lambda: S2Encoder(stages=4), "stages must be an integer from 0 to 3, not 4"),
         (lambda: S2Decoder(lanes=65), "lanes must be an integer from 1 to 64, not 65"),
-        (lambda: S2Decoder(user_bits=65), "user_bits must be an integer from 0 to 64, not 65"),
-        (lambda: S2Parameters(user_bits=-1), "user_bits must be an integer from 0 to 64, not -1"),
+        (lambda: S2Decoder(user_bits=1025), "user_bits must be an integer from 0 to 1024, not 1025"),
+        (lambda: S2Parameters(user_bits=-1), "user_bits must be an integer from 0 to 1024, not -1"),
     ],
 )
 def test_wrong_parameters(make, message):
