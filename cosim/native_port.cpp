@@ -17,7 +17,7 @@ constexpr std::size_t LANES = sizeof(Top::s_core_tdata) / sizeof(std::uint32_t);
 // As a beat lies in memory; the same on both faces of both sides.
 struct Beat {
     std::uint64_t keep;
-    std::uint32_t user;
+    std::uint64_t user;
     std::uint32_t last;
     std::uint32_t data[LANES];
 };

@@ -50,7 +50,7 @@ class NativePort:
         self.beats = self.cycles = self.stalls = 0
         self._registers = {register["name"]: register for register in self.manifest["registers"]}
         self._core_user, self._memory_user = Port(self.manifest, "s_core_tuser"), Port(self.manifest, "m_mem_tuser")
-        fields = {"names": ("keep", "user", "last", "data"), "formats": ("<u8", "<u4", "<u4", ("<u4", (self.lanes,)))}
+        fields = {"names": ("keep", "user", "last", "data"), "formats": ("<u8", "<u8", "<u4", ("<u4", (self.lanes,)))}
         self._beat = np.dtype(fields, align=True)
         self._library = library = ctypes.CDLL(str(build(manifest.with_suffix(".sv"), "native_port.cpp")))
         library.port_new.restype = ctypes.c_void_p
@@ -92,14 +92,12 @@ class NativePort:
         results, counts = self._move(self._library.port_write, rows, len(beats))
         self.beats += len(beats)
         self.stalls += counts.stalls
-        user = self._memory_user.unpack(np.ascontiguousarray(results["user"])[:, None])
+        user = self._fields(self._memory_user, results)
         return MemoryBeats(
             bytes=np.ascontiguousarray(results["data"]).view(np.uint8),
             keep=self._keep(results),
-            **self._type(user),
-            **{name: user[name][:, 0].astype(bool) for name in ("bypass", "packed")},
-            bias=user["bias"][:, 0],
             last=results["last"].astype(bool),
+            **user | {name: user[name].astype(bool) for name in ("bypass", "packed", "squeezed") if name in user},
         )
 
     def read(self, beats):
@@ -119,18 +117,18 @@ class NativePort:
         cosim.scoreboard.Mismatch
             The tensors' ends do not come out.
         """
-        fields = {"type": beats.type, "bias": beats.bias}
-        fields |= {name: getattr(beats, name).astype(np.uint8) for name in ("bypass", "packed")}
+        fields = {name: getattr(beats, name) for name in self._memory_user.fields}
+        fields |= {name: field.astype(np.uint8) for name, field in fields.items() if field.dtype == bool}
         user = self._memory_user.pack(len(beats), fields)
         rows = self._rows(np.ascontiguousarray(beats.bytes).view("<u4"), beats.keep, user, beats.last)
         results, _ = self._move(self._library.port_read, rows, SLOTS * len(beats))
         self.beats += len(results)
-        user = self._core_user.unpack(np.ascontiguousarray(results["user"])[:, None])
+        user = self._fields(self._core_user, results)
         return CoreBeats(
             words=np.ascontiguousarray(results["data"]),
             keep=self._keep(results),
-            **self._type(user),
-            bypass=user["bypass"][:, 0].astype(bool),
+            type=user["type"],
+            bypass=user["bypass"].astype(bool),
             last=results["last"].astype(bool),
         )
 
@@ -189,7 +187,8 @@ class NativePort:
 
     def _rows(self, words, keep, user, last):
         rows = np.zeros(len(words), self._beat)
-        rows["data"], rows["user"], rows["last"] = words, user[:, 0], last
+        rows["data"], rows["last"] = words, last
+        rows["user"] = np.pad(user, ((0, 0), (0, 2 - user.shape[1]))).view("<u8")[:, 0]
         packed = np.packbits(keep, axis=1, bitorder="little")
         rows["keep"] = np.pad(packed, ((0, 0), (0, 8 - packed.shape[1]))).view("<u8")[:, 0]
         return rows
@@ -198,9 +197,11 @@ class NativePort:
         packed = np.ascontiguousarray(results["keep"])[:, None].view(np.uint8)
         return np.unpackbits(packed, axis=1, count=WORD_BYTES * self.lanes, bitorder="little").astype(bool)
 
-    def _type(self, user):
-        """A port for one type has no field for it."""
-        return {"type": user["type"][:, 0] if "type" in user else np.zeros(len(user["bypass"]), np.uint8)}
+    def _fields(self, port, results):
+        """The fields of TUSER by name. Where there is one type it has none for it."""
+        words = np.ascontiguousarray(results["user"])[:, None].view("<u4")[:, : port.words]
+        none = {"type": np.zeros(len(results), np.uint8)}
+        return none | {name: values[:, 0] for name, values in port.unpack(np.ascontiguousarray(words)).items()}
 
     def _approved(self, doing, response):
         if response:

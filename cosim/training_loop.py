@@ -3,11 +3,11 @@
 A 196-32-16-10 network with ReLU learns MNIST-5k, its images halved in size, by gradient descent with momentum in NumPy float32.
 Every tensor goes to memory through the write side of the port and is read back through its read side before it is used: images
 and activations, errors, gradients and weights as the four types, and beside them, with bypass, the FP32 weights and velocities
-that the updates are made to. Calibration epochs in FP32, in which the port observes, come first, then FP8. Modes, estimators,
-forced biases and ends of epochs are written to the port's registers.
+that the updates are made to. Calibration epochs in FP32, in which the port observes, come first, then FP8 or S2FP8. Modes,
+estimators, forced biases and ends of epochs are written to the port's registers.
 
 The same training runs twice in step, with the emitted Verilog, compiled by Verilator, and with `golden.memory_port`. What goes
-to the port, what lies in memory, what comes back, the bias before every tensor, and flags and raw statistics after every epoch
+to the port, what lies in memory, what comes back, the bias or squeeze before every tensor, and flags and raw statistics after every epoch
 must be the same to the last bit, and so must the weights at the end.
 
 The golden model has no clock. Therefore a tensor is not written before STATUS says that no estimator of its type is busy, and
@@ -41,6 +41,7 @@ from cosim.training import MOMENTUM, WEIGHT_DECAY, load_mnist
 from golden import readout
 from golden.formats import FloatFormat
 from golden.memory_port import ESTIMATORS, MODES, CoreBeats, MemoryPort
+from golden.s2fp8 import ALPHA_FRACTION_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, Parameters
 from hdl.catalog import find
 from hdl.emit import emit
 from hdl.yosys import ToolError
@@ -74,16 +75,28 @@ class Plan:
 
 @dataclass(frozen=True)
 class Scheme:
-    """How the port is set: an estimator that chooses the biases, or a forced bias, or neither, which is FP32 to the end."""
+    """How the port is set: an estimator that chooses the biases, or S2FP8's parameters, or a forced bias, or nothing, which is
+    FP32 to the end."""
 
     name: str
     estimator: str | None = None
     end_on_epoch: bool = False
     force: int | None = None
+    s2fp8: bool = False
 
     @property
     def is_fp32(self):
         return self.estimator is None and self.force is None
+
+    @property
+    def settings(self):
+        """With which the port is emitted: by default as it is shipped."""
+        return ("estimators=moments", "s2fp8=1") if self.s2fp8 else ()
+
+    @property
+    def modes(self):
+        """Those in which tensors are encoded in training and in evaluation."""
+        return MODES[4:] if self.s2fp8 else MODES[2:4]
 
 
 SCHEMES = (
@@ -91,6 +104,7 @@ SCHEMES = (
     Scheme("E5M2, bias 15", force=15),
     Scheme("adaptive, tracker", "tracker"),
     Scheme("adaptive, median", "median", end_on_epoch=True),
+    Scheme("S2FP8", "moments", end_on_epoch=True, s2fp8=True),
 )
 
 
@@ -140,7 +154,8 @@ class Training:
         How many steps are done.
     biases : list of dict
         For each tensor of a step, except for the evaluations, its name, type and bias, and when it is written: in steps from
-        the start. In FP32 it is the bias that it would have in FP8.
+        the start. In FP32 it is the bias that it would have in FP8. In S2FP8 there are alpha and the mean logarithm in place of
+        the bias.
     history : list of dict
         For each epoch its number, the mean loss of its steps, and the loss and accuracy with the images that are held out.
     """
@@ -161,7 +176,7 @@ class Training:
         trained, held_out = order[: plan.trained], order[plan.trained :][: plan.held_out]
         yield Ask("choose", {"estimator": scheme.estimator, "end_on_epoch": scheme.end_on_epoch, "force": scheme.force})
         for epoch in range(plan.epochs):
-            observes, evaluates = ("calibrate", "fp32") if epoch < plan.calibration else ("fp8", "frozen")
+            observes, evaluates = ("calibrate", "fp32") if epoch < plan.calibration else scheme.modes
             yield Ask("set_mode", {"mode": "fp32" if scheme.is_fp32 else observes})
             if epoch == 0:
                 yield from self._begin()
@@ -230,11 +245,11 @@ class Training:
         return loss
 
     def _store(self, name, type, values):
-        """Have a tensor written, and its bias recorded."""
-        bias = yield Ask("bias", {"type": type})
+        """Have a tensor written, and its bias or squeeze recorded."""
+        found = yield Ask("squeeze" if self._scheme.s2fp8 else "bias", {"type": type})
         # in a step each layer has one of each type, and the images are activations besides
         when = self.step + self._written / (len(TYPES) * len(self._layers) + 1)
-        self.biases.append({"name": name, "type": TYPES[type], "bias": bias, "when": round(when, 3)})
+        self.biases.append({"name": name, "type": TYPES[type], **found, "when": round(when, 3)})
         self._written += 1
         yield Store(name, type, values)
 
@@ -254,6 +269,12 @@ def small_images():
     """MNIST-5k with each 2 x 2 pixels made one: float32 [5000, 196] from 0 to 1, and labels [5000]."""
     images, labels = load_mnist()
     return images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(-1, 196), labels
+
+
+def _spelled(parameters):
+    """S2FP8's parameters as they are recorded."""
+    mean = parameters.mean / 2**MEAN_FRACTION_BITS - 127
+    return {"alpha": parameters.squeeze, "mean": mean, "inverse": parameters.inverse / 2**INVERSE_FRACTION_BITS}
 
 
 class Hardware:
@@ -285,7 +306,13 @@ class Hardware:
 
     def bias(self, type):
         self.port.settle(type)
-        return self.port.peek(f"BIAS{type}")["next"]
+        return {"bias": self.port.peek(f"BIAS{type}")["next"]}
+
+    def squeeze(self, type):
+        self.port.settle(type)
+        found, expand = self.port.peek(f"SQUEEZE{type}"), self.port.peek(f"EXPAND{type}")
+        alpha = (found["alpha_exponent"] ^ 8) - 8 << ALPHA_FRACTION_BITS | found["alpha_fraction"]
+        return _spelled(Parameters(alpha, found["mean"], expand["inverse"]))
 
     def end_epoch(self):
         self.port.poke("EPOCH", types=2 ** len(self.types) - 1)
@@ -317,6 +344,7 @@ class Model:
             estimators=counters,
             bias_min=own["bias_min"],
             bias_max=own["bias_max"],
+            s2fp8=own["s2fp8"],
         )
         self.lanes, self.types = own["lanes"], range(own["types"])
 
@@ -335,7 +363,10 @@ class Model:
         self.port.mode = [mode for _ in self.types]
 
     def bias(self, type):
-        return self.port.next_bias(type)
+        return {"bias": self.port.next_bias(type)}
+
+    def squeeze(self, type):
+        return _spelled(self.port.next_parameters[type])
 
     def end_epoch(self):
         self.port.epoch(self.types)
@@ -467,10 +498,7 @@ def _compare_stored(request, got, want, fmt):
             index = int(np.argmax(differs))
             row = index // codes[0].shape[1]
             spelled = [
-                f"{spell_code(code.reshape(-1)[index], fmt, beats.bias[row])} at bias {beats.bias[row]}"
-                if packed
-                else spell_float32(code.reshape(-1)[index])
-                for code, beats in zip(codes, (got, want), strict=True)
+                _spell_stored(code.reshape(-1)[index], beats, row, fmt) for code, beats in zip(codes, (got, want), strict=True)
             ]
             word = request.values.reshape(-1).view(np.uint32)[index]
             raise Mismatch(
@@ -478,6 +506,15 @@ def _compare_stored(request, got, want, fmt):
                 f"{differs.sum()} differ"
             )
     _compare_fields(name, "in memory", got, want)
+
+
+def _spell_stored(code, beats, row, fmt):
+    """What is read as a message says it: a word, or a code with what it is read with."""
+    if not beats.packed[row]:
+        return spell_float32(code)
+    if beats.squeezed[row]:
+        return f"{code:#04x} in S2FP8 with the mean {beats.mean[row]} and the inverse {beats.inverse[row]}"
+    return f"{spell_code(code, fmt, beats.bias[row])} at bias {beats.bias[row]}"
 
 
 def _compare_loaded(name, got, want, bias):
@@ -504,8 +541,9 @@ def _compare_fields(name, where, got, want):
 
 def _difference(request, got, want):
     """Where two answers of the port's registers differ."""
-    if request.name == "bias":
-        return f"bias of the next {TYPES[request.arguments['type']]}: got {got}, want {want}"
+    if request.name in ("bias", "squeeze"):
+        got, want = (", ".join(map(str, answer.values())) for answer in (got, want))
+        return f"{request.name} of the next {TYPES[request.arguments['type']]}: got {got}, want {want}"
     name = next(name for name in want if got[name] != want[name])
     return f"{name}: got {got[name]}, want {want[name]}"
 
@@ -607,7 +645,7 @@ def _run_all(console, plan, seed):
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("building the memory port", total=len(SCHEMES) * plan.steps)
         data = small_images()
-        manifest = emit_port()
+        manifests = {scheme.settings: emit_port(scheme.settings) for scheme in SCHEMES}
         progress.update(task, description="training")
         stop = Event()
 
@@ -619,7 +657,9 @@ def _run_all(console, plan, seed):
         started = time.perf_counter()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             try:
-                futures = [pool.submit(run, manifest, plan, scheme, data, seed, advance) for scheme in SCHEMES]
+                futures = [
+                    pool.submit(run, manifests[scheme.settings], plan, scheme, data, seed, advance) for scheme in SCHEMES
+                ]
                 results = [future.result() for future in futures]
             finally:
                 stop.set()
@@ -632,8 +672,8 @@ def summary(results, plan, seed):
     table = Table("memory", title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     biases = (f"{kind}\nbias" for kind in TYPES)
     for name in ("loss", "held-out loss", "accuracy %", *biases, "tensor words", "stalls", "beats/s"):
-        table.add_column(name, justify="right")
-    table.add_column("result")
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("result", overflow="fold")
     for result in results:
         last = defaultdict(lambda: float("nan"), result.training.history[-1] if result.training.history else {})
         table.add_row(
@@ -650,16 +690,19 @@ def summary(results, plan, seed):
     widths = "-".join(map(str, plan.widths))
     table.caption = (
         f"MNIST-5k, {widths}, {plan.trained} images, {plan.held_out} held out; {plan.calibration} epochs in FP32, then FP8 to "
-        f"epoch {plan.epochs}; biases in FP8; seed {seed}"
+        f"epoch {plan.epochs}; biases in FP8, alphas in S2FP8; seed {seed}"
     )
     return table
 
 
 def _range(result, plan, kind):
-    """The biases of tensors of a type that are in FP8."""
+    """The biases of tensors of a type that are in FP8, or the alphas of those in S2FP8."""
     start = plan.calibration * plan.steps // plan.epochs
-    biases = [row["bias"] for row in result.training.biases if row["type"] == kind and row["when"] >= start]
-    return " to ".join(map(str, sorted({min(biases), max(biases)}))) if biases else ""
+    name = "alpha" if result.scheme.s2fp8 else "bias"
+    found = [row[name] for row in result.training.biases if row["type"] == kind and row["when"] >= start]
+    if not found:
+        return ""
+    return "alpha " * result.scheme.s2fp8 + " to ".join(f"{value:.3g}" for value in sorted({min(found), max(found)}))
 
 
 def write_plot(results, plan, path):
@@ -667,7 +710,7 @@ def write_plot(results, plan, path):
     per_epoch = plan.steps / plan.epochs
     figure = go.Figure()
     for result in results:
-        if result.scheme.estimator is None:
+        if result.scheme.estimator is None or result.scheme.s2fp8:
             continue
         for kind, color in zip(TYPES, _COLORS, strict=True):
             rows = [row for row in result.training.biases if row["type"] == kind]

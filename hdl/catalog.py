@@ -428,6 +428,7 @@ SHIPPED = tuple(
         # Small ones: all of an array is in one module, and simulators take minutes to build one of 4 by 4 cells.
         (("systolic_array", ("rows=2", "columns=3", f"accumulator={accumulator}")) for accumulator in bfp.ACCUMULATORS),
         ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments", "memory_port")),
+        (("memory_port", ("estimators=moments,tracker", "s2fp8=1")),),
         (
             ("bfp_converter", ("precisions=2,4",)),
             ("bfp_converter", ("lanes=4", "roundings=rtz,rne,sr", "precisions=2,4", "user_bits=4")),

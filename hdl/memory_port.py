@@ -180,7 +180,9 @@ class WritePath(wiring.Component):
         """What goes to memory of a beat from the core; of one that is to be squeezed all but the codes. Returns what is raised."""
         payload, user = self.s_core.payload, self.s_core.payload.user
         m.submodules.encoder = encoder = FloatEncoder((self._fmt,), lanes=self._lanes, stages=0, flags=True)
-        bias, packed, squeezed = Signal(BIAS_BITS), Signal(), Signal()
+        bias = Signal(BIAS_BITS)
+        packed = Signal()
+        squeezed = Signal()
         m.d.comb += [
             bias.eq(pick([self.bias[t] for t in range(self._types)], user.type)),
             packed.eq(mode[1:].any() & ~user.bypass),
@@ -309,7 +311,8 @@ class ReadPath(wiring.Component):
                 m.d.comb += [slot.eq(number), final.eq(~ahead[number + 1 :].any())]
 
         m.submodules.decoder = decoder = FloatDecoder((self._fmt,), lanes=self._lanes, stages=0)
-        result, taken = Signal(self.m_core.payload.shape()), Signal()
+        result = Signal(self.m_core.payload.shape())
+        taken = Signal()
         kept, codes = Signal(self._lanes), Signal(code_bits)
         m.d.comb += [
             kept.eq(Array(beat.keep.word_select(number, self._lanes) for number in range(SLOTS))[slot]),
@@ -395,10 +398,13 @@ class ParameterKeeper(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.unit = unit = S2Parameters()
-        stale, loaded = Signal(self._types), Signal(self._types)
-        works, type_ = Signal(), Signal(_type_bits(self._types))
+        stale = Signal(self._types)
+        loaded = Signal(self._types)
+        works = Signal()
+        starts = Signal()
+        done = Signal()
+        type_ = Signal(_type_bits(self._types))
         here = Const(1, 1) if self._types == 1 else Const(1, self._types) << type_
-        starts, done = Signal(), Signal()
         m.d.comb += [
             starts.eq(~works & (stale & here).any()),
             done.eq(unit.o.valid),

@@ -44,7 +44,8 @@ _ANTILOGS = (
 _MORE_SHAPES = {
     "float_encoder": _MORE_CODEC,
     "float_decoder": _MORE_CODEC,
-    "memory_port": ({},),
+    # what S2FP8 adds to the estimator that it takes
+    "memory_port": ({}, {"estimators": "moments"}, {"estimators": "moments", "s2fp8": "1"}),
     "lbfp_encoder": ({"lanes": "1", "stages": "0", "source": "fixed"},),
     "lbfp_decoder": (),
     "lbfp_multiplier": (*(_PRODUCT | {"output": "sign_magnitude"} | antilog for antilog in _ANTILOGS), {}),

@@ -16,6 +16,7 @@ from hdl.emit import emit
 MINUTES = (
     ("float_encoder", ("formats=ab_e5m2,float8_e4m3fn,float8_e5m2",)),
     ("memory_port", ()),
+    ("memory_port", ("estimators=moments,tracker", "s2fp8=1")),
     ("log_moments", ()),
 )
 ALL = [

@@ -71,15 +71,15 @@ def assert_agrees(result):
     assert [row["epoch"] for row in history] == [*range(1, len(history) + 1)]
     assert history[-1]["loss"] < history[0]["loss"]
     assert [row["when"] for row in biases] == sorted(row["when"] for row in biases)
-    return [(row["type"], row["bias"]) for row in biases]
+    return [(row["type"], row["alpha" if result.scheme.s2fp8 else "bias"]) for row in biases]
 
 
 def test_training_in_every_scheme_is_that_of_the_model():
-    """Through the port as it is shipped, with the registers, statistics and biases of all four types."""
-    manifest, data = emit_port(), small_images()
-    biases = {scheme.name: assert_agrees(run(manifest, SMALL, scheme, data, 3)) for scheme in SCHEMES}
-    fp32, fixed, tracker, median = biases.values()
-    assert len(fp32) == len(fixed) == len(tracker) == len(median) == 13 * SMALL.steps
+    """Through the port as it is shipped or with S2FP8, with the registers, statistics and biases of all four types."""
+    data = small_images()
+    biases = {scheme.name: assert_agrees(run(emit_port(scheme.settings), SMALL, scheme, data, 3)) for scheme in SCHEMES}
+    fp32, fixed, tracker, median, squeezed = biases.values()
+    assert {len(each) for each in biases.values()} == {13 * SMALL.steps}
     assert {bias for _, bias in fixed + fp32} == {15}
     # the median answers when it has had all its passes; then what it and the tracker say is about the same
     calibrated = len(median) * SMALL.calibration // SMALL.epochs
@@ -87,6 +87,9 @@ def test_training_in_every_scheme_is_that_of_the_model():
     last = {kind: bias for kind, bias in median}
     assert len(set(median[calibrated:])) == len(last) == len(TYPES)
     assert all(abs(bias - last[kind]) <= 4 for kind, bias in tracker[calibrated:])
+    # an epoch gives the parameters for the next
+    assert {alpha for _, alpha in squeezed[: 13 * SMALL.steps // SMALL.epochs]} == {1}
+    assert all(1 < alpha < 120 for _, alpha in squeezed[calibrated:])
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,18 @@ def test_fault_is_found_and_named(fault, emitted):
     manifest = emitted("lanes=2", "estimators=tracker", old=old, new=new)
     failure = run(manifest, TINY, scheme, small_images(), 5).failure
     assert re.fullmatch(rf"{scheme.name}: {message}; rerun: python -m cosim.training_loop --seed 5", failure), failure
+
+
+def test_wrong_code_in_s2fp8_is_found_and_named(emitted):
+    """Of codes of S2FP8 the message says what they are read with. By tensor, so that those of another layer saturate."""
+    settings = ("lanes=2", "estimators=moments", "s2fp8=1")
+    manifest = emitted(*settings, old=r"7'h7b", new="7'h7a")
+    failure = run(manifest, TINY, Scheme("by tensor", "moments", s2fp8=True), small_images(), 5).failure
+    read_with = r"in S2FP8 with the mean \d+ and the inverse \d+"
+    found = rf"got 0x\wa {read_with}, want 0x\wb {read_with}; \d+ differ"
+    assert re.match(rf"by tensor: step 2: fc\d\.\w+ in memory, value \d+, 0x\w{{8}} \(\S+\): {found}; rerun: ", failure), (
+        failure
+    )
 
 
 def test_port_that_does_not_move_or_answer_is_one_clear_line(emitted):
@@ -152,7 +167,11 @@ def test_command_prints_a_table_and_writes_json_and_plot(command, tmp_path):
 
 def test_command_prints_what_differs_first(command, emitted, monkeypatch):
     _, old, new, _ = FAULTS["decoder"]
-    monkeypatch.setattr(training_loop, "emit_port", lambda: emitted("lanes=2", "estimators=tracker", old=old, new=new))
+    monkeypatch.setattr(
+        training_loop,
+        "emit_port",
+        lambda settings: emitted(*settings, *(() if settings else ("estimators=tracker",)), "lanes=2", old=old, new=new),
+    )
     status, out, err = command("--seed 5")
     assert (status, err) == (1, "")
     assert "bit-exact" in out and "failed" in out
