@@ -372,8 +372,8 @@ class ParameterKeeper(wiring.Component):
         Of each type, from `hdl.statistics.LogMoments`.
     ends : In(types)
         They are new in this cycle.
-    load, moments : In
-        For types with a bit in `load`, the mean and largest of `moments` are to be taken instead, until the type's next end.
+    load, given : In
+        For types with a bit in `load`, the mean and largest of `given` are to be taken instead, until the type's next end.
         They stay as they are until `busy` is over.
     parameters : Out
     busy : Out(types)
@@ -389,7 +389,7 @@ class ParameterKeeper(wiring.Component):
                 "largest": In(of_types),
                 "ends": In(types),
                 "load": In(types),
-                "moments": In(data.StructLayout({"mean": MEAN_BITS, "largest": MEAN_BITS})),
+                "given": In(data.StructLayout({"mean": MEAN_BITS, "largest": MEAN_BITS})),
                 "parameters": Out(data.ArrayLayout(_PARAMETERS, types), init=[NEUTRAL] * types),
                 "busy": Out(types),
             }
@@ -413,7 +413,7 @@ class ParameterKeeper(wiring.Component):
             self.busy.eq(stale | self.ends | works.replicate(self._types) & here),
         ]
         with m.If((loaded & here).any()):
-            m.d.comb += unit.i.p.data.eq(self.moments)
+            m.d.comb += unit.i.p.data.eq(self.given)
         with m.Else():
             for name in ("mean", "largest"):
                 values = getattr(self, name)
@@ -423,7 +423,7 @@ class ParameterKeeper(wiring.Component):
             stale.eq(stale & ~(starts.replicate(self._types) & here) | self.ends | self.load),
             loaded.eq(loaded & ~self.ends | self.load),
         ]
-        with m.If(~works & ~starts):
+        with m.If(~starts & ~works | done):
             m.d.sync += type_.eq(type_ + 1)
         for t in range(self._types):
             # what has become stale meanwhile may be of two statistics, and comes again
@@ -798,8 +798,8 @@ class MemoryPort(wiring.Component):
             keeper.largest.eq(moments.max),
             keeper.ends.eq(was_busy & ~moments.busy),
             keeper.load.eq(registers.load_types),
-            keeper.moments.mean.eq(Cat(registers.moments_mean_fraction, registers.moments_mean_whole)),
-            keeper.moments.largest.eq(Cat(registers.moments_largest_fraction, registers.moments_largest_whole)),
+            keeper.given.mean.eq(Cat(registers.moments_mean_fraction, registers.moments_mean_whole)),
+            keeper.given.largest.eq(Cat(registers.moments_largest_fraction, registers.moments_largest_whole)),
             write.next_parameters.eq(keeper.parameters),
         ]
         for t in range(self._types):

@@ -2,14 +2,17 @@
 
 import re
 
+import numpy as np
 import pytest
+from amaranth.sim import Simulator
 
 from golden.memory_port import ESTIMATORS, MODES
+from golden.s2fp8 import parameters
 from hdl import memory_port
 from hdl.__main__ import main
 from hdl.catalog import find
 from hdl.emit import emit
-from hdl.memory_port import TYPES, register_table
+from hdl.memory_port import TYPES, ParameterKeeper, register_table
 from hdl.registers import ACCESSES, Field, Register, Registers, markdown
 
 
@@ -103,6 +106,72 @@ def test_wrong_parameters_get_one_line(setting, message, tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith(f"hdl: {message}") and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def found(keeper, context, t):
+    kept = context.get(keeper.parameters[t])
+    alpha = kept.alpha - 2**11 if kept.alpha >= 2**10 else kept.alpha
+    return alpha, kept.mean, kept.inverse
+
+
+def expected(statistics):
+    return tuple(vars(parameters(*statistics)).values())
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_parameters_are_kept_of_one_tensor_and_at_last_of_the_latest(types):
+    """Whatever ends or is loaded while they are computed: at any time alpha and mean belong together."""
+    rng = np.random.default_rng(types)
+    keeper = ParameterKeeper(types)
+
+    async def bench(context):
+        allowed, latest = [{(0, 127 << 8, 1 << 17)} for _ in range(types)], {}
+        for _ in range(15):
+            given = {name: int(rng.integers(2**16)) for name in ("mean", "largest")}
+            context.set(keeper.given, given)
+            for cycle in range(80 + 39 * (types + 1)):
+                context.set(keeper.ends, 0)
+                context.set(keeper.load, 0)
+                t = int(rng.integers(types))
+                if cycle < 80 and rng.random() < 0.05:
+                    context.set(keeper.load, 1 << t)
+                    latest[t] = tuple(given.values())
+                elif cycle < 80 and rng.random() < 0.05:
+                    latest[t] = tuple(int(value) for value in rng.integers(2**16, size=2))
+                    context.set(keeper.mean[t], latest[t][0])
+                    context.set(keeper.largest[t], latest[t][1])
+                    context.set(keeper.ends, 1 << t)
+                allowed[t] |= {expected(latest[t])} if t in latest else set()
+                await context.tick()
+                assert all(found(keeper, context, t) in allowed[t] for t in range(types))
+            assert context.get(keeper.busy) == 0
+            for t, statistics in latest.items():
+                assert found(keeper, context, t) == expected(statistics)
+
+    simulator = Simulator(keeper)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def test_parameters_come_38_cycles_after_an_end():
+    keeper = ParameterKeeper(1)
+
+    async def bench(context):
+        context.set(keeper.mean[0], 1000)
+        context.set(keeper.largest[0], 9000)
+        context.set(keeper.ends, 1)
+        await context.tick()
+        context.set(keeper.ends, 0)
+        await context.tick().repeat(36)
+        assert found(keeper, context, 0) == (0, 127 << 8, 1 << 17) and context.get(keeper.busy)
+        await context.tick()
+        assert found(keeper, context, 0) == expected((1000, 9000)) and not context.get(keeper.busy)
+
+    simulator = Simulator(keeper)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
 
 
 def field(**changed):
