@@ -23,7 +23,7 @@ _SHAPES = {
     "bfp_converter": (),
     "systolic_array": (),
     "log_moments": (),
-    "memory_port": ({"estimators": "tracker"},),
+    "memory_port": ({"estimators": "tracker", "s2fp8": "0"},),
     "s2_encoder": (),
     "s2_decoder": (),
     "s2_parameters": (),
