@@ -19,8 +19,20 @@ from tests.formal.mutation import mutants
 
 TYPES, SLOTS, CODE_BITS = 2, 4, 8
 NO, YES = z3.BitVecVal(0, 1), z3.BitVecVal(1, 1)
-# Fields of a beat of one lane, lowest bit first; those of the core's side are the first five.
-LAYOUT = {"data": 32, "keep": 4, "last": 1, "type": 1, "bypass": 1, "packed": 1, "bias": 6}
+# Fields of a beat of one lane, lowest bit first; those of the core's side are the first five, the last three are S2FP8's.
+LAYOUT = {
+    "data": 32,
+    "keep": 4,
+    "last": 1,
+    "type": 1,
+    "bypass": 1,
+    "packed": 1,
+    "bias": 6,
+    "squeezed": 1,
+    "mean": 16,
+    "inverse": 22,
+}
+ABSENT = {name: z3.BitVecVal(0, LAYOUT[name]) for name in ("squeezed", "mean", "inverse")}
 
 
 def component(block, folder):
@@ -43,8 +55,8 @@ def codec(design, folder):
 
 
 def fields(payload):
-    """The fields of a beat by name."""
-    result, low = {}, 0
+    """The fields of a beat by name; without S2FP8 its own are 0."""
+    result, low = dict(ABSENT), 0
     for name, width in LAYOUT.items():
         if low < payload.size():
             result[name] = z3.Extract(low + width - 1, low, payload)
@@ -79,12 +91,14 @@ def without_gaps(entries):
 def contents(valid, beat, slots):
     """What a beat of the memory's side holds: kept codes or a beat of words, and the mark of a tensor's end.
 
-    A code that is not kept is nothing, as a null byte on AXI4-Stream.
+    A code that is not kept is nothing, as a null byte on AXI4-Stream. Codes of S2FP8 count as all alike: here is proven that
+    as many come out, where they belong and with what they are to be read with, and what they are is for `make exhaustive`.
     """
-    whose = z3.Concat(beat["type"], beat["bypass"], beat["packed"])
+    whose = z3.Concat(*(beat[name] for name in ("type", "bypass", "packed", *ABSENT)))
     codes = []
     for slot in range(slots):
         code = z3.ZeroExt(24, z3.Extract(CODE_BITS * slot + CODE_BITS - 1, CODE_BITS * slot, beat["data"]))
+        code = z3.If(beat["squeezed"] == YES, z3.BitVecVal(0, 32), code)
         value = z3.Concat(NO, whose, beat["bias"], z3.BitVecVal(1, 4), code)
         codes.append((both(valid, beat["packed"], bit(beat["keep"], slot)), value))
     words = z3.Concat(NO, whose, z3.BitVecVal(0, 6), beat["keep"], beat["data"])
@@ -107,24 +121,56 @@ def broken(facts, promises):
     return f"not kept: {'; '.join(names)}; rerun: .venv/bin/python -m pytest '{test}'"
 
 
+def stages(now):
+    """The registers before the pack, the one next to it first: whether there is a beat, and its fields."""
+    if "encoded_o__valid" in now:
+        return [(now["encoded_o__valid"], fields(now["encoded_o__payload"]))]
+    found = []
+    for name in ("output", "middle"):
+        # the beat is the tag in the squeezer, whose own fields are below
+        payload, size = now[f"squeezer_{name}_register_o__payload"], sum(LAYOUT.values())
+        beat = z3.Extract(payload.size() - 1, payload.size() - size, payload)
+        found.append((now[f"squeezer_{name}_register_o__valid"], fields(beat)))
+    return found
+
+
+def read_with(now, type_):
+    """Whether tensors of a type are encoded, and the fields of TUSER that their codes are then read with, by name."""
+    mode, bias = of_type(now["mode"], type_), of_type(now["bias"], type_)
+    if "parameters" not in now:
+        return bit(mode, 1), {"bias": bias, **ABSENT}
+    parameters, squeezed = of_type(now["parameters"], type_), bit(mode, 2)
+    own = {"mean": z3.Extract(26, 11, parameters), "inverse": z3.Extract(48, 27, parameters)}
+    own = {name: z3.If(squeezed == YES, value, 0) for name, value in own.items()}
+    return bit(mode, 1) | squeezed, {"bias": z3.If(squeezed == YES, 0, bias), "squeezed": squeezed, **own}
+
+
+def alike(one, other):
+    """Whether two, by name, agree in all that codes are read with."""
+    return z3.And([one[name] == other[name] for name in ("bias", *ABSENT)])
+
+
 def write_invariant(now):
-    """A pack that waits for more, and a beat that waits to join one, belong to an open tensor with their mode and bias."""
-    pack, beat = fields(now["m_mem__payload"]), fields(now["encoded_o__payload"])
-    waits, encoded = both(now["taken"], ~now["complete"]), both(now["encoded_o__valid"], beat["packed"])
-
-    def belongs(to):
-        opened, mode = of_type(now["open"], to["type"]), of_type(now["mode"], to["type"])
-        return both(opened, bit(mode, 1), of_type(now["bias"], to["type"]) == to["bias"])
-
-    joins = both(encoded, beat["type"] == pack["type"])
+    """Of the pack that waits for more and the beats behind it, each that is not a tensor's last is of the same tensor as the next
+    of its type, or else of the one that is open."""
+    pack, behind = fields(now["m_mem__payload"]), stages(now)
+    waits = both(now["taken"], ~now["complete"])
     empty = z3.And([z3.Or(bit(pack["keep"], slot) == NO, z3.UGT(now["position"], slot)) for slot in range(1, SLOTS)])
-    return z3.And(
-        z3.Implies(waits == YES, both(pack["packed"], ~pack["bypass"], ~pack["last"], now["position"] != 0, empty) == YES),
-        z3.Implies(waits & joins == YES, pack["bias"] == beat["bias"]),
-        z3.Implies(waits & ~joins == YES, belongs(pack) == YES),
-        z3.Implies(encoded == YES, both(~beat["bypass"], z3.Extract(3, 1, beat["keep"]) == 0) == YES),
-        z3.Implies(both(encoded, ~beat["last"]) == YES, belongs(beat) == YES),
-    )
+    promises = [
+        z3.Implies(waits == YES, both(pack["packed"], ~pack["bypass"], ~pack["last"], now["position"] != 0, empty) == YES)
+    ]
+    for valid, beat in behind:
+        whole = both(~beat["bypass"], z3.Extract(3, 1, beat["keep"]) == 0)
+        promises.append(z3.Implies(both(valid, beat["packed"]) == YES, whole == YES))
+        promises.append(z3.Implies(both(valid, beat["squeezed"]) == YES, beat["packed"] == YES))
+    entries = [(waits, pack), *((both(valid, beat["packed"]), beat) for valid, beat in behind)]
+    for place, (valid, beat) in enumerate(entries):
+        encodes, expected = read_with(now, beat["type"])
+        same = z3.And(of_type(now["open"], beat["type"]) == YES, encodes == YES, alike(beat, expected))
+        for present, later in reversed(entries[place + 1 :]):
+            same = z3.If(both(present, later["type"] == beat["type"]) == YES, alike(beat, later), same)
+        promises.append(z3.Implies(both(valid, ~beat["last"]) == YES, same))
+    return z3.And(promises)
 
 
 def broken_promises_of_writing(machine, encoder):
@@ -139,7 +185,7 @@ def broken_promises_of_writing(machine, encoder):
     resetting = machine.signals(resetting_state)
     core = fields(now["s_core__payload"])
     code = encoder.signals(code_state)
-    mode, bias = of_type(now["mode"], core["type"]), of_type(now["bias"], core["type"])
+    encoding, with_what = read_with(now, core["type"])
     facts = [
         machine.follows(state, following),
         machine.follows(resetting_state, after_reset),
@@ -147,21 +193,21 @@ def broken_promises_of_writing(machine, encoder):
         now["rst"] == NO,
         write_invariant(now),
         code["s_axis_tdata"] == core["data"],
-        code["s_axis_tuser"] == bias,
+        code["s_axis_tuser"] == of_type(now["bias"], core["type"]),
         *(now[name] == elsewise[name] for name in machine.registers),
     ]
 
     def inside(signals):
-        """What is in the pack, and then in the register before it."""
+        """What is in the pack, and then in the registers before it."""
         first = contents(signals["taken"], fields(signals["m_mem__payload"]), SLOTS)
-        return first, contents(signals["encoded_o__valid"], fields(signals["encoded_o__payload"]), 1)
+        return first, [entry for valid, beat in stages(signals) for entry in contents(valid, beat, 1)]
 
     accepted, delivered = now["s_core__valid"] & now["s_core__ready"], now["m_mem__valid"] & now["m_mem__ready"]
-    encodes = both(~core["bypass"], bit(mode, 1))
+    encodes = both(~core["bypass"], encoding)
     kept = z3.If(core["keep"] == 15, z3.BitVecVal(1, 4), z3.BitVecVal(0, 4))
     pushed = core | {
         "packed": encodes,
-        "bias": z3.If(encodes == YES, bias, 0),
+        **{name: z3.If(encodes == YES, value, 0) for name, value in with_what.items()},
         "keep": z3.If(encodes == YES, kept, core["keep"]),
         "data": z3.If(encodes == YES, z3.ZeroExt(24, code["m_axis_tdata"]), core["data"]),
     }
@@ -176,16 +222,15 @@ def broken_promises_of_writing(machine, encoder):
         here = both(accepted, ~core["bypass"], core["type"] == t)
         stays = z3.If(here == YES, ~core["last"], bit(now["open"], t))
         opening.append(bit(then["open"], t) == stays)
-        held = z3.And(
-            [of_type(now[name], z3.BitVecVal(t, 1)) == of_type(then[name], z3.BitVecVal(t, 1)) for name in ("mode", "bias")]
-        )
+        names = [name for name in ("mode", "bias", "parameters") if name in now]
+        held = z3.And([of_type(now[name], z3.BitVecVal(t, 1)) == of_type(then[name], z3.BitVecVal(t, 1)) for name in names])
         same_tensor.append(z3.Implies(stays == YES, held))
     promises = {
         "nothing is lost, made up, changed or overtaken": z3.And(
             number_then == number_due, *(z3.Or(z3.ULE(number_due, place), a == b) for place, (a, b) in enumerate(zip(got, due)))
         ),
         "a tensor is open from its first beat to its last": z3.And(opening),
-        "mode and bias stay while a tensor is open": z3.And(same_tensor),
+        "mode, bias and parameters stay while a tensor is open": z3.And(same_tensor),
         "tvalid and the beat depend on registers alone": z3.And(
             now["m_mem__valid"] == elsewise["m_mem__valid"], now["m_mem__payload"] == elsewise["m_mem__payload"]
         ),
@@ -201,19 +246,37 @@ def broken_promises_of_writing(machine, encoder):
     return broken(facts, promises)
 
 
-def test_writing_from_every_state(folder):
-    machine = Machine(component(WritePath(CATALOG["ab_e5m2"], 1, TYPES), folder), "component", folder)
+@pytest.mark.parametrize("s2fp8", [False, True])
+def test_writing_from_every_state(s2fp8, folder):
+    machine = Machine(component(WritePath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8), folder), "component", folder)
     assert broken_promises_of_writing(machine, codec("float_encoder", folder)) is None
+
+
+def leaving(now):
+    """The registers behind the slots, the one next to the core first: whether there is a beat, its fields, whether its words are
+    to be S2FP8's."""
+    if "expander_output_register_o__valid" not in now:
+        return [(now["m_core__valid"], fields(now["m_core__payload"]), NO)]
+    found = []
+    for name in ("output", "middle"):
+        # the tag in the expander is the beat and, on top, whether it is squeezed
+        payload, size = now[f"expander_{name}_register_o__payload"], now["m_core__payload"].size()
+        top = payload.size() - 1
+        beat = fields(z3.Extract(top - 1, top - size, payload))
+        found.append((now[f"expander_{name}_register_o__valid"], beat, bit(payload, top)))
+    return found
+
+
+def on_its_way(valid, beat, squeezed):
+    """A beat to the core as an entry; without its data where none is kept, or where that is S2FP8's, for `make exhaustive`."""
+    data = z3.If(z3.Or(squeezed == YES, beat["keep"] == 0), 0, beat["data"])
+    return valid, z3.Concat(squeezed, *(beat[name] for name in ("type", "bypass", "last", "keep")), data)
 
 
 def broken_promises_of_reading(machine, decoder):
     state, following, code_state = machine.state("now"), machine.state("then"), decoder.state("code")
     now, then, word = machine.signals(state), machine.signals(following), decoder.signals(code_state)
-    beat, got, held = (
-        fields(now["s_mem__payload"]),
-        fields(then["m_core__payload"]),
-        now["m_core__valid"] & ~now["m_core__ready"],
-    )
+    beat, held = fields(now["s_mem__payload"]), now["m_core__valid"] & ~now["m_core__ready"]
     expands = both(beat["packed"], ~beat["bypass"])
 
     def ahead(signals, payload):
@@ -236,7 +299,22 @@ def broken_promises_of_reading(machine, decoder):
         mask = z3.If(here, z3.BitVecVal(1 << slot, SLOTS), mask)
         code_kept = z3.If(here, YES, code_kept)
     final = z3.ULE(number, 1)
-    taken, accepted = both(now["s_mem__valid"], ~held), now["s_mem__valid"] & now["s_mem__ready"]
+    room = now["m_core__ready"]
+    for valid, _, _ in leaving(now):
+        room |= ~valid
+    taken, accepted = now["s_mem__valid"] & room, now["s_mem__valid"] & now["s_mem__ready"]
+    pushed = beat | {
+        "data": z3.If(expands == YES, word["m_axis_tdata"], beat["data"]),
+        "keep": z3.If(expands == YES, z3.SignExt(3, code_kept), beat["keep"]),
+        "last": both(beat["last"], final),
+    }
+    entries_now, entries_then = ([on_its_way(*entry) for entry in leaving(signals)] for signals in (now, then))
+    (valid, value), *others = entries_now
+    due = [(valid & held, value), *others, on_its_way(taken, pushed, both(expands, beat["squeezed"]))]
+    number_due, due = without_gaps(due)
+    number_then, got = without_gaps(entries_then)
+    out_valid, out, out_squeezed = leaving(now)[0]
+    core = fields(now["m_core__payload"])
     facts = [
         machine.follows(state, following),
         now["rst"] == NO,
@@ -249,26 +327,21 @@ def broken_promises_of_reading(machine, decoder):
         word["s_axis_tdata"] == first,
         word["s_axis_tuser"] == beat["bias"],
     ]
-    everything = z3.SignExt(3, code_kept)
     promises = {
-        "the next slot with a kept code comes out decoded with the beat's bias, a beat of words as it is": z3.Implies(
-            taken == YES,
-            z3.And(
-                then["m_core__valid"] == YES,
-                z3.Implies(z3.And(expands == YES, code_kept == YES), got["data"] == word["m_axis_tdata"]),
-                z3.Implies(expands == NO, got["data"] == beat["data"]),
-                got["keep"] == z3.If(expands == YES, everything, beat["keep"]),
-                got["last"] == both(beat["last"], final),
-                got["type"] == beat["type"],
-                got["bypass"] == beat["bypass"],
-            ),
+        "the next slot with a kept code comes out decoded with what came with it, a beat of words as it is, all in order": z3.And(
+            number_then == number_due,
+            *(z3.Or(z3.ULE(number_due, place), a == b) for place, (a, b) in enumerate(zip(got, due))),
         ),
-        "nothing comes out of nothing": z3.Implies(z3.And(taken == NO, held == NO), then["m_core__valid"] == NO),
+        "the core is offered the beat that is next": z3.And(
+            now["m_core__valid"] == out_valid,
+            *(core[name] == out[name] for name in ("keep", "last", "type", "bypass")),
+            z3.Or(out_squeezed == YES, core["data"] == out["data"]),
+        ),
         "tvalid and the beat stay until tready": z3.Implies(
             held == YES, z3.And(then["m_core__valid"] == YES, then["m_core__payload"] == now["m_core__payload"])
         ),
         "a beat is accepted with its last slot": z3.Implies(
-            now["s_mem__valid"] == YES, (accepted == YES) == z3.And(held == NO, final)
+            now["s_mem__valid"] == YES, (accepted == YES) == z3.And(room == YES, final)
         ),
         "slots leave once": then["left"]
         == z3.If(taken == NO, now["left"], z3.If(final, z3.BitVecVal(0, SLOTS), now["left"] | mask)),
@@ -277,9 +350,32 @@ def broken_promises_of_reading(machine, decoder):
     return broken(facts, promises)
 
 
-def test_reading_from_every_state(folder):
-    machine = Machine(component(ReadPath(CATALOG["ab_e5m2"], 1, TYPES), folder), "component", folder)
+@pytest.mark.parametrize("s2fp8", [False, True])
+def test_reading_from_every_state(s2fp8, folder):
+    machine = Machine(component(ReadPath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8), folder), "component", folder)
     assert broken_promises_of_reading(machine, codec("float_decoder", folder)) is None
+
+
+class Forgetful(WritePath):
+    """Takes new parameters in the middle of tensors."""
+
+    def _hold_until_last(self, m, accepted):
+        super()._hold_until_last(m, accepted)
+        m.d.sync += self.parameters.eq(self.next_parameters)
+
+
+def test_parameters_that_change_in_the_middle_are_found(folder):
+    machine = Machine(component(Forgetful(CATALOG["ab_e5m2"], 1, TYPES, True), folder), "component", folder)
+    assert broken_promises_of_writing(machine, codec("float_encoder", folder)) is not None
+
+
+@pytest.mark.parametrize("s2fp8", [False, True])
+@pytest.mark.parametrize("old, new", [("m_core__valid = ", "m_core__valid = ~"), ("s_mem__ready = ", "s_mem__ready = ~")])
+def test_reading_with_a_wrong_handshake_is_found(old, new, s2fp8, folder):
+    text = component(ReadPath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8), folder)
+    assert old in text
+    machine = Machine(text.replace(old, new, 1), "component", folder)
+    assert broken_promises_of_reading(machine, codec("float_decoder", folder)) is not None
 
 
 @pytest.mark.parametrize("path", ["writing", "reading"])
