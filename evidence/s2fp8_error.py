@@ -1,7 +1,7 @@
-"""What S2FP8 loses of single tensors beside E5M2, adaptive bias and scaled E4M3: noise, and numbers that become zero.
+"""What S2FP8 loses of single tensors beside E5M2, adaptive bias and scaled E4M3: noise, and numbers that become zero or saturate.
 
 SQNR is the signal to quantization noise ratio in dB; flushed is the share of the numbers other than zero that become zero, in
-percent.
+percent; saturated is how many numbers round to above the largest.
 Parameters, bias and scale are those of the tensor itself. S2FP8 is what the hardware computes, and Eq. 5 in float64 with alpha
 and beta in float64; `differ` is how many codes in 1000 the hardware's converter gives otherwise than Eq. 5 with the hardware's
 alpha and mu. E4M3 is scaled so that the largest number becomes 448.
@@ -19,8 +19,9 @@ from rich.table import Table
 
 from cosim.stimulus import real_tensors
 from evidence import results
-from golden import float_codec, s2fp8
+from golden import float_codec, lbfp, s2fp8
 from golden.formats import CATALOG
+from golden.rounding import Flag
 from golden.statistics import exact_median_bias
 
 HERE = Path(__file__).parent
@@ -43,34 +44,41 @@ REAL = (
 
 
 def hardware(x):
-    """The tensor as S2FP8's converter keeps it."""
+    """The tensor as S2FP8's converter keeps it, and how many numbers saturate."""
     found = s2fp8.tensor_parameters(x)
-    return s2fp8.decode(s2fp8.encode(x, found.alpha, found.mean), found.inverse, found.mean)
+    codes, flags = s2fp8.encode(x, found.alpha, found.mean, flags=True)
+    return s2fp8.decode(codes, found.inverse, found.mean), np.count_nonzero(flags & lbfp.Flag.SATURATED)
 
 
 def exact(x):
-    """The tensor by Eq. 5 in float64."""
-    found = s2fp8.exact_parameters(x)
-    return s2fp8.exact_decode(s2fp8.exact_encode(x, *found), *found)
+    """The tensor by Eq. 5 in float64, and how many numbers saturate."""
+    alpha, beta = s2fp8.exact_parameters(x)
+    values = s2fp8.exact_decode(s2fp8.exact_encode(x, alpha, beta), alpha, beta)
+    # halfway from the largest number to the next power of two
+    limit = (np.log2(61440) - beta) / alpha
+    return values, np.count_nonzero(np.abs(x.astype(np.float64)) >= np.exp2(limit))
 
 
 def with_bias(x):
-    """The tensor in E5M2 with the bias of its median."""
-    fmt, bias = CATALOG["ab_e5m2"], exact_median_bias(x)
-    return float_codec.decode(float_codec.encode(x, fmt, bias=bias), fmt, bias=bias)
+    """The tensor in E5M2 with the bias of its median, and how many numbers saturate."""
+    return _in_floats(x, CATALOG["ab_e5m2"], exact_median_bias(x))
 
 
 def plain(x):
-    """The tensor in E5M2 with bias 15."""
-    fmt = CATALOG["float8_e5m2"]
-    return float_codec.decode(float_codec.encode(x, fmt), fmt)
+    """The tensor in E5M2 with bias 15, and how many numbers saturate."""
+    return _in_floats(x, CATALOG["float8_e5m2"], 15)
 
 
 def scaled(x):
-    """The tensor in E4M3, its largest number made that of the format."""
-    fmt = CATALOG["float8_e4m3fn"]
+    """The tensor in E4M3, its largest number made that of the format, and how many numbers saturate."""
     scale = 448 / np.abs(x).max().astype(np.float64)
-    return float_codec.decode(float_codec.encode((x * scale).astype(np.float32), fmt), fmt) / scale
+    values, saturated = _in_floats((x * scale).astype(np.float32), CATALOG["float8_e4m3fn"], 7)
+    return values / scale, saturated
+
+
+def _in_floats(x, fmt, bias):
+    codes, flags = float_codec.encode(x, fmt, bias=bias, flags=True)
+    return float_codec.decode(codes, fmt, bias=bias), np.count_nonzero(flags & Flag.OVERFLOW)
 
 
 FORMATS = {
@@ -124,8 +132,9 @@ def row(name, x):
         "beta": round(found.shift, 2),
         "differ": round(1000 * float(np.mean(difference > 0)), 3),
         "largest_difference": int(difference.max()),
-        "sqnr": {title: sqnr(x, values) for title, values in kept.items()},
-        "flushed": {title: flushed(x, values) for title, values in kept.items()},
+        "sqnr": {title: sqnr(x, values) for title, (values, _) in kept.items()},
+        "flushed": {title: flushed(x, values) for title, (values, _) in kept.items()},
+        "saturated": {title: int(saturated) for title, (_, saturated) in kept.items()},
     }
 
 
@@ -141,8 +150,8 @@ def flushed(x, found):
 
 
 def table(found):
-    """A rich table: of each format SQNR and, where there are any, the flushed."""
-    shown = Table(title="SQNR, dB, and flushed, %", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    """A rich table: of each format SQNR and, where there are any, the flushed and the number of saturated."""
+    shown = Table(title="SQNR, dB; flushed, %; saturated, numbers", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
     shown.add_column("tensor")
     for heading in ("alpha", "beta", "differ", *FORMATS):
         shown.add_column(heading, justify="right")
@@ -150,7 +159,8 @@ def table(found):
         cells = []
         for title in FORMATS:
             share = each["flushed"][title]
-            cells.append(f"{each['sqnr'][title]:.1f}" + (f", {share:.1f}" if share else ""))
+            saturated = each["saturated"][title]
+            cells.append(f"{each['sqnr'][title]:.1f}" + f"; {share:.1f}" * bool(share) + f"; {saturated} sat" * bool(saturated))
         shown.add_row(each["tensor"], f"{each['alpha']:.2f}", f"{each['beta']:.1f}", f"{each['differ']:.2f}", *cells)
     return shown
 

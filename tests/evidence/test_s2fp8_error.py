@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evidence import s2fp8_error
-from evidence.s2fp8_error import FORMATS, SYNTHETIC, flushed, scaled, sqnr
+from evidence.s2fp8_error import FORMATS, SYNTHETIC, exact, flushed, hardware, plain, scaled, sqnr, with_bias
 
 COMMITTED = json.loads(s2fp8_error.RESULTS.read_text())
 
@@ -25,6 +25,8 @@ def test_committed_results_are_the_models(measured):
         for title in FORMATS:
             within = 0.1 if row["tensor"] in SYNTHETIC else 2
             assert row["sqnr"][title] == pytest.approx(committed["sqnr"][title], abs=within), (row["tensor"], title)
+            if row["tensor"] in SYNTHETIC:
+                assert row["saturated"][title] == committed["saturated"][title]
             assert row["flushed"][title] == pytest.approx(committed["flushed"][title], abs=within), (row["tensor"], title)
 
 
@@ -40,7 +42,16 @@ def test_the_converter_loses_nothing_beside_the_exact_transform():
 
 def test_scaled_to_the_largest_number():
     x = np.array([-3, 1.5, 0, 3 / 448], np.float32)
-    assert np.allclose(scaled(x), x, rtol=1e-6)
+    values, saturated = scaled(x)
+    assert np.allclose(values, x, rtol=1e-6) and saturated == 0
+
+
+def test_saturated_are_counted():
+    """Of its own statistics S2FP8 saturates nothing, as Eq. 2 makes the largest 2**15; a bias of the median may."""
+    for row in COMMITTED["tensors"]:
+        assert row["saturated"]["S2FP8"] == row["saturated"]["S2FP8, Eq. 5"] == row["saturated"]["E4M3, scaled"] == 0
+    x = np.r_[np.full(9, 1, np.float32), np.float32(1e30), np.float32(-1e30)]
+    assert with_bias(x)[1] == plain(x)[1] == 2 and hardware(x)[1] == exact(x)[1] == 0
 
 
 def test_noise_and_flushed_by_hand():
@@ -56,7 +67,7 @@ def test_command_writes_results_and_plots(tmp_path, monkeypatch, capsys, measure
     assert s2fp8_error.main(["--json", str(tmp_path / "found.json")]) == 0
     assert json.loads((tmp_path / "found.json").read_text()) == measured
     assert "E4M3, scaled" in (tmp_path / "plots" / "s2fp8_error.html").read_text()
-    assert "SQNR, dB, and flushed" in capsys.readouterr().out
+    assert "SQNR, dB; flushed" in capsys.readouterr().out
 
 
 def test_an_unwritable_file_is_one_line(tmp_path, monkeypatch, capsys, measured):
