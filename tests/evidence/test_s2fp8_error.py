@@ -17,27 +17,34 @@ def measured():
 
 
 def test_committed_results_are_the_models(measured):
-    """Tensors of a training network differ between machines, as float32 matrix products do."""
+    """Those of random tensors, to the last digit. The tensors of a training network differ between machines, as float32 matrix
+    products do, and all that follows from them.
+    """
     assert [row["tensor"] for row in measured["tensors"]] == [row["tensor"] for row in COMMITTED["tensors"]]
     for row, committed in zip(measured["tensors"], COMMITTED["tensors"], strict=True):
         if row["tensor"] in SYNTHETIC:
-            assert row["alpha"] == committed["alpha"] and row["differ"] == pytest.approx(committed["differ"], abs=0.1)
-        for title in FORMATS:
-            within = 0.1 if row["tensor"] in SYNTHETIC else 2
-            assert row["sqnr"][title] == pytest.approx(committed["sqnr"][title], abs=within), (row["tensor"], title)
-            if row["tensor"] in SYNTHETIC:
-                assert row["saturated"][title] == committed["saturated"][title]
-            assert row["flushed"][title] == pytest.approx(committed["flushed"][title], abs=within), (row["tensor"], title)
+            assert {name: value for name, value in row.items() if name != "sqnr"} == {
+                name: value for name, value in committed.items() if name != "sqnr"
+            }
+            for title in FORMATS:
+                assert row["sqnr"][title] == pytest.approx(committed["sqnr"][title], abs=0.011)
 
 
-def test_one_code_in_1000_differs_at_most_and_by_one():
-    for row in COMMITTED["tensors"]:
+@pytest.mark.parametrize("source", ["measured", "committed"])
+def test_one_code_in_1000_differs_at_most_and_by_one_and_none_saturates(source, measured):
+    for row in {"measured": measured, "committed": COMMITTED}[source]["tensors"]:
         assert row["differ"] <= 1 and row["largest_difference"] <= 1
+        assert row["saturated"]["S2FP8"] == row["saturated"]["S2FP8, Eq. 5"] == row["saturated"]["E4M3, scaled"] == 0
 
 
-def test_the_converter_loses_nothing_beside_the_exact_transform():
+def test_what_the_readme_says_of_the_committed_results():
     for row in COMMITTED["tensors"]:
-        assert abs(row["sqnr"]["S2FP8"] - row["sqnr"]["S2FP8, Eq. 5"]) < 0.7
+        sqnr, flushed = row["sqnr"], row["flushed"]
+        assert abs(sqnr["S2FP8"] - sqnr["S2FP8, Eq. 5"]) < 0.7 and abs(flushed["S2FP8"] - flushed["S2FP8, Eq. 5"]) < 0.5
+        # narrow tensors gain from the squeeze, at the price of small numbers
+        if row["alpha"] > 1.5 and row["tensor"] != "uniform":
+            assert sqnr["S2FP8"] > sqnr["E5M2, adaptive bias"] + 3 and flushed["S2FP8"] < 10
+        assert sqnr["E4M3, scaled"] == pytest.approx(31.7, abs=0.5) or row["tensor"] == "lognormal, sigma 3"
 
 
 def test_scaled_to_the_largest_number():
@@ -48,8 +55,6 @@ def test_scaled_to_the_largest_number():
 
 def test_saturated_are_counted():
     """Of its own statistics S2FP8 saturates nothing, as Eq. 2 makes the largest 2**15; a bias of the median may."""
-    for row in COMMITTED["tensors"]:
-        assert row["saturated"]["S2FP8"] == row["saturated"]["S2FP8, Eq. 5"] == row["saturated"]["E4M3, scaled"] == 0
     x = np.r_[np.full(9, 1, np.float32), np.float32(1e30), np.float32(-1e30)]
     assert with_bias(x)[1] == plain(x)[1] == 2 and hardware(x)[1] == exact(x)[1] == 0
 
