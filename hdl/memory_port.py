@@ -574,7 +574,8 @@ def register_table(*, lanes, types, estimators, s2fp8=False):
                         1,
                         1,
                         "ro",
-                        "an estimator is at work on the end of a pass: its bias is not known yet, and it may miss data",
+                        "an estimator is at work on the end of a pass: its bias is not known yet, and it may miss data"
+                        + "; or S2FP8's parameters are not known yet" * s2fp8,
                     ),
                     field("open", 2, 1, "ro", "a tensor has begun and not ended"),
                     field("mode", 8, mode_bits(s2fp8), "ro", "mode of the open tensor; if none is, of one that starts now"),
