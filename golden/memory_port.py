@@ -256,8 +256,10 @@ class MemoryPort:
         return [self._tensor_parameters[t] if self.open[t] else self.next_parameters[t] for t in range(self.types)]
 
     def load(self, type_, mean, largest):
-        """Take S2FP8's parameters from these statistics, integers as `golden.s2fp8.parameters` takes them, until the next pass of
-        "moments" ends."""
+        """Take S2FP8's parameters from these statistics until the next pass of "moments" ends.
+
+        They are integers as `golden.s2fp8.parameters` takes them, which raises ValueError if they are out of range.
+        """
         self.next_parameters[type_] = s2_parameters(mean, largest)
 
     def write(self, beats):
