@@ -11,13 +11,17 @@ from cosim.runner import SIMULATORS, Job, run
 from hdl.catalog import DESIGNS, SHIPPED, find
 from hdl.emit import emit
 
-# What takes Icarus minutes is left to `make sim SIM=icarus`: of these designs it runs other builds here, the encoder of three formats
-# with every option and those of test_memory_port.py and test_taps.py.
+# What takes Icarus a minute or more is left to `make sim SIM=icarus`: of these designs it runs other builds here, the encoder of
+# three formats with every option and those of test_memory_port.py, test_taps.py, test_lbfp.py and test_s2fp8.py.
 MINUTES = (
     ("float_encoder", ("formats=ab_e5m2,float8_e4m3fn,float8_e5m2",)),
     ("memory_port", ()),
     ("memory_port", ("estimators=moments,tracker", "s2fp8=1")),
     ("log_moments", ()),
+    ("median_estimator", ()),
+    ("lbfp_dot_product", ()),
+    ("s2_encoder", ()),
+    ("s2_decoder", ()),
 )
 ALL = [
     (name, settings, simulator)
