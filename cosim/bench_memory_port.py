@@ -378,7 +378,13 @@ class PortBench:
         events.sort(key=lambda event: event[:2])
         ends = {t: packs[packs.packed & packs.last & (packs.type == t)] for t in range(self.types)}
         ends = {t: zip(of.bias.tolist(), of.mean.tolist(), of.inverse.tolist()) for t, of in ends.items()}
-        history = {t: [(-SETTLING, port.next_bias(t), port.next_parameters[t])] for t in range(self.types)}
+        history = {t: [] for t in range(self.types)}
+
+        def note(cycle):
+            for t in range(self.types):
+                history[t].append((cycle, port.next_bias(t), port.next_parameters[t]))
+
+        note(-SETTLING)
         waiting, served_before, results = set(), 0, []
 
         def serve(cycle):
@@ -396,7 +402,7 @@ class PortBench:
                 if of == t
             }
             port.end_pass(t, late=late)
-            history[t].append((cycle, port.next_bias(t), port.next_parameters[t]))
+            note(cycle)
 
         run = []  # beats between which nothing happens
 
@@ -404,10 +410,6 @@ class PortBench:
             if run:
                 results.append(port.write(beats[np.array(run)]))
                 run.clear()
-
-        def note(cycle):
-            for t in range(self.types):
-                history[t].append((cycle, port.next_bias(t), port.next_parameters[t]))
 
         opens, alone = self._opening(beats)
         for cycle, _, kind, what, values in events:

@@ -353,13 +353,12 @@ class MemoryPort:
             codes, flags = encode(beats.words[rows].view(np.float32), self.fmt, bias=group // self.types, flags=True)
             data[rows, : self.lanes] = codes
             self.flags[group % self.types] |= np.bitwise_or.reduce(flags[kept[rows]])
-        rows = np.flatnonzero(squeezed)
-        codes, flags = s2_encode(
-            beats.words[rows].view(np.float32), treatment.alpha[rows, None], treatment.mean[rows, None], flags=True
-        )
-        data[rows, : self.lanes] = codes
-        for type_ in np.unique(beats.type[rows]).tolist():
-            raised = np.bitwise_or.reduce(flags[kept[rows] & (beats.type[rows, None] == type_)])
+        for type_ in np.unique(beats.type[squeezed]).tolist():
+            rows = np.flatnonzero(squeezed & (beats.type == type_))
+            alpha, mean = treatment.alpha[rows, None], treatment.mean[rows, None]
+            codes, flags = s2_encode(beats.words[rows].view(np.float32), alpha, mean, flags=True)
+            data[rows, : self.lanes] = codes
+            raised = np.bitwise_or.reduce(flags[kept[rows]])
             self.flags[type_] |= sum(meaning for flag, meaning in _S2_FLAGS.items() if raised & flag)
         memory = {name: getattr(treatment, name) for name in ("packed", "bias", "squeezed", "mean", "inverse")}
         return MemoryBeats(data, keep, beats.type.astype(np.uint8), beats.bypass.copy(), last=beats.last.copy(), **memory)

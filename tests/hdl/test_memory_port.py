@@ -114,6 +114,13 @@ def found(keeper, context, t):
     return alpha, kept.mean, kept.inverse
 
 
+def simulate(component, bench):
+    simulator = Simulator(component)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
 def expected(statistics):
     return tuple(vars(parameters(*statistics)).values())
 
@@ -148,10 +155,7 @@ def test_parameters_are_kept_of_one_tensor_and_at_last_of_the_latest(types):
             for t, statistics in latest.items():
                 assert found(keeper, context, t) == expected(statistics)
 
-    simulator = Simulator(keeper)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(keeper, bench)
 
 
 def test_parameters_come_38_cycles_after_an_end():
@@ -168,10 +172,7 @@ def test_parameters_come_38_cycles_after_an_end():
         await context.tick()
         assert found(keeper, context, 0) == expected((1000, 9000)) and not context.get(keeper.busy)
 
-    simulator = Simulator(keeper)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(keeper, bench)
 
 
 def field(**changed):
