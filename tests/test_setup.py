@@ -169,3 +169,11 @@ def test_missing_tool_skips_here_and_fails_in_ci(require_tool, monkeypatch):
     monkeypatch.delenv("CI")
     with pytest.raises(pytest.skip.Exception, match=line):
         require_tool("no-such-program", package="its-package")
+
+
+@pytest.mark.parametrize("path", ["tests/synth/test_page.py", "tests/formal/test_s2fp8.py"])
+def test_tests_of_missing_tools_skip_for_a_newcomer(path):
+    newcomer = {name: value for name, value in os.environ.items() if name != "CI"} | {"PATH": str(Path(sys.executable).parent)}
+    command = [sys.executable, "-m", "pytest", "-q", path]
+    done = subprocess.run(command, cwd=ROOT, env=newcomer, capture_output=True, text=True)
+    assert done.returncode == 0 and "skipped" in done.stdout, done.stdout

@@ -11,29 +11,27 @@ TARGETS = ("ice40", "xc7", "osu018")
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory, cells, require_tool):
-    require_tool("chromium")
+def browse(require_tool):
+    """A function that opens a file in headless Chromium and returns what it printed and logged."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=10000"]
+    command = [require_tool("chromium"), *options]
+
+    def open_file(path, *options):
+        done = subprocess.run([*command, *options, path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+        return done.stdout, done.stderr
+
+    return open_file
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, cells, browse):
     path = tmp_path_factory.mktemp("page") / "report.html"
     arguments = ["float_decoder", "--set", "lanes=1", "--set", "stages=0", "--html", str(path)]
     assert command.main(arguments + [word for target in TARGETS for word in ("--target", target)]) == 0
     return path
 
 
-def browse(path, *options):
-    """Open a file in headless Chromium: what it printed and logged."""
-    command = [
-        "chromium",
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-logging=stderr",
-        "--virtual-time-budget=10000",
-    ]
-    done = subprocess.run([*command, *options, path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, done.stderr
-
-
-def test_page_has_its_plots_and_no_error_in_the_console(page):
+def test_page_has_its_plots_and_no_error_in_the_console(page, browse):
     dom, log = browse(page, "--dump-dom")
     assert "CONSOLE" not in log, log
     # plotly.js has drawn: area, speed, area against delay, energy; bars of three targets and two recipes among them
@@ -44,7 +42,7 @@ def test_page_has_its_plots_and_no_error_in_the_console(page):
     assert "python -m synth float_decoder --set lanes=1 --set stages=0 --target ice40 --target xc7 --target osu018" in dom
 
 
-def test_broken_script_would_be_noticed(tmp_path):
+def test_broken_script_would_be_noticed(tmp_path, browse):
     path = tmp_path / "broken.html"
     path.write_text("<script>no_such_function()</script>")
     assert "CONSOLE" in browse(path, "--dump-dom")[1]
