@@ -1,10 +1,17 @@
 """What all tests share."""
 
+import fcntl
+import hashlib
 import os
+import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from hdl.catalog import find
+from hdl.emit import emit
 
 # The same examples every time, however slow the machine: a red run is then the change's own doing.
 settings.register_profile("narrowfloat", derandomize=True, deadline=None)
@@ -27,3 +34,22 @@ def require_tool():
         return path
 
     return require
+
+
+@pytest.fixture(scope="session")
+def emitted(tmp_path_factory):
+    """A function like `hdl.emit.emit`, of a design's name and its settings, which emits each design once in a whole run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = Path(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "emitted"
+    folder.mkdir(exist_ok=True)
+
+    def emit_once(name, settings=()):
+        key = hashlib.sha256(repr((name, *settings)).encode()).hexdigest()
+        with open(folder / f"{key}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be at the same design
+            kept = folder / key
+            if not kept.exists():
+                kept.write_bytes(pickle.dumps(emit(find(name), settings)))
+            return pickle.loads(kept.read_bytes())
+
+    return emit_once

@@ -50,8 +50,8 @@ ALL = [*((name, *settings) for name, settings in SHIPPED), *CORNERS_OF_THE_PARAM
     [(name, settings) for name, *settings in ALL],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_linters_are_silent(name, settings, tmp_path, require_tool):
-    emission = emit(find(name), settings)
+def test_linters_are_silent(name, settings, tmp_path, require_tool, emitted):
+    emission = emitted(name, settings)
     lint.verilator(emission)
     emission.write(tmp_path)
     source = tmp_path / f"{emission.module}.sv"
@@ -61,12 +61,36 @@ def test_linters_are_silent(name, settings, tmp_path, require_tool):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_names_are_plain():
-    for name, settings in SHIPPED:
-        text = next(text for file, text in emit(find(name), settings).files.items() if file.endswith(".sv"))
-        assert "\\" not in text
-        assert "/home" not in text and "Yosys" not in text
-        assert "initial" not in text
+EVERY_SHIPPED = pytest.mark.parametrize(
+    "name, settings", SHIPPED, ids=lambda value: value if isinstance(value, str) else " ".join(value)
+)
+
+
+@EVERY_SHIPPED
+def test_names_are_plain(name, settings, emitted):
+    text = next(text for file, text in emitted(name, settings).files.items() if file.endswith(".sv"))
+    assert "\\" not in text
+    assert "/home" not in text and "Yosys" not in text
+    assert "initial" not in text
+
+
+@pytest.fixture(scope="module")
+def pinned():
+    """The SHA-256 of each shipped module's Verilog, by file name, as `sha256sum` lists them."""
+    lines = Path(__file__).with_name("verilog.sha256").read_text().splitlines()
+    return {name: digest for digest, name in (line.split("  ") for line in lines)}
+
+
+@EVERY_SHIPPED
+def test_verilog_is_unchanged(name, settings, emitted, pinned):
+    """Whoever means to change the Verilog renews the list: ``make verilog && (cd build/rtl && sha256sum *.sv)``."""
+    emission = emitted(name, settings)
+    assert emission.manifest["sha256"] == pinned[f"{emission.module}.sv"]
+
+
+def test_list_of_verilog_names_what_is_shipped(pinned):
+    modules = [find(name).module(find(name).parse(settings)) for name, settings in SHIPPED]
+    assert sorted(pinned) == sorted(f"{module}.sv" for module in modules)
 
 
 def test_same_bytes_in_another_process_and_folder(tmp_path):
@@ -145,9 +169,9 @@ def test_tuser_fields_of_an_encoder_with_everything():
     assert fields == [("flags0", 0, 3), ("flags1", 4, 7), ("user", 8, 12)]
 
 
-@pytest.mark.parametrize("name, settings", SHIPPED, ids=lambda value: value if isinstance(value, str) else " ".join(value))
-def test_manifest_describes_the_verilog(name, settings):
-    emission = emit(find(name), settings)
+@EVERY_SHIPPED
+def test_manifest_describes_the_verilog(name, settings, emitted):
+    emission = emitted(name, settings)
     text = emission.files[f"{emission.module}.sv"]
     assert emission.manifest["sha256"] == hashlib.sha256(text.encode()).hexdigest()
     declared = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", text, re.MULTILINE)
