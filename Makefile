@@ -19,22 +19,22 @@ help: ## list these commands
 	@$(PYTHON) -c 'import re; [print(f"make {t:11}{d}") for t, d in re.findall(r"^(\w+):.*## (.+)", open("Makefile").read(), re.M)]'
 
 sim: $(READY) ## co-simulate every unit against the golden model on real tensors (DESIGN= SIM= SEED= WAVES=1)
-	@$(BIN)python -m cosim $(DESIGN) --sim $(SIM) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
+	@$(BIN)python -m narrowfloat.cosim $(DESIGN) --sim $(SIM) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
 test: $(READY) ## all quick tests; LONG=1 runs the long ones instead
 	@$(BIN)python -m pytest -n 2 --dist worksteal $(if $(filter-out 0,$(LONG)),-m long)
 
 synth: $(READY) ## area, delay and power of every unit on FPGAs and standard cells (DESIGN= CHECK=1)
-	@$(BIN)python -m synth $(DESIGN) $(if $(filter-out 0,$(CHECK)),--check)
+	@$(BIN)python -m narrowfloat.synth $(DESIGN) $(if $(filter-out 0,$(CHECK)),--check)
 
 verilog: $(READY) ## emit every catalogued design under build/rtl/
-	@$(BIN)python -m hdl emit --all --out build/rtl
+	@$(BIN)python -m narrowfloat.hdl emit --all --out build/rtl
 
 lint: $(READY) ## every catalogued design through Verilator's linter
-	@$(BIN)python -m hdl lint
+	@$(BIN)python -m narrowfloat.hdl lint
 
 exhaustive: $(READY) ## all 2**32 inputs of the encoders against the golden model, all pairs of logarithms (minutes)
-	@$(BIN)python -m cosim.exhaustive && $(BIN)python -m cosim.exhaustive_lbfp && $(BIN)python -m cosim.exhaustive_s2
+	@$(BIN)python -m narrowfloat.cosim.exhaustive && $(BIN)python -m narrowfloat.cosim.exhaustive_lbfp && $(BIN)python -m narrowfloat.cosim.exhaustive_s2
 
 formal: $(READY) ## prove the codec equal to an independent specification, for every input and bias
 	@$(BIN)python -m pytest -n 2 --dist worksteal tests/formal -m "long or not long"

@@ -8,22 +8,21 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from narrowfloat.cosim.runner import SIMULATORS, Job, check_simulator, run
+from narrowfloat.cosim.tensor_report import tensor_table
+from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.yosys import ToolError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-
-from cosim.runner import SIMULATORS, Job, check_simulator, run
-from cosim.tensor_report import tensor_table
-from hdl.catalog import DESIGNS, SHIPPED, find
-from hdl.emit import emit
-from hdl.yosys import ToolError
 
 RTL = Path("build", "rtl")
 DEFAULT_SEED = 1
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m cosim", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m narrowfloat.cosim", description=__doc__)
     parser.add_argument(
         "designs", nargs="*", metavar="DESIGN", help="a design or one of its modules; default all that are shipped"
     )

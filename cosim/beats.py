@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 import cocotb
 import numpy as np
-
-from cosim.drivers import AxiStream, manifest
-from cosim.scoreboard import compare
+from narrowfloat.cosim.drivers import AxiStream, manifest
+from narrowfloat.cosim.scoreboard import compare
 
 
 @dataclass

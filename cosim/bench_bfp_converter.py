@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
-
-from cosim.drivers import AxiStream, ProtocolError, manifest
-from cosim.ports import Port
-from cosim.scoreboard import Mismatch, compare, rerun, spell_float32
-from cosim.stimulus import real_tensors, special_words
-from golden.bfp import convert, relative_improvement
-from golden.formats import BlockFormat
-from golden.lfsr import lane_bits
+from narrowfloat.cosim.drivers import AxiStream, ProtocolError, manifest
+from narrowfloat.cosim.scoreboard import Mismatch, compare, rerun, spell_float32
+from narrowfloat.golden.bfp import convert, relative_improvement
+from narrowfloat.golden.formats import BlockFormat
+from narrowfloat.golden.lfsr import lane_bits
+from narrowfloat.golden.reference.ports import Port
+from narrowfloat.golden.reference.stimulus import real_tensors, special_words
 
 ROUNDING_CODES = {"rne": 0, "rtz": 2, "sr": 3}
 RANDOM_GROUPS = 2**14

@@ -1,10 +1,9 @@
 """The estimators against their golden models."""
 
 import cocotb
-
-from cosim.drivers import manifest
-from cosim.taps import TapBench
-from golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
+from narrowfloat.cosim.drivers import manifest
+from narrowfloat.cosim.taps import TapBench
+from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
 MODELS = {
     "median_estimator": MedianEstimator,

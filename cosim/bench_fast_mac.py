@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import cocotb
 import numpy as np
-
-from cosim.beats import Stream, StreamBench
-from cosim.stimulus import real_tensors
-from golden.bfp import accumulate_fixed, accumulate_fp32, convert
-from golden.formats import BlockFormat
+from narrowfloat.cosim.beats import Stream, StreamBench
+from narrowfloat.golden.bfp import accumulate_fixed, accumulate_fp32, convert
+from narrowfloat.golden.formats import BlockFormat
+from narrowfloat.golden.reference.stimulus import real_tensors
 
 RANDOM_RESULTS = 300
 MIXED_RESULTS = 60

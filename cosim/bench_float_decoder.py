@@ -2,10 +2,9 @@
 
 import cocotb
 import numpy as np
-
-from cosim.float_beats import FloatBench
-from cosim.scoreboard import compare, spell_code, spell_float32
-from golden.float_codec import code_dtype, decode, encode
+from narrowfloat.cosim.float_beats import FloatBench
+from narrowfloat.cosim.scoreboard import compare, spell_code, spell_float32
+from narrowfloat.golden.float_codec import code_dtype, decode, encode
 
 
 class DecoderBench(FloatBench):

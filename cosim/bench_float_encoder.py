@@ -2,13 +2,12 @@
 
 import cocotb
 import numpy as np
-
-from cosim.float_beats import FloatBench
-from cosim.scoreboard import compare, spell_code, spell_float32
-from cosim.stimulus import encoder_corners, random_words_in_range
-from golden.float_codec import encode
-from golden.lfsr import lane_bits
-from golden.rounding import ROUNDINGS
+from narrowfloat.cosim.float_beats import FloatBench
+from narrowfloat.cosim.scoreboard import compare, spell_code, spell_float32
+from narrowfloat.golden.float_codec import encode
+from narrowfloat.golden.lfsr import lane_bits
+from narrowfloat.golden.reference.stimulus import encoder_corners, random_words_in_range
+from narrowfloat.golden.rounding import ROUNDINGS
 
 RANDOM_WORDS = 1_000_000
 

@@ -2,10 +2,9 @@
 
 import cocotb
 import numpy as np
-
-from cosim.beats import Stream
-from cosim.lbfp_beats import LbfpBench
-from golden.lbfp import decode
+from narrowfloat.cosim.beats import Stream
+from narrowfloat.cosim.lbfp_beats import LbfpBench
+from narrowfloat.golden.lbfp import decode
 
 
 class DecoderBench(LbfpBench):

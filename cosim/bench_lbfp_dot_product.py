@@ -2,11 +2,10 @@
 
 import cocotb
 import numpy as np
-
-from cosim.beats import Stream
-from cosim.inference import mlp_batch
-from cosim.lbfp_beats import LbfpBench
-from golden.lbfp import lsb_exponent, multiply
+from narrowfloat.cosim.beats import Stream
+from narrowfloat.cosim.lbfp_beats import LbfpBench
+from narrowfloat.golden.lbfp import lsb_exponent, multiply
+from narrowfloat.golden.reference.inference import mlp_batch
 
 IMAGES = 16
 LENGTHS = (1, 2, 3, 16, 100, 1000)

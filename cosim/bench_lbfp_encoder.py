@@ -2,12 +2,11 @@
 
 import cocotb
 import numpy as np
-
-from cosim.beats import Stream, joined
-from cosim.lbfp_beats import LbfpBench
-from cosim.scoreboard import spell_float32
-from cosim.stimulus import log_corners, random_words, real_tensors, special_words
-from golden.lbfp import Flag, block_exponent, encode, encode_fixed
+from narrowfloat.cosim.beats import Stream, joined
+from narrowfloat.cosim.lbfp_beats import LbfpBench
+from narrowfloat.cosim.scoreboard import spell_float32
+from narrowfloat.golden.lbfp import Flag, block_exponent, encode, encode_fixed
+from narrowfloat.golden.reference.stimulus import log_corners, random_words, real_tensors, special_words
 
 RANDOM_WORDS = 400_000
 

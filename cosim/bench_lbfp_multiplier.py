@@ -2,11 +2,10 @@
 
 import cocotb
 import numpy as np
-
-from cosim.beats import Stream
-from cosim.lbfp_beats import LbfpBench
-from cosim.stimulus import real_tensors
-from golden.lbfp import block_exponent, encode, multiply
+from narrowfloat.cosim.beats import Stream
+from narrowfloat.cosim.lbfp_beats import LbfpBench
+from narrowfloat.golden.lbfp import block_exponent, encode, multiply
+from narrowfloat.golden.reference.stimulus import real_tensors
 
 
 def sign_magnitude(product, a, b, fmt, bits):

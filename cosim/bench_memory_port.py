@@ -14,15 +14,23 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
-
-from cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
-from cosim.scoreboard import Mismatch, rerun
-from cosim.stimulus import random_words, random_words_in_range, real_tensors
-from golden import s2fp8
-from golden.float_codec import encode
-from golden.formats import FloatFormat
-from golden.memory_port import ESTIMATORS, MODES, OBSERVED, SQUEEZING, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
-from golden.readout import words as statistics_words
+from narrowfloat.cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
+from narrowfloat.cosim.scoreboard import Mismatch, rerun
+from narrowfloat.golden import s2fp8
+from narrowfloat.golden.float_codec import encode
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.memory_port import (
+    ESTIMATORS,
+    MODES,
+    OBSERVED,
+    SQUEEZING,
+    WORD_BYTES,
+    CoreBeats,
+    MemoryBeats,
+    MemoryPort,
+)
+from narrowfloat.golden.readout import words as statistics_words
+from narrowfloat.golden.reference.stimulus import random_words, random_words_in_range, real_tensors
 
 FACES = ("s_core", "m_mem", "s_mem", "m_core")
 # Cycles after which an estimator's answer must be there, whatever has ended; meanwhile it may be the one before.

@@ -4,12 +4,11 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
-
-from cosim.drivers import AxiStream, manifest
-from cosim.scoreboard import Mismatch, rerun
-from cosim.stimulus import real_tensors
-from golden.bfp import precision, relative_improvement
-from golden.formats import BLOCKS
+from narrowfloat.cosim.drivers import AxiStream, manifest
+from narrowfloat.cosim.scoreboard import Mismatch, rerun
+from narrowfloat.golden.bfp import precision, relative_improvement
+from narrowfloat.golden.formats import BLOCKS
+from narrowfloat.golden.reference.stimulus import real_tensors
 
 SETTINGS = ("alpha", "beta", "iterations", "layers")
 WIDTHS = {"alpha": 16, "beta": 16, "iterations": 16, "layers": 8}

@@ -2,11 +2,10 @@
 
 import cocotb
 import numpy as np
-
-from cosim.beats import Stream, StreamBench
-from cosim.stimulus import real_tensors
-from golden import float_codec
-from golden.s2fp8 import FORMAT, INVERSE_RANGE, MEAN_RANGE, Parameters, decode, encode, tensor_parameters
+from narrowfloat.cosim.beats import Stream, StreamBench
+from narrowfloat.golden import float_codec
+from narrowfloat.golden.reference.stimulus import real_tensors
+from narrowfloat.golden.s2fp8 import FORMAT, INVERSE_RANGE, MEAN_RANGE, Parameters, decode, encode, tensor_parameters
 
 CODES = np.arange(256, dtype=np.uint8)
 

@@ -2,13 +2,12 @@
 
 import cocotb
 import numpy as np
-
-from cosim.beats import Stream, StreamBench, joined
-from cosim.scoreboard import spell_float32
-from cosim.stimulus import encoder_corners, random_words, real_tensors, s2_corners, special_words
-from golden import float_codec
-from golden.lbfp import Flag
-from golden.s2fp8 import ALPHA_RANGE, FORMAT, MEAN_RANGE, Parameters, encode, tensor_parameters
+from narrowfloat.cosim.beats import Stream, StreamBench, joined
+from narrowfloat.cosim.scoreboard import spell_float32
+from narrowfloat.golden import float_codec
+from narrowfloat.golden.lbfp import Flag
+from narrowfloat.golden.reference.stimulus import encoder_corners, random_words, real_tensors, s2_corners, special_words
+from narrowfloat.golden.s2fp8 import ALPHA_RANGE, FORMAT, MEAN_RANGE, Parameters, encode, tensor_parameters
 
 RANDOM_WORDS = 200_000
 

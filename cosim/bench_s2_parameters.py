@@ -2,11 +2,10 @@
 
 import cocotb
 import numpy as np
-
-from cosim.beats import Stream, StreamBench
-from cosim.stimulus import real_tensors
-from golden.s2fp8 import parameters
-from golden.statistics import LogMoments
+from narrowfloat.cosim.beats import Stream, StreamBench
+from narrowfloat.golden.reference.stimulus import real_tensors
+from narrowfloat.golden.s2fp8 import parameters
+from narrowfloat.golden.statistics import LogMoments
 
 FREE = np.zeros(40, bool)  # the driver gives up after some multiple of these cycles
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
-
-from cosim.ports import Port
+from narrowfloat.golden.reference.ports import Port
 
 RESET_CYCLES = 3
 PROGRESS_EVERY = 4096  # beats

@@ -14,18 +14,17 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+from narrowfloat.cosim.native import CACHE, Model
+from narrowfloat.cosim.scoreboard import Mismatch, spell_code, spell_float32
+from narrowfloat.golden.float_codec import code_dtype, decode, encode
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.yosys import ToolError
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
-
-from cosim.native import CACHE, Model
-from cosim.scoreboard import Mismatch, spell_code, spell_float32
-from golden.float_codec import code_dtype, decode, encode
-from golden.formats import FloatFormat
-from hdl.catalog import find
-from hdl.emit import emit
-from hdl.yosys import ToolError
 
 # At 32 lanes g++ makes vector instructions of the encoder: 330 million words per second and core, against 40 at one lane.
 LANES = {"float_encoder": 32, "float_decoder": 4}
@@ -108,7 +107,7 @@ def _compare_encoder(model, fmt, bias, sweep, start, count):
     raise Mismatch(
         f"lane {lane}, vector {start + vector}: {fmt.name} bias {bias}: {spell_float32(words[vector])}: "
         f"got {spell_code(got[vector], fmt, bias)}, want {spell_code(want[vector], fmt, bias)}; "
-        f"rerun: python -m cosim.exhaustive float_encoder --formats {fmt.name} --biases {bias} "
+        f"rerun: python -m narrowfloat.cosim.exhaustive float_encoder --formats {fmt.name} --biases {bias} "
         f"--first {words[vector - lane]:#010x} --stride {sweep.stride} --count {model.lanes}"
     )
 
@@ -132,7 +131,7 @@ def check_decoder(manifest, fmt):
     raise Mismatch(
         f"lane {lane}, vector {beat * model.lanes + lane}: {fmt.name} bias {bias[beat]}: {codes[beat, lane]:#04x}: "
         f"got {spell_float32(got[beat, lane])}, want {spell_float32(want[beat, lane])}; "
-        f"rerun: python -m cosim.exhaustive float_decoder --formats {fmt.name}"
+        f"rerun: python -m narrowfloat.cosim.exhaustive float_decoder --formats {fmt.name}"
     )
 
 
@@ -141,7 +140,7 @@ def _only_built(model, **user):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m cosim.exhaustive", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m narrowfloat.cosim.exhaustive", description=__doc__)
     parser.add_argument("designs", nargs="*", metavar="DESIGN", help=f"{' or '.join(LANES)}; default both")
     defaults = "; ".join(f"{design} {names}" for design, names in FORMATS.items())
     parser.add_argument("--formats", metavar="NAME,...", help=f"names or spellings; default {defaults}")

@@ -9,19 +9,18 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from narrowfloat.cosim.exhaustive import RTL, WORDS, Sweep, integer, run_sweep
+from narrowfloat.cosim.native import Model
+from narrowfloat.cosim.scoreboard import Mismatch, spell_float32
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.golden.lbfp import ANTILOGS, OUTPUTS, decode, encode, multiply
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.yosys import ToolError
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-
-from cosim.exhaustive import RTL, WORDS, Sweep, integer, run_sweep
-from cosim.native import Model
-from cosim.scoreboard import Mismatch, spell_float32
-from golden.formats import LogBlockFormat
-from golden.lbfp import ANTILOGS, OUTPUTS, decode, encode, multiply
-from hdl.catalog import find
-from hdl.emit import emit
-from hdl.yosys import ToolError
 
 DESIGNS = ("lbfp_decoder", "lbfp_multiplier", "lbfp_encoder")
 FORMATS = "lbfp8"
@@ -120,7 +119,7 @@ def checks(designs, formats, exponents, stride=1):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m cosim.exhaustive_lbfp", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m narrowfloat.cosim.exhaustive_lbfp", description=__doc__)
     parser.add_argument("designs", nargs="*", metavar="DESIGN", help=f"some of {', '.join(DESIGNS)}; default all")
     parser.add_argument("--formats", default=FORMATS, metavar="NAME,...", help="names or spellings; default %(default)s")
     parser.add_argument("--exponents", default=EXPONENTS, metavar="E,...", help="the encoder's; default %(default)s")

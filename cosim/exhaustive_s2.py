@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-
-from cosim.exhaustive import RTL, WORDS, Sweep, integer, run_sweep
-from cosim.exhaustive_lbfp import command, compare
-from cosim.native import Model
-from cosim.scoreboard import spell_float32
-from golden.s2fp8 import ALPHA_RANGE, LOG_BITS, MEAN_RANGE, Parameters, decode, encode, inverse
-from hdl.catalog import find
-from hdl.emit import emit
+from narrowfloat.cosim.exhaustive import RTL, WORDS, Sweep, integer, run_sweep
+from narrowfloat.cosim.exhaustive_lbfp import command, compare
+from narrowfloat.cosim.native import Model
+from narrowfloat.cosim.scoreboard import spell_float32
+from narrowfloat.golden.s2fp8 import ALPHA_RANGE, LOG_BITS, MEAN_RANGE, Parameters, decode, encode, inverse
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
 
 DESIGNS = ("s2_decoder", "s2_encoder")
 # alpha = 1 and beta = 16; those of a Gaussian tensor; alpha = 120, that of a tensor of equal numbers.
@@ -93,7 +92,7 @@ def checks(designs, parameters, stride=1):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m cosim.exhaustive_s2", description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m narrowfloat.cosim.exhaustive_s2", description=__doc__.partition("\n\n")[0])
     parser.add_argument("designs", nargs="*", metavar="DESIGN", help=f"some of {', '.join(DESIGNS)}; default both")
     parser.add_argument(
         "--parameters", default=PARAMETERS, metavar="ALPHA:MEAN,...", help="as the ports have them; default %(default)s"

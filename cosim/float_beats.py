@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import cocotb
 import numpy as np
-
-from cosim.drivers import AxiStream, manifest
-from cosim.stimulus import real_tensors
-from golden.formats import FloatFormat
-from golden.rounding import ROUNDINGS
-from golden.statistics import exact_median_bias
+from narrowfloat.cosim.drivers import AxiStream, manifest
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.reference.stimulus import real_tensors
+from narrowfloat.golden.rounding import ROUNDINGS
+from narrowfloat.golden.statistics import exact_median_bias
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """What the benches of the LBFP blocks share."""
 
-from cosim.beats import StreamBench
-from golden.formats import LogBlockFormat
+from narrowfloat.cosim.beats import StreamBench
+from narrowfloat.golden.formats import LogBlockFormat
 
 
 class LbfpBench(StreamBench):

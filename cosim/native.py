@@ -16,11 +16,10 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
-
-from cosim.ports import Port
-from cosim.scoreboard import Mismatch
-from hdl.lint import verilator_folder
-from hdl.yosys import ToolError
+from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.golden.reference.ports import Port
+from narrowfloat.hdl.lint import verilator_folder
+from narrowfloat.hdl.yosys import ToolError
 
 CACHE = Path("build", "native")
 
@@ -162,7 +161,7 @@ def build(source, driver="native.cpp"):
     hdl.yosys.ToolError
         Verilator or the C++ compiler is missing or fails.
     """
-    driver = files("cosim").joinpath(driver)
+    driver = files("narrowfloat.cosim").joinpath(driver)
     tools = _tools()
     content = [source.read_text(), driver.read_text(), tools.versions, *_VERILATE, *_COMPILE, *_LINK]
     library = CACHE.absolute() / f"{_digest(content)}.so"

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-
-from cosim.native import Model
-from cosim.scoreboard import Mismatch
-from golden.bfp import accumulate_fixed, accumulate_fp32
-from golden.formats import BLOCK_MAN_BITS
+from narrowfloat.cosim.native import Model
+from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.golden.bfp import accumulate_fixed, accumulate_fp32
+from narrowfloat.golden.formats import BLOCK_MAN_BITS
 
 WINDOW = 256
 _CHUNK = 2**14  # groups that are in memory at once

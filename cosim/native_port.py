@@ -7,11 +7,10 @@ import ctypes
 import json
 
 import numpy as np
-
-from cosim.native import build
-from cosim.ports import Port
-from cosim.scoreboard import Mismatch
-from golden.memory_port import SLOTS, CoreBeats, MemoryBeats
+from narrowfloat.cosim.native import build
+from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.golden.memory_port import SLOTS, CoreBeats, MemoryBeats
+from narrowfloat.golden.reference.ports import Port
 
 WORD_BYTES = 4
 _RESPONSES = {0: "OKAY", 2: "SLVERR", 3: "DECERR", 4: "none"}

@@ -13,9 +13,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from cocotb_tools.runner import get_runner
-
-from hdl.lint import verilator_folder
-from hdl.yosys import ToolError
+from narrowfloat.hdl.lint import verilator_folder
+from narrowfloat.hdl.yosys import ToolError
 
 SIMULATORS = ("verilator", "icarus")
 # A design has a bench of its own name, but for these.
@@ -79,7 +78,7 @@ class Result:
     tensors: Path
 
     def to_json(self):
-        """A row of `python -m cosim --json`."""
+        """A row of `python -m narrowfloat.cosim --json`."""
         return {
             "design": self.design,
             "parameters": self.parameters,
@@ -131,7 +130,7 @@ def _run(job):
     # The runner ends the process when a test failed; the results say more.
     with suppress(SystemExit, RuntimeError):
         runner.test(
-            test_module=f"cosim.bench_{_SHARED_BENCHES.get(manifest['design'], manifest['design'])}",
+            test_module=f"narrowfloat.cosim.bench_{_SHARED_BENCHES.get(manifest['design'], manifest['design'])}",
             hdl_toplevel=job.module,
             hdl_toplevel_lang="verilog",
             build_dir=build_folder,

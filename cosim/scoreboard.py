@@ -3,8 +3,7 @@
 import os
 
 import numpy as np
-
-from golden.float_codec import decode
+from narrowfloat.golden.float_codec import decode
 
 
 class Mismatch(AssertionError):

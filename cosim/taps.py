@@ -8,12 +8,11 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
-
-from cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
-from cosim.scoreboard import Mismatch, rerun
-from cosim.stimulus import random_words, real_tensors, special_words
-from golden import readout
-from golden.formats import FloatFormat
+from narrowfloat.cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
+from narrowfloat.cosim.scoreboard import Mismatch, rerun
+from narrowfloat.golden import readout
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.reference.stimulus import random_words, real_tensors, special_words
 
 LONG_STREAM = 1_000_000  # values
 # A read waits for a work at most, and after reset for a first round through all counters.

@@ -1,11 +1,10 @@
 """What the formats made of the real tensors: a table from what came out of the simulated hardware."""
 
 import numpy as np
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.reference.stimulus import real_tensors
+from narrowfloat.golden.statistics import exact_median_bias
 from rich.table import Table
-
-from cosim.stimulus import real_tensors
-from golden.formats import FloatFormat
-from golden.statistics import exact_median_bias
 
 ADAPTIVE = "ab_e5m2"
 

@@ -29,22 +29,21 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from narrowfloat.cosim.native import CACHE
+from narrowfloat.cosim.native_port import NativePort
+from narrowfloat.cosim.scoreboard import Mismatch, spell_code, spell_float32
+from narrowfloat.golden import readout
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.memory_port import ESTIMATORS, MODES, CoreBeats, MemoryPort
+from narrowfloat.golden.reference.network import MOMENTUM, WEIGHT_DECAY, load_mnist
+from narrowfloat.golden.s2fp8 import ALPHA_FRACTION_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, Parameters
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.yosys import ToolError
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
-
-from cosim.native import CACHE
-from cosim.native_port import NativePort
-from cosim.scoreboard import Mismatch, spell_code, spell_float32
-from cosim.training import MOMENTUM, WEIGHT_DECAY, load_mnist
-from golden import readout
-from golden.formats import FloatFormat
-from golden.memory_port import ESTIMATORS, MODES, CoreBeats, MemoryPort
-from golden.s2fp8 import ALPHA_FRACTION_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, Parameters
-from hdl.catalog import find
-from hdl.emit import emit
-from hdl.yosys import ToolError
 
 TYPES = ("activation", "error", "gradient", "weight")
 ACTIVATION, ERROR, GRADIENT, WEIGHT = range(len(TYPES))
@@ -563,7 +562,7 @@ class Result:
     failure: str | None
 
     def to_json(self, seed):
-        """As the rows of `python -m cosim --json`, and loss, accuracy and biases."""
+        """As the rows of `python -m narrowfloat.cosim --json`, and loss, accuracy and biases."""
         return {
             "design": "memory_port",
             "parameters": self.parameters,
@@ -590,7 +589,7 @@ def run(manifest, plan, scheme, data, seed, advance=lambda: None):
     try:
         words = lockstep((trainings[0], hardware), (trainings[1], Model(hardware.port.manifest)), advance)
     except Mismatch as mismatch:
-        failure = f"{scheme.name}: {mismatch}; rerun: python -m cosim.training_loop --seed {seed}"
+        failure = f"{scheme.name}: {mismatch}; rerun: python -m narrowfloat.cosim.training_loop --seed {seed}"
     port = hardware.port
     seconds = time.perf_counter() - started
     parameters = port.manifest["parameters"]
@@ -607,7 +606,7 @@ def emit_port(settings=()):
 
 
 def main(arguments=None, plan=Plan()):
-    parser = argparse.ArgumentParser(prog="python -m cosim.training_loop", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m narrowfloat.cosim.training_loop", description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=SEED, help="of weights and order, from 0; default %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the runs as JSON, too")
     options = parser.parse_args(arguments)

@@ -3,7 +3,7 @@ truncate one, for `evidence.s2fp8_training`."""
 
 from dataclasses import dataclass
 
-from golden.statistics import ExponentHistogram, MedianEstimator, MedianTracker
+from narrowfloat.golden.statistics import ExponentHistogram, MedianEstimator, MedianTracker
 
 TYPES = ("activation", "error", "gradient", "weight")
 

@@ -12,13 +12,13 @@ are PyTorch's in FP32: the accumulators of the hardware are not emulated. All el
 
 import numpy as np
 import torch
+from narrowfloat.golden.bfp import EPSILON_BITS, SR_BITS, SUM_BITS, precision
 from torch import nn
 from torch.nn import functional
 
 from evidence.arms import OPERANDS
 from evidence.emulation import MULTIPLYING, replace, rows_of, shaped
 from evidence.tasks import Attention
-from golden.bfp import EPSILON_BITS, SR_BITS, SUM_BITS, precision
 
 ACTIVATION, WEIGHT, GRADIENT = range(len(OPERANDS))
 GROUP = 16

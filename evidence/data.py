@@ -8,8 +8,7 @@ import re
 from functools import cache
 
 import numpy as np
-
-from cosim.training import load_mnist
+from narrowfloat.golden.reference.network import load_mnist
 
 mnist = cache(load_mnist)
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from narrowfloat.golden.calibration import Histogram, calibrate, divergence
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul
 from torch import nn
 from torch.nn import functional
-
-from golden.calibration import Histogram, calibrate, divergence
-from golden.formats import LogBlockFormat
-from golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul
 
 MULTIPLYING = nn.Linear, nn.Conv1d, nn.Conv2d
 INT8_LEVELS = 128

@@ -14,11 +14,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from narrowfloat.golden.reference.network import EPOCHS, load_mnist, train
+from narrowfloat.golden.statistics import ExponentHistogram, MedianEstimator, MedianTracker, exact_median_bias
 from rich.console import Console
 from rich.table import Table
-
-from cosim.training import EPOCHS, load_mnist, train
-from golden.statistics import ExponentHistogram, MedianEstimator, MedianTracker, exact_median_bias
 
 RESULTS = Path(__file__).with_name("estimators.json")
 SEED = 1

@@ -14,11 +14,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from narrowfloat.golden.checks import check_choice, check_int
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from evidence import results
-from golden.checks import check_choice, check_int
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "evidence"

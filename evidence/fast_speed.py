@@ -3,7 +3,7 @@
 The claim, as reported by the authors of FAST (Zhang et al., HPCA 2022, arXiv 2110.15456): 2 to 6 times as fast as other mixed
 precision, and more than 2 times as fast as MSFP-12. Here: cycles of the three products of each layer by `golden.systolic`, which the
 emitted array takes to the cycle, on the largest array of each kind that fits the area of a given one of fMACs; areas are those of
-`python -m synth`, all from one flow.
+`python -m narrowfloat.synth`, all from one flow.
 
 All arrays run at one clock and have the same dataflows; a cell is a dot product of 16 with an accumulator, or one multiply-add. Left
 out on all sides: registers between cells, which are wider the wider the numbers are, converters, memories and their bandwidth, and
@@ -17,12 +17,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from narrowfloat.golden.systolic import Array, training_step
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from evidence import results
-from golden.systolic import Array, training_step
 
 RESULTS = Path(__file__).with_suffix(".json")
 TRAINED = RESULTS.with_name("fast_training.json")
@@ -30,7 +30,7 @@ POLICY = "fast-sr"  # the arm of that whose passes count
 SIDE = 32  # of the array of fMACs whose area all have
 BATCH = 32
 TOKENS = 128  # of a sequence
-MEASURED = "python -m synth fast_mac dot_product multiply_add --target osu018 --json FILE"
+MEASURED = "python -m narrowfloat.synth fast_mac dot_product multiply_add --target osu018 --json FILE"
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def utilizations():
 
 
 def measured(path):
-    """Areas, delays and energies of the cells from the file that `python -m synth --json` wrote.
+    """Areas, delays and energies of the cells from the file that `python -m narrowfloat.synth --json` wrote.
 
     Raises
     ------

@@ -128,7 +128,7 @@ EXPERIMENT = experiment.Experiment(
             for name in ("arms", "block_layers", "block_training", "data", "emulation", "tasks", "training_run")
         ),
         *(HERE.parent / "golden" / f"{name}.py" for name in ("bfp", "formats")),
-        HERE.parent / "cosim" / "training.py",
+        HERE.parent / "golden" / "reference" / "network.py",
     ],
     collect=collect,
     tables=tables,

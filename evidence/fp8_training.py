@@ -51,7 +51,7 @@ EXPERIMENT = experiment.Experiment(
     sources=[
         *(HERE / f"{name}.py" for name in ("arms", "data", "store", "tasks", "training_run")),
         *HERE.parent.glob("golden/*.py"),
-        HERE.parent / "cosim" / "training.py",
+        HERE.parent / "golden" / "reference" / "network.py",
     ],
     collect=collect,
     tables=training_report.tables,

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from narrowfloat.golden.calibration import calibrate
+from narrowfloat.golden.formats import LOGARITHMS, LogBlockFormat
+from narrowfloat.golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul, table_guard_bits
+from narrowfloat.golden.reference.inference import mlp_images
+from narrowfloat.golden.reference.stimulus import real_tensors
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cosim.inference import mlp_images
-from cosim.stimulus import real_tensors
 from evidence import results
-from golden.calibration import calibrate
-from golden.formats import LOGARITHMS, LogBlockFormat
-from golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul, table_guard_bits
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "lbfp_error.json"

@@ -33,8 +33,9 @@ class Arm:
 
 def arms():
     """What is compared, FP32 first."""
+    from narrowfloat.golden.formats import LOGARITHMS
+
     from evidence.emulation import Int8, Lbfp
-    from golden.formats import LOGARITHMS
 
     lut, mitchell = {"antilog": "lut", "guard_bits": 5}, {"antilog": "mitchell"}
     found = [Arm(name="fp32", title="FP32")]
@@ -154,7 +155,7 @@ EXPERIMENT = experiment.Experiment(
     sources=[
         *(HERE / f"{name}.py" for name in ("data", "emulation", "lbfp_inference", "lbfp_networks", "minilm", "tasks")),
         *(HERE.parent / "golden" / f"{name}.py" for name in ("calibration", "formats", "lbfp")),
-        HERE.parent / "cosim" / "training.py",
+        HERE.parent / "golden" / "reference" / "network.py",
     ],
     collect=collect,
     tables=tables,

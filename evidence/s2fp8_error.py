@@ -13,16 +13,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from narrowfloat.golden import float_codec, lbfp, s2fp8
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.reference.stimulus import real_tensors
+from narrowfloat.golden.rounding import Flag
+from narrowfloat.golden.statistics import exact_median_bias
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cosim.stimulus import real_tensors
 from evidence import results
-from golden import float_codec, lbfp, s2fp8
-from golden.formats import CATALOG
-from golden.rounding import Flag
-from golden.statistics import exact_median_bias
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "s2fp8_error.json"

@@ -102,7 +102,7 @@ EXPERIMENT = experiment.Experiment(
             for name in ("arms", "data", "emulation", "store", "tasks", "training_run", "truncated_training", "truncation")
         ),
         *HERE.parent.glob("golden/*.py"),
-        HERE.parent / "cosim" / "training.py",
+        HERE.parent / "golden" / "reference" / "network.py",
     ],
     collect=collect,
     tables=tables,

@@ -2,13 +2,13 @@
 
 import numpy as np
 import torch
+from narrowfloat.golden.statistics import MedianTracker
 
 from evidence.arms import TYPES
 from evidence.store import Store
 from evidence.tasks import TASKS
 from evidence.training_run import Training
 from evidence.truncation import Biased, Plain, Squeezed, take_over
-from golden.statistics import MedianTracker
 
 QUICK_EPOCHS = 2
 EPOCHS = {"shakespeare": 4}  # instead of the task's own

@@ -8,12 +8,12 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from narrowfloat.golden import s2fp8
 from torch import nn
 
 from evidence.emulation import MULTIPLYING, replace, with_weights
 from evidence.store import ACTIVATION, ERROR, GRADIENT, WEIGHT, Pass
 from evidence.tasks import Attention
-from golden import s2fp8
 
 PLAIN = s2fp8.Parameters.of_bias(s2fp8.FORMAT.bias)
 

@@ -9,9 +9,8 @@ accumulators' widths: those are ours.
 from dataclasses import dataclass
 
 import numpy as np
-
-from golden.checks import check_choice, check_int
-from golden.formats import BlockFormat
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import BlockFormat
 
 ROUNDINGS = ("rtz", "rne", "sr")
 SR_BITS = 8  # random bits per number, and bits that stochastic rounding sees of what it discards

@@ -5,10 +5,9 @@ threshold; that the Kullback-Leibler divergence picks it is from LBFP, APCCAS 20
 """
 
 import numpy as np
-
-from golden.checks import check_choice, check_int
-from golden.formats import LogBlockFormat
-from golden.lbfp import decode, encode
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.golden.lbfp import decode, encode
 
 METHODS = ("kl", "mse", "max")
 BINS = 2048

@@ -7,10 +7,9 @@ DOI 10.1007/s10617-024-09282-2, Algorithm 1 and its readings.
 from functools import lru_cache
 
 import numpy as np
-
-from golden.checks import check_choice, check_int
-from golden.formats import FloatFormat
-from golden.rounding import FP32_INFINITY, OVERFLOWS, ROUNDINGS, Flag, round_and_pack
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.rounding import FP32_INFINITY, OVERFLOWS, ROUNDINGS, Flag, round_and_pack
 
 # Long arrays are worked off in parts whose intermediate results stay in the cache.
 _PART = 2**16

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from golden.checks import check_choice, check_int
+from narrowfloat.golden.checks import check_choice, check_int
 
 SPECIALS = ("ieee", "fn", "fnuz", "none", "fnu")
 UNDERFLOWS = ("gradual", "zero_code", "paper")

@@ -10,9 +10,8 @@ The idea is that of "LBFP: logarithmic block floating point", APCCAS 2020; the e
 import enum
 
 import numpy as np
-
-from golden.checks import check_choice, check_int, check_integers, integers_for
-from golden.formats import LogBlockFormat
+from narrowfloat.golden.checks import check_choice, check_int, check_integers, integers_for
+from narrowfloat.golden.formats import LogBlockFormat
 
 ANTILOGS = ("lut", "two_segment", "mitchell")
 OUTPUTS = ("twos_complement", "sign_magnitude")

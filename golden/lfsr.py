@@ -6,8 +6,7 @@ x^32 + x^31 + x^30 + x^10 + 1. Every beat uses the whole word and is 32 steps, s
 """
 
 import numpy as np
-
-from golden.checks import check_int
+from narrowfloat.golden.checks import check_int
 
 _TAPS = (32, 31, 30, 10)
 _PERIOD = 2**32 - 1

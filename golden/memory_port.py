@@ -7,16 +7,15 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
-
-from golden import lbfp
-from golden.checks import check_choice, check_int
-from golden.float_codec import decode, encode
-from golden.formats import BIAS_MAX, CATALOG, FloatFormat
-from golden.rounding import Flag
-from golden.s2fp8 import decode as s2_decode
-from golden.s2fp8 import encode as s2_encode
-from golden.s2fp8 import parameters as s2_parameters
-from golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
+from narrowfloat.golden import lbfp
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.float_codec import decode, encode
+from narrowfloat.golden.formats import BIAS_MAX, CATALOG, FloatFormat
+from narrowfloat.golden.rounding import Flag
+from narrowfloat.golden.s2fp8 import decode as s2_decode
+from narrowfloat.golden.s2fp8 import encode as s2_encode
+from narrowfloat.golden.s2fp8 import parameters as s2_parameters
+from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
 SLOTS = 4
 TYPES = (1, 2, 4, 8)

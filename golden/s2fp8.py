@@ -17,11 +17,10 @@ Networks", ICLR 2020, arXiv 2001.05674.
 from dataclasses import dataclass
 
 import numpy as np
-
-from golden.checks import check_int, integers_for
-from golden.formats import CATALOG
-from golden.lbfp import Flag
-from golden.statistics import FP32_SMALLEST_NORMAL, LogMoments
+from narrowfloat.golden.checks import check_int, integers_for
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.lbfp import Flag
+from narrowfloat.golden.statistics import FP32_SMALLEST_NORMAL, LogMoments
 
 FORMAT = CATALOG["float8_e5m2"]
 

@@ -5,11 +5,10 @@ bit-exact to `hdl.statistics`; their state evolves from call to call.
 """
 
 import numpy as np
-
-from golden import readout
-from golden.checks import check_choice, check_int
-from golden.formats import BIAS_MAX, CATALOG
-from golden.rounding import FP32_INFINITY
+from narrowfloat.golden import readout
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import BIAS_MAX, CATALOG
+from narrowfloat.golden.rounding import FP32_INFINITY
 
 FP32_SMALLEST_NORMAL = 0x00800000
 # Less the smallest normal number, as 32 bits without sign: specials are from here on, then zeros and subnormals.

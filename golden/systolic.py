@@ -6,7 +6,7 @@ The counts are those of the emitted array without idle cycles and back-pressure:
 
 from dataclasses import dataclass
 
-from golden.checks import check_int
+from narrowfloat.golden.checks import check_int
 
 
 def passes(x_bits, y_bits):

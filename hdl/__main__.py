@@ -5,17 +5,16 @@ import json
 import sys
 from pathlib import Path
 
+from narrowfloat.hdl import lint
+from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.yosys import ToolError
 from rich.console import Console
 from rich.table import Table
 
-from hdl import lint
-from hdl.catalog import DESIGNS, SHIPPED, find
-from hdl.emit import emit
-from hdl.yosys import ToolError
-
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m hdl", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m narrowfloat.hdl", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="list | emit | lint")
     command = commands.add_parser("list", help="the designs and their parameters")
     command.add_argument("--json", action="store_true", help="as JSON instead of tables")

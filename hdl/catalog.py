@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import golden.bfp
-from golden.checks import check_choice
-from golden.formats import (
+from narrowfloat.golden import bfp as bfp_model
+from narrowfloat.golden.checks import check_choice
+from narrowfloat.golden.formats import (
     BIAS_MAX,
     BLOCK_MAN_BITS,
     BLOCKS,
@@ -18,9 +18,9 @@ from golden.formats import (
     FloatFormat,
     LogBlockFormat,
 )
-from hdl import bfp, float_codec, lbfp, memory_port, s2fp8, statistics
-from hdl.axi import RESETS, AxiStreamTop, TapTop
-from hdl.shapes import ROUNDINGS
+from narrowfloat.hdl import bfp, float_codec, lbfp, memory_port, s2fp8, statistics
+from narrowfloat.hdl.axi import RESETS, AxiStreamTop, TapTop
+from narrowfloat.hdl.shapes import ROUNDINGS
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ _PRECISIONS = Parameter(
     lambda precisions: precisions and list(precisions),
 )
 _MAX_BITS = _one_of("max_bits", 4, BLOCK_MAN_BITS)
-_SUM_BITS = _integer("sum_bits", golden.bfp.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
+_SUM_BITS = _integer("sum_bits", bfp_model.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
 
 
 def _codec_top(component):
@@ -362,7 +362,7 @@ DESIGNS = {
             (
                 _BLOCK_FORMAT,
                 _integer("lanes", 16, 1, MAX_GROUP),
-                _subset("roundings", ("rtz", "sr"), golden.bfp.ROUNDINGS),
+                _subset("roundings", ("rtz", "sr"), bfp_model.ROUNDINGS),
                 _PRECISIONS,
                 _switch("sums", True),
                 _SUM_BITS,

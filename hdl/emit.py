@@ -11,8 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from amaranth.back import rtlil
-
-from hdl import registers, yosys
+from narrowfloat.hdl import registers, yosys
 
 # Flattened and cleaned, and without initial values, which neither standard cells nor their memories have: reset sets all that
 # matters.
@@ -89,7 +88,7 @@ def emit(design, settings=()):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "top.il").write_text(rtlil.convert(top, name=module))
-        (folder / "widths.v").write_text(files("hdl").joinpath("widths.v").read_text())
+        (folder / "widths.v").write_text(files("narrowfloat.hdl").joinpath("widths.v").read_text())
         yosys.run(_SCRIPT, folder)
         netlist = json.loads((folder / "top.json").read_text())["modules"][module]
         body = (folder / "top.sv").read_text()

@@ -10,13 +10,12 @@ from types import SimpleNamespace
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-
-from golden.checks import check_choice, check_int
-from golden.formats import BIAS_BITS, FloatFormat
-from hdl.lfsr import WIDTH as LFSR_WIDTH
-from hdl.lfsr import Lfsr, seeds
-from hdl.shapes import ROUNDINGS, Flags, Float32, Rounding
-from hdl.stream import beats, two_halves
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
+from narrowfloat.hdl.lfsr import WIDTH as LFSR_WIDTH
+from narrowfloat.hdl.lfsr import Lfsr, seeds
+from narrowfloat.hdl.shapes import ROUNDINGS, Flags, Float32, Rounding
+from narrowfloat.hdl.stream import beats, two_halves
 
 FP32_BIAS = 127
 FP32_MAN_BITS = 23
@@ -166,14 +165,13 @@ class _Align(wiring.Component):
         with m.If(~total[7] & ~total[8] & gradual):
             with m.If(less_one[near_bits:].any()):
                 m.d.comb += [significand.eq(0), sticky.eq(1)]
-            with m.Else():
-                with m.Switch(less_one[:near_bits]):
-                    for distance in range(1, 2**near_bits + 1):
-                        with m.Case(distance - 1):
-                            m.d.comb += [
-                                significand.eq(raw >> distance),
-                                sticky.eq(raw_sticky | raw[:distance].any()),
-                            ]
+            with m.Else(), m.Switch(less_one[:near_bits]):
+                for distance in range(1, 2**near_bits + 1):
+                    with m.Case(distance - 1):
+                        m.d.comb += [
+                            significand.eq(raw >> distance),
+                            sticky.eq(raw_sticky | raw[:distance].any()),
+                        ]
 
     def _round(self, m, significand, sticky):
         """Formats with fewer mantissa bits than the widest discard bits from the kept ones, too, and leave ones behind there,

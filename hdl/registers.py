@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-
-from golden.checks import check_choice, check_int
-from hdl.axi import AxiLite
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.hdl.axi import AxiLite
 
 WORD = 32
 ACCESSES = {

@@ -13,11 +13,10 @@ from operator import add
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-
-from golden.checks import check_int
-from hdl.lbfp import LogFlags
-from hdl.shapes import Float32
-from hdl.stream import Register, beats, two_halves
+from narrowfloat.golden.checks import check_int
+from narrowfloat.hdl.lbfp import LogFlags
+from narrowfloat.hdl.shapes import Float32
+from narrowfloat.hdl.stream import Register, beats, two_halves
 
 MAX_LANES = 64
 MAX_STAGES = 3

@@ -26,11 +26,10 @@ from operator import add
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
-
-from golden import readout
-from golden.checks import check_choice, check_int
-from golden.formats import BIAS_BITS, BIAS_MAX, CATALOG, FloatFormat
-from hdl.arith import pick
+from narrowfloat.golden import readout
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import BIAS_BITS, BIAS_MAX, CATALOG, FloatFormat
+from narrowfloat.hdl.arith import pick
 
 MAX_LANES = 16
 MAX_TYPES = 16

@@ -5,14 +5,13 @@ import json
 import sys
 from pathlib import Path
 
+from narrowfloat.golden.checks import check_choice
+from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.synth import asic, bench, fpga, page, report, units, yosys
+from narrowfloat.synth.cache import FOLDER
+from narrowfloat.synth.results import KINDS, Results, merge, reference
 from rich.console import Console
 from rich.progress import Progress
-
-from golden.checks import check_choice
-from hdl.yosys import ToolError
-from synth import asic, bench, fpga, page, report, units, yosys
-from synth.cache import FOLDER
-from synth.results import KINDS, Results, merge, reference
 
 BASELINE = Path(__file__).with_name("baseline.json")
 MEASUREMENTS = (*yosys.MEASUREMENTS, *fpga.MEASUREMENTS, *asic.MEASUREMENTS)
@@ -20,7 +19,7 @@ TARGETS = tuple(dict.fromkeys(measurement.target for measurement in MEASUREMENTS
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m narrowfloat.synth", description=__doc__)
     parser.add_argument(
         "designs", nargs="*", metavar="DESIGN", help=f"some of {', '.join(units.NAMES)}; in all shapes; default all as shipped"
     )
@@ -87,7 +86,7 @@ def run(options):
     for problem in problems:
         print(f"synth: {problem}", file=sys.stderr)
     html = options.html or FOLDER / "report.html"
-    command = ["python -m synth", *options.designs, *(f"--set {each}" for each in options.set or ())]
+    command = ["python -m narrowfloat.synth", *options.designs, *(f"--set {each}" for each in options.set or ())]
     _write(html, page.page(results, " ".join([*command, *([f"--liberty {options.liberty}"] if options.liberty else [])])))
     console.print(f"plots: {html}", highlight=False)
     if options.json:

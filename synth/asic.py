@@ -7,11 +7,11 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
-from hdl import yosys
-from hdl.yosys import ToolError
-from synth import gates, liberty, power, sta
-from synth.cache import cached, sources
-from synth.netlist import Netlist
+from narrowfloat.hdl import yosys
+from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.synth import gates, liberty, power, sta
+from narrowfloat.synth.cache import cached, sources
+from narrowfloat.synth.netlist import Netlist
 
 # Scripts for ABC, with a comma for each blank. Its default ones begin with `&fraig -x`, which does not come to an end on wide
 # dot products, and map with `&nf`: measured 10 to 30 % larger than `amap` on every unit tried.
@@ -214,7 +214,7 @@ class StandardCells:
         (folder / "cells.lib").write_text(self.library.text)
         (folder / "power.lib").write_text(self.library.power_view)
         (folder / "cells.v").write_text(self.library.models)
-        (folder / "ripple.v").write_text(files("synth").joinpath("ripple.v").read_text())
+        (folder / "ripple.v").write_text(files("narrowfloat.synth").joinpath("ripple.v").read_text())
         (folder / "full_adder.v").write_text(self.library.full_adder)
         (folder / "unit.v").write_text(unit.verilog)
         candidates = self._small(unit, folder)

@@ -5,8 +5,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from hdl.yosys import ToolError
-from synth.cache import cached
+from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.synth.cache import cached
 
 
 def measure(units, measurements, done=lambda: None):

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hdl import yosys
-from hdl.yosys import ToolError
-from synth.bench import results
-from synth.cache import sources
-from synth.yosys import ECP5, ICE40, CellCount
+from narrowfloat.hdl import yosys
+from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.synth.bench import results
+from narrowfloat.synth.cache import sources
+from narrowfloat.synth.yosys import ECP5, ICE40, CellCount
 
 SEEDS = (1, 2, 3)
 LIMIT_SECONDS = 600

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 
-from hdl.yosys import ToolError
+from narrowfloat.hdl.yosys import ToolError
 
 LIMIT_SECONDS = 300
 

@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hdl import yosys
+from narrowfloat.hdl import yosys
 
 _TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|\\\r?\n|\s+|("(?:[^"\\]|\\.)*"|[^\s(){}:;,"/\\]+|.)', re.DOTALL)
 

@@ -4,9 +4,8 @@ from html import escape
 from math import log10
 
 import plotly.graph_objects as go
+from narrowfloat.synth.results import label, reference_in_words
 from plotly.subplots import make_subplots
-
-from synth.results import label, reference_in_words
 
 # Panels of bars: heading, target, recipe, metric, digits.
 _LUTS = (

@@ -11,8 +11,8 @@ twice. The view's energies are scaled so that each toggle counts the mean of bot
 import re
 from dataclasses import replace
 
-from synth import liberty, sta
-from synth.netlist import Port
+from narrowfloat.synth import liberty, sta
+from narrowfloat.synth.netlist import Port
 
 _ACTIVITY = "activity_of_"
 

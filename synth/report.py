@@ -1,10 +1,9 @@
 """Results as tables on screen."""
 
+from narrowfloat.synth.results import KINDS, SHAPE, label, reference_in_words, settings
 from rich import box
 from rich.table import Table
 from rich.text import Text
-
-from synth.results import KINDS, SHAPE, label, reference_in_words, settings
 
 # Tables: a title, groups of columns, notes. A group is a heading, target, recipe, and for each column its heading, metric and
 # digits; "x" is the ratio of the metric before it.

@@ -3,8 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from hdl.catalog import DESIGNS
-from synth.baselines import BASELINES
+from narrowfloat.hdl.catalog import DESIGNS
+from narrowfloat.synth.baselines import BASELINES
 
 KINDS = {**DESIGNS, **BASELINES}
 

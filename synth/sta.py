@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from functools import cache
 
-from hdl.yosys import ToolError
+from narrowfloat.hdl.yosys import ToolError
 
 LIMIT_SECONDS = 300
 # Longer than any path; what is left of it is the slack.

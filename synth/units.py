@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 
-from hdl import yosys
-from hdl.catalog import DESIGNS, SHIPPED
-from hdl.emit import emit
-from synth import vectors
-from synth.baselines import BASELINES
-from synth.cache import cached, sources
+from narrowfloat.hdl import yosys
+from narrowfloat.hdl.catalog import DESIGNS, SHIPPED
+from narrowfloat.hdl.emit import emit
+from narrowfloat.synth import vectors
+from narrowfloat.synth.baselines import BASELINES
+from narrowfloat.synth.cache import cached, sources
 
 # A codec is measured as one lane without registers, the form in which structures are compared, and as it is shipped; a memory
 # port with the smallest estimator, all else as it is shipped. What takes minutes is left to those who ask for it.
@@ -135,7 +135,9 @@ class Unit:
 
     def vectors_digest(self):
         """A digest of the vectors, by which results from them are kept."""
-        made_by = sources("golden", "synth/vectors.py", "synth/baselines", "cosim/stimulus.py", "cosim/training.py")
+        made_by = sources(
+            "golden", "synth/vectors.py", "synth/baselines", "golden/reference/stimulus.py", "golden/reference/network.py"
+        )
         return cached([self.top, self.verilog, made_by], lambda: sha256(repr(self.vectors()).encode()).hexdigest())
 
 

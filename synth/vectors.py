@@ -7,16 +7,15 @@ from functools import cache
 from threading import Lock
 
 import numpy as np
-
-from golden import lbfp, s2fp8
-from golden.bfp import accumulate_fixed, accumulate_fp32, convert
-from golden.float_codec import decode, encode
-from golden.formats import BIAS_BITS, BlockFormat, FloatFormat, LogBlockFormat
-from golden.lfsr import lane_bits
-from golden.rounding import ROUNDINGS
-from golden.statistics import MedianTracker, exact_median_bias
-from hdl.yosys import ToolError
-from synth.cache import FOLDER, sources
+from narrowfloat.golden import lbfp, s2fp8
+from narrowfloat.golden.bfp import accumulate_fixed, accumulate_fp32, convert
+from narrowfloat.golden.float_codec import decode, encode
+from narrowfloat.golden.formats import BIAS_BITS, BlockFormat, FloatFormat, LogBlockFormat
+from narrowfloat.golden.lfsr import lane_bits
+from narrowfloat.golden.rounding import ROUNDINGS
+from narrowfloat.golden.statistics import MedianTracker, exact_median_bias
+from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.synth.cache import FOLDER, sources
 
 SEED = 1
 # Beats of each of the real tensors, in a row, so that neighbours in memory are neighbours in time.
@@ -24,7 +23,7 @@ BEATS = 96
 PRODUCTS = 1440  # of each lane of a multiplier; shares evenly among the tensors of either kind
 RESULT_BEATS = 64  # of one result of a dot product
 
-_TENSORS = "import sys, numpy; from cosim.stimulus import real_tensors; numpy.savez(sys.argv[1], **real_tensors()[0])"
+_TENSORS = "import sys, numpy; from narrowfloat.golden.reference.stimulus import real_tensors; numpy.savez(sys.argv[1], **real_tensors()[0])"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ _one_at_a_time = Lock()
 
 
 def real_tensors():
-    """The tensors of `cosim.stimulus.real_tensors`, float32 by name; made once, however many threads ask for them.
+    """The tensors of `golden.reference.stimulus.real_tensors`, float32 by name; made once, however many threads ask for them.
 
     Raises
     ------
@@ -57,7 +56,7 @@ def real_tensors():
 @cache
 def _real_tensors():
     """From a process of its own, as synth imports no cosim."""
-    path = FOLDER / f"tensors-{sources('cosim/stimulus.py', 'cosim/training.py')[:16]}.npz"
+    path = FOLDER / f"tensors-{sources('golden/reference/stimulus.py', 'golden/reference/network.py')[:16]}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished.npz")

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hdl import yosys
-from synth.cache import sources
+from narrowfloat.hdl import yosys
+from narrowfloat.synth.cache import sources
 
 # ABC's own default begins with `&fraig -x`, which does not come to an end on wide dot products.
 _ABC_TO_GATES = "+strash;ifraig;scorr;dc2;strash;&get,-n;&dch,-f;&nf;&put"

@@ -11,13 +11,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import ml_dtypes
 import numpy as np
+from narrowfloat.golden.float_codec import decode, encode
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 from rich import box
 from rich.console import Console
 from rich.table import Table
-
-from golden.float_codec import decode, encode
-from golden.formats import CATALOG
-from golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
 SEED = 1
 

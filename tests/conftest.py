@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-from hdl.catalog import find
-from hdl.emit import emit
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
 
 # The same examples every time, however slow the machine: a red run is then the change's own doing.
 settings.register_profile("narrowfloat", derandomize=True, deadline=None)

@@ -38,7 +38,13 @@ def imports(path):
 
 
 def packages(path):
-    return {name.partition(".")[0] for name in imports(path)}
+    """The packages that the file imports from; of `narrowfloat` its layers, by the names of their folders."""
+    return {name.removeprefix("narrowfloat.").partition(".")[0] for name in imports(path)}
+
+
+def module(name):
+    """The file of a module of ours."""
+    return ROOT / (name.removeprefix("narrowfloat.").replace(".", "/") + ".py")
 
 
 def sources(package):
@@ -64,7 +70,7 @@ def test_benches_read_only_what_was_emitted():
         path = todo.pop()
         seen.add(path)
         assert not packages(path) & {"hdl", "amaranth"}, path
-        todo |= {file for name in imports(path) if (file := ROOT / (name.replace(".", "/") + ".py")).is_file()} - seen
+        todo |= {file for name in imports(path) if (file := module(name)).is_file()} - seen
 
 
 def test_imports_across_folders_are_absolute():
@@ -72,6 +78,13 @@ def test_imports_across_folders_are_absolute():
         for path in sources(package):
             levels = [node.level for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
             assert max(levels, default=0) <= len(path.relative_to(ROOT).parts) - 1, path
+
+
+@pytest.mark.parametrize("layer", ["golden", "hdl", "cosim", "synth"])
+def test_layer_is_no_package_of_its_own(layer):
+    """From the checkout's root it would be a second copy, whose formats do not equal the first's."""
+    done = subprocess.run([sys.executable, "-c", f"import {layer}"], cwd=ROOT, capture_output=True, text=True)
+    assert f"ImportError: import narrowfloat.{layer}: the folder {layer} is a part of" in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +95,7 @@ def pyproject():
 @pytest.fixture(scope="module")
 def lock():
     """Name and version of each pinned package, and how many hashes it has."""
-    entries = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", (ROOT / "requirements.lock").read_text(), flags=re.M))
+    entries = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE))
     pins = [re.match(r"([\w.-]+)==([\w.]+)", entry) for entry in entries]
     assert all(pins), entries
     hashes = [entry.count("--hash=sha256:") for entry in entries]
@@ -100,7 +113,7 @@ def test_lock_pins_every_declared_dependency(pyproject, lock):
 def test_lock_has_hashes_and_no_places(lock):
     assert min(hashes for _, hashes in lock.values()) >= 1
     text = (ROOT / "requirements.lock").read_text()
-    assert not re.search(r"[/@\\](?! *\n)|^-", text, re.M)
+    assert not re.search(r"[/@\\](?! *\n)|^-", text, re.MULTILINE)
 
 
 def test_lock_leaves_out_what_the_image_package_would_import(lock):
@@ -111,8 +124,8 @@ def test_lock_leaves_out_what_the_image_package_would_import(lock):
 def rules():
     """Of each phony target of the Makefile its line and the recipe under it."""
     text = (ROOT / "Makefile").read_text()
-    targets = re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()
-    return {target: re.search(rf"^({target}:.*)\n((?:\t.*\n)*)", text, re.M).groups() for target in targets}
+    targets = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
+    return {target: re.search(rf"^({target}:.*)\n((?:\t.*\n)*)", text, re.MULTILINE).groups() for target in targets}
 
 
 def test_makefile_recipes_are_one_line_of_python(rules):
@@ -141,9 +154,9 @@ def test_makefile_recipes_pass_their_variables():
         # -n prints commands instead of running them; -o takes the environment for ready
         return make("-n", "-o", ".venv/ready", *arguments).split()[1:]
 
-    assert recipe("sim") == "-m cosim --sim verilator".split()
+    assert recipe("sim") == ["-m", "narrowfloat.cosim", "--sim", "verilator"]
     given = recipe("sim", "DESIGN=float_encoder float_decoder", "SIM=icarus", "SEED=7", "WAVES=1")
-    assert given == "-m cosim float_encoder float_decoder --sim icarus --seed 7 --waves".split()
+    assert given == ["-m", "narrowfloat.cosim", "float_encoder", "float_decoder", "--sim", "icarus", "--seed", "7", "--waves"]
     assert "--waves" not in recipe("sim", "WAVES=0")
     assert recipe("test", "LONG=1")[-2:] == ["-m", "long"]
 

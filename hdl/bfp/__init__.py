@@ -5,11 +5,11 @@ A group of numbers shares an exponent E, each number is a sign and an integer k 
 After FAST, HPCA 2022, arXiv 2110.15456.
 """
 
-from hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS, element
-from hdl.bfp.converter import BfpConverter, BlockRounding
-from hdl.bfp.mac import ACCUMULATORS, CHUNKS, FIXED_WIDTHS, MAX_BITS, FastMac
-from hdl.bfp.policy import PrecisionPolicy
-from hdl.bfp.systolic import MAX_SIDE, SystolicArray
+from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS, element
+from narrowfloat.hdl.bfp.converter import BfpConverter, BlockRounding
+from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNKS, FIXED_WIDTHS, MAX_BITS, FastMac
+from narrowfloat.hdl.bfp.policy import PrecisionPolicy
+from narrowfloat.hdl.bfp.systolic import MAX_SIDE, SystolicArray
 
 __all__ = [
     "ACCUMULATORS",

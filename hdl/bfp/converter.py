@@ -6,16 +6,15 @@ from operator import or_
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
-
-from golden.bfp import ROUNDINGS, SR_BITS, SUM_BITS
-from golden.checks import check_choice, check_int
-from golden.formats import BLOCKS, BlockFormat
-from hdl.arith import pick
-from hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS, element
-from hdl.lfsr import WIDTH as LFSR_WIDTH
-from hdl.lfsr import Lfsr, seeds
-from hdl.shapes import Float32
-from hdl.stream import Register, beats
+from narrowfloat.golden.bfp import ROUNDINGS, SR_BITS, SUM_BITS
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import BLOCKS, BlockFormat
+from narrowfloat.hdl.arith import pick
+from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS, element
+from narrowfloat.hdl.lfsr import WIDTH as LFSR_WIDTH
+from narrowfloat.hdl.lfsr import Lfsr, seeds
+from narrowfloat.hdl.shapes import Float32
+from narrowfloat.hdl.stream import Register, beats
 
 FP32_MAN_BITS = 23
 POLICY_BITS = 4  # that the sums are made from

@@ -3,10 +3,9 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-
-from golden.checks import check_choice, check_int
-from golden.formats import MAX_GROUP, MIN_GROUP
-from hdl.bfp.common import MAX_USER_BITS, beat
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import MAX_GROUP, MIN_GROUP
+from narrowfloat.hdl.bfp.common import MAX_USER_BITS, beat
 
 ACCUMULATORS = ("fixed", "fp32")
 CHUNK_BITS = 2

@@ -3,13 +3,12 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-
-from golden.bfp import EPSILON_BITS, SUM_BITS
-from golden.checks import check_int
-from hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS
-from hdl.registers import Field, Registers, as_json
-from hdl.registers import Register as MappedRegister
-from hdl.stream import Register
+from narrowfloat.golden.bfp import EPSILON_BITS, SUM_BITS
+from narrowfloat.golden.checks import check_int
+from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS
+from narrowfloat.hdl.registers import Field, Registers, as_json
+from narrowfloat.hdl.registers import Register as MappedRegister
+from narrowfloat.hdl.stream import Register
 
 ITERATION_BITS, LAYER_BITS = 16, 8
 

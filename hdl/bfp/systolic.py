@@ -3,11 +3,10 @@
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-
-from golden.checks import check_choice, check_int
-from golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
-from hdl.bfp.common import beat
-from hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS, PassUnit
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
+from narrowfloat.hdl.bfp.common import beat
+from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS, PassUnit
 
 MAX_SIDE = 16
 WINDOW_BITS = 9

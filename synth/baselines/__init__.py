@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
-
-from golden.checks import check_choice, check_int
-from golden.float_codec import decode, encode
-from golden.formats import CATALOG, FloatFormat
-from hdl.catalog import Parameter
-from synth.vectors import BEATS, RESULT_BEATS, SEED, Vectors, operands, real_tensors, runs
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.float_codec import decode, encode
+from narrowfloat.golden.formats import CATALOG, FloatFormat
+from narrowfloat.hdl.catalog import Parameter
+from narrowfloat.synth.vectors import BEATS, RESULT_BEATS, SEED, Vectors, operands, real_tensors, runs
 
 BFLOAT16 = FloatFormat(name="bfloat16", exp_bits=8, man_bits=7, specials="ieee")
 E4M3 = CATALOG["float8_e4m3fn"]
@@ -73,7 +72,7 @@ class Baseline:
         settings = ", ".join(f".{key}({value})" for key, value in interface.settings.items())
         connected = ", ".join(f".{port}({port})" for port in (*interface.inputs, *interface.outputs))
         body = f"  {interface.module} {f'#({settings}) ' if settings else ''}plain({connected});"
-        texts = [files("synth.baselines").joinpath(file).read_text() for file in self.files]
+        texts = [files("narrowfloat.synth.baselines").joinpath(file).read_text() for file in self.files]
         return name, "\n".join([*texts, f"module {name}({', '.join(declared)});", body, "endmodule", ""])
 
 

@@ -3,12 +3,11 @@
 import re
 
 import pytest
-
-from cosim.native_mac import MacCheck
-from cosim.runner import Job, run
-from cosim.scoreboard import Mismatch
-from hdl.catalog import find
-from hdl.emit import emit
+from narrowfloat.cosim.native_mac import MacCheck
+from narrowfloat.cosim.runner import Job, run
+from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
 
 BUILDS = (
     ("fmt=m2e3g8", "lanes=2", "roundings=rtz", "sums=0"),

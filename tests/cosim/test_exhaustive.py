@@ -7,19 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from cosim import exhaustive, native
-from cosim.exhaustive import Sweep, check_decoder, check_encoder
-from cosim.native import Model
-from cosim.scoreboard import Mismatch
-from cosim.stimulus import encoder_corners, random_words_in_range, special_words
-from golden.float_codec import code_dtype, decode, encode
-from golden.formats import CATALOG, FLOATS, FloatFormat
-from golden.lfsr import lane_bits
-from golden.rounding import ROUNDINGS
-from hdl.catalog import SHIPPED, find
-from hdl.emit import emit
-from hdl.yosys import ToolError
+from narrowfloat.cosim import exhaustive, native
+from narrowfloat.cosim.exhaustive import Sweep, check_decoder, check_encoder
+from narrowfloat.cosim.native import Model
+from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.golden.float_codec import code_dtype, decode, encode
+from narrowfloat.golden.formats import CATALOG, FLOATS, FloatFormat
+from narrowfloat.golden.lfsr import lane_bits
+from narrowfloat.golden.reference.stimulus import encoder_corners, random_words_in_range, special_words
+from narrowfloat.golden.rounding import ROUNDINGS
+from narrowfloat.hdl.catalog import SHIPPED, find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.yosys import ToolError
 
 EVERY_OPTION = {"roundings": ",".join(ROUNDINGS), "random": "port", "flags": 1, "lanes": 1, "stages": 0}
 BY_HAND = (
@@ -215,7 +214,7 @@ def test_decoder_of_several_formats_of_every_code_at_every_bias(emitted, names):
 OPERATORS = {"sum": (r" \+ ", " - "), "and": (" & ", " | "), "exclusive or": (r" \^ ", " | "), "inverse": ("= ~ ", "= ")}
 MISMATCH = (
     r"lane \d, vector \d+: ab_e5m2 bias 15: 0x[0-9a-f]{8} \(.+\): got 0x[0-9a-f]{2} \(.+\), want 0x[0-9a-f]{2} \(.+\); "
-    r"rerun: python -m cosim.exhaustive float_encoder --formats ab_e5m2 --biases 15 --first (0x[0-9a-f]{8}) --stride 4099 "
+    r"rerun: python -m narrowfloat.cosim.exhaustive float_encoder --formats ab_e5m2 --biases 15 --first (0x[0-9a-f]{8}) --stride 4099 "
     r"--count 4"
 )
 
@@ -246,7 +245,7 @@ def test_decoder_with_one_operator_edited_is_caught(emitted):
     fmt = CATALOG["ab_e5m2"]
     manifest = emitted("float_decoder", edit_operator("sum"), formats=fmt.name, stages=0)
     result = r"0x[0-9a-f]{8} \(.+\)"
-    rerun = "rerun: python -m cosim.exhaustive float_decoder --formats ab_e5m2"
+    rerun = "rerun: python -m narrowfloat.cosim.exhaustive float_decoder --formats ab_e5m2"
     line = rf"lane \d, vector \d+: ab_e5m2 bias \d+: 0x[0-9a-f]{{2}}: got {result}, want {result}; {rerun}$"
     with pytest.raises(Mismatch, match=line):
         check_decoder(manifest, fmt)
@@ -324,7 +323,7 @@ def test_command_prints_what_differs_and_reruns_it(command, monkeypatch):
     assert "failed" in out
     line = out.splitlines()[-1]
     assert line.startswith("lane ")
-    program, arguments = "python -m cosim.exhaustive", line.partition("; rerun: ")[2]
+    program, arguments = "python -m narrowfloat.cosim.exhaustive", line.partition("; rerun: ")[2]
     assert arguments.startswith(program)
     status, out, _ = command(arguments.removeprefix(program))
     assert status == 1

@@ -3,14 +3,13 @@
 import re
 
 import pytest
-
-from cosim import exhaustive_lbfp
-from cosim.exhaustive_lbfp import Check, checks
-from cosim.runner import Job, run
-from cosim.scoreboard import Mismatch
-from golden.formats import CATALOG, LogBlockFormat
-from hdl.catalog import find
-from hdl.emit import emit
+from narrowfloat.cosim import exhaustive_lbfp
+from narrowfloat.cosim.exhaustive_lbfp import Check, checks
+from narrowfloat.cosim.runner import Job, run
+from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.golden.formats import CATALOG, LogBlockFormat
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
 
 FORMATS = [
     *(CATALOG[name] for name in ("lbfp8", "lbfp7", "lbfp6", "lbfp5")),

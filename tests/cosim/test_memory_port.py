@@ -3,10 +3,9 @@
 import re
 
 import pytest
-
-from cosim.runner import Job, run
-from hdl.catalog import find
-from hdl.emit import emit
+from narrowfloat.cosim.runner import Job, run
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
 
 SMALL = ("lanes=1", "types=2", "estimators=tracker")
 SQUEEZING = ("lanes=1", "types=2", "estimators=moments", "s2fp8=1", "fmt=float8_e5m2", "bias_max=31")

@@ -5,11 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-
-from cosim import __main__ as command
-from cosim.runner import SIMULATORS, Job, run
-from hdl.catalog import DESIGNS, SHIPPED, find
-from hdl.emit import emit
+from narrowfloat.cosim import __main__ as command
+from narrowfloat.cosim.runner import SIMULATORS, Job, run
+from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
+from narrowfloat.hdl.emit import emit
 
 # What takes Icarus a minute or more is left to `make sim SIM=icarus`: of these designs it runs other builds here, the encoder of
 # three formats with every option and those of test_memory_port.py, test_taps.py, test_lbfp.py and test_s2fp8.py.

@@ -4,16 +4,15 @@ import re
 
 import numpy as np
 import pytest
-
-from cosim import exhaustive_s2
-from cosim.exhaustive_s2 import Check, checks
-from cosim.native import Model
-from cosim.runner import Job, run
-from cosim.scoreboard import Mismatch
-from cosim.stimulus import random_words, s2_corners, special_words
-from golden.s2fp8 import Parameters, encode, inverse
-from hdl.catalog import find
-from hdl.emit import emit
+from narrowfloat.cosim import exhaustive_s2
+from narrowfloat.cosim.exhaustive_s2 import Check, checks
+from narrowfloat.cosim.native import Model
+from narrowfloat.cosim.runner import Job, run
+from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.golden.reference.stimulus import random_words, s2_corners, special_words
+from narrowfloat.golden.s2fp8 import Parameters, encode, inverse
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
 
 GAUSSIAN = Parameters(275, 32283, inverse(275))
 BUILDS = (

@@ -3,10 +3,9 @@
 import re
 
 import pytest
-
-from cosim.runner import Job, run
-from hdl.catalog import find
-from hdl.emit import emit
+from narrowfloat.cosim.runner import Job, run
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
 
 QUICK = "random_streams|one_value|reset|reads|latency|every_beat"
 BUILDS = (

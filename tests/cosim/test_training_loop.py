@@ -5,15 +5,14 @@ import re
 import shlex
 
 import pytest
-
-from cosim import training_loop
-from cosim.native_port import NativePort
-from cosim.scoreboard import Mismatch
-from cosim.training_loop import SCHEMES, TYPES, Plan, Scheme, emit_port, run, small_images
-from golden.memory_port import CoreBeats
-from hdl.catalog import find
-from hdl.emit import emit
-from hdl.yosys import ToolError
+from narrowfloat.cosim import training_loop
+from narrowfloat.cosim.native_port import NativePort
+from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.cosim.training_loop import SCHEMES, TYPES, Plan, Scheme, emit_port, run, small_images
+from narrowfloat.golden.memory_port import CoreBeats
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.yosys import ToolError
 
 # Odd numbers, so that neither tensors nor packs are full, and four epochs of calibration, which the median needs.
 SMALL = Plan(widths=(196, 9, 7, 10), epochs=6, trained=45, held_out=11, batch=15)
@@ -110,7 +109,9 @@ def test_fault_is_found_and_named(fault, emitted):
     scheme, old, new, message = FAULTS[fault]
     manifest = emitted("lanes=2", "estimators=tracker", old=old, new=new)
     failure = run(manifest, TINY, scheme, small_images(), 5).failure
-    assert re.fullmatch(rf"{scheme.name}: {message}; rerun: python -m cosim.training_loop --seed 5", failure), failure
+    assert re.fullmatch(rf"{scheme.name}: {message}; rerun: python -m narrowfloat.cosim.training_loop --seed 5", failure), (
+        failure
+    )
 
 
 def test_wrong_code_in_s2fp8_is_found_and_named(emitted):

@@ -5,15 +5,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for experiments only")
 
+from narrowfloat.golden.bfp import convert, decode, precision, relative_improvement
+from narrowfloat.golden.formats import BlockFormat
+from narrowfloat.golden.reference import stimulus
 from torch import nn
 
-from cosim import stimulus
 from evidence import block_layers
 from evidence.arms import BLOCK_ARMS, OPERANDS, BlockArm
 from evidence.block_layers import ALPHA, BETA, FIRST_EXPONENT, GROUP, HEADROOM, SUM_BITS, Arithmetic, Groups
 from evidence.tasks import Attention
-from golden.bfp import convert, decode, precision, relative_improvement
-from golden.formats import BlockFormat
 
 FORMATS = {bits: BlockFormat(name=f"bfp{bits}", man_bits=bits) for bits in (2, 4)}
 each_rounding = pytest.mark.parametrize("rounding", ["rtz", "rne", "sr"])

@@ -5,14 +5,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for experiments only")
 
+from narrowfloat.golden.calibration import Histogram
+from narrowfloat.golden.formats import LOGARITHMS
+from narrowfloat.golden.lbfp import decode, encode, matmul, multiply
+from narrowfloat.golden.lbfp import lsb_exponent as weight_of_lsb
+from narrowfloat.golden.reference.stimulus import special_words
 from torch import nn
 
-from cosim.stimulus import special_words
 from evidence.emulation import Emulated, Int8, Lbfp, OneHot, Rounding, emulate, entropy_threshold
-from golden.calibration import Histogram
-from golden.formats import LOGARITHMS
-from golden.lbfp import decode, encode, matmul, multiply
-from golden.lbfp import lsb_exponent as weight_of_lsb
 
 LBFP8 = LOGARITHMS["lbfp8"]
 LAYERS = {

@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from narrowfloat.golden.systolic import Array
 
 from evidence import fast_speed
 from evidence.fast_speed import BATCH, CELLS, NETWORKS, RESULTS, array_of, evaluate, macs, main, step_cycles
-from golden.systolic import Array
 
 
 # Multiply-accumulates of one image in units of 10^9, as published: He et al. 2016, Simonyan and Zisserman 2015 (by later count),
@@ -54,7 +54,7 @@ def test_committed_figures_are_those_of_the_committed_areas():
 def test_bad_files_are_told_in_one_line(tmp_path, capsys):
     path = tmp_path / "areas.json"
     for text, message in (
-        ("[]", r"has no figures of FAST, 2 bits on osu018; make it with `python -m synth fast_mac"),
+        ("[]", r"has no figures of FAST, 2 bits on osu018; make it with `python -m narrowfloat.synth fast_mac"),
         ("{", r"is not what it should be"),
         ('{"a": 1}', r"is not what it should be"),
     ):

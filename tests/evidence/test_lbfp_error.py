@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from narrowfloat.golden.lbfp import decode, lsb_exponent, multiply
 
 from evidence import lbfp_error
 from evidence.lbfp_error import LBFP8, SYNTHETIC, Mode, int8, lbfp, product_errors, sqnr
-from golden.lbfp import decode, lsb_exponent, multiply
 
 COMMITTED = json.loads(lbfp_error.RESULTS.read_text())
 

@@ -5,12 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for experiments only")
 
-from cosim import stimulus
+from narrowfloat.golden.float_codec import decode, encode
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.reference import stimulus
+from narrowfloat.golden.statistics import exact_median_bias
+
 from evidence import store
 from evidence.arms import ARMS
-from golden.float_codec import decode, encode
-from golden.formats import CATALOG
-from golden.statistics import exact_median_bias
 
 FMT = CATALOG["ab_e5m2"]
 

@@ -5,15 +5,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for experiments only")
 
+from narrowfloat.golden import float_codec, s2fp8
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.reference.stimulus import random_words, real_tensors, s2_corners, special_words
+from narrowfloat.golden.statistics import LogMoments, MedianTracker
 from torch import nn
 
-from cosim.stimulus import random_words, real_tensors, s2_corners, special_words
 from evidence.store import ACTIVATION, ERROR, GRADIENT, WEIGHT, Store
 from evidence.tasks import Attention
 from evidence.truncation import PLAIN, Biased, Plain, Squeezed, statistics, take_over, truncate
-from golden import float_codec, s2fp8
-from golden.formats import CATALOG
-from golden.statistics import LogMoments, MedianTracker
 
 CORNERS = [
     s2fp8.Parameters(alpha, mean, s2fp8.inverse(alpha))

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from itertools import chain, combinations
 
-from hdl import yosys
+from narrowfloat.hdl import yosys
 
 MAX_INPUTS = 4  # of what drives a wire: full adders have 3
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-
-from golden import float_codec
-from golden.formats import BIAS_BITS, FloatFormat
-from golden.rounding import ROUNDINGS, Flag
-from hdl import yosys
-from hdl.catalog import find
-from hdl.emit import emit
+from narrowfloat.golden import float_codec
+from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
+from narrowfloat.golden.rounding import ROUNDINGS, Flag
+from narrowfloat.hdl import yosys
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
 
 _STREAM_NAMES = {
     "s_axis_tvalid": "valid", "s_axis_tlast": "last", "s_axis_tready": "ready",
@@ -119,7 +118,7 @@ endmodule
         shown = " ".join(f"-show {name}" for name in self.outputs)
         read = "read_verilog -sv evaluated.sv; hierarchy -top implementation; proc; flatten"
         log = yosys.run(f"{read}; eval {given} {shown}", folder)
-        results = re.findall(r"^Eval result: \\(\w+) = (?:\d+'([01]+)|(\d+))\.$", log, re.M)
+        results = re.findall(r"^Eval result: \\(\w+) = (?:\d+'([01]+)|(\d+))\.$", log, re.MULTILINE)
         return {name: int(bits, 2) if bits else int(decimal) for name, bits, decimal in results}
 
     def golden(self, inputs):

@@ -3,8 +3,7 @@
 import re
 
 import z3
-
-from hdl import yosys
+from narrowfloat.hdl import yosys
 
 TIMEOUT = 600_000  # milliseconds for z3: then something is wrong, as seconds do
 
@@ -30,8 +29,8 @@ class Machine:
         script = f"read_verilog -sv machine.sv; hierarchy -top {module}; proc; flatten; opt_clean; async2sync; dffunmap"
         yosys.run(f"{script}; write_smt2 -stbv machine.smt2", folder)
         text = (folder / "machine.smt2").read_text()
-        signals = dict(re.findall(r"^; yosys-smt2-(?:input|output|register) (\S+) (\d+)$", text, re.M))
-        self.registers = re.findall(r"^; yosys-smt2-register (\S+) ", text, re.M)
+        signals = dict(re.findall(r"^; yosys-smt2-(?:input|output|register) (\S+) (\d+)$", text, re.MULTILINE))
+        self.registers = re.findall(r"^; yosys-smt2-register (\S+) ", text, re.MULTILINE)
         text += f"(declare-const now |{module}_s|) (declare-const next |{module}_s|)\n(assert (|{module}_t| now next))\n"
         for name, width in signals.items():
             bits = f"(|{module}_n {name}| now)"

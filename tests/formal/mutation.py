@@ -1,6 +1,6 @@
 """Faulty netlists, to show that a proof can fail."""
 
-from hdl import yosys
+from narrowfloat.hdl import yosys
 
 
 def mutants(verilog, module, count, folder):

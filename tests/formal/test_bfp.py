@@ -10,8 +10,8 @@ from itertools import product, repeat
 
 import pytest
 import z3
+from narrowfloat.golden.formats import BLOCK_MAN_BITS
 
-from golden.formats import BLOCK_MAN_BITS
 from tests.formal.adders import Netlist, NotLinear
 from tests.formal.codec import emitted
 from tests.formal.machine import TIMEOUT, Machine

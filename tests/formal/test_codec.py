@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 
 import pytest
+from narrowfloat.golden.formats import FLOATS, FloatFormat
 
-from golden.formats import FLOATS, FloatFormat
 from tests.formal import theory, thresholds
 from tests.formal.codec import Codec
 from tests.formal.mutation import mutants

@@ -6,9 +6,9 @@ own, by multiplication instead of shifts.
 
 import pytest
 import z3
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.golden.lbfp import antilog_table, product_bits
 
-from golden.formats import LogBlockFormat
-from golden.lbfp import antilog_table, product_bits
 from tests.formal.codec import emitted
 from tests.formal.machine import TIMEOUT, Machine
 

@@ -9,10 +9,10 @@ import os
 import pytest
 import z3
 from amaranth.back import rtlil
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.hdl import yosys
+from narrowfloat.hdl.memory_port import ReadPath, WritePath
 
-from golden.formats import CATALOG
-from hdl import yosys
-from hdl.memory_port import ReadPath, WritePath
 from tests.formal.codec import emitted
 from tests.formal.machine import TIMEOUT, Machine
 from tests.formal.mutation import mutants

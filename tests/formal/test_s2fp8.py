@@ -3,9 +3,9 @@
 import subprocess
 
 import pytest
+from narrowfloat.golden.s2fp8 import Parameters
+from narrowfloat.hdl import yosys
 
-from golden.s2fp8 import Parameters
-from hdl import yosys
 from tests.formal.codec import emitted
 
 LANE = ("lanes=1", "stages=0")

@@ -6,8 +6,8 @@ otherwise with one far below.
 """
 
 import z3
+from narrowfloat.golden.rounding import ROUNDINGS
 
-from golden.rounding import ROUNDINGS
 from tests.formal.machine import TIMEOUT, Machine
 
 MIN_MAN_BITS = 2  # z3 has no narrower significands

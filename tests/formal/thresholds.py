@@ -9,7 +9,7 @@ import re
 import subprocess
 from fractions import Fraction
 
-from hdl import yosys
+from narrowfloat.hdl import yosys
 
 MAN_BITS = 23  # of FP32
 INFINITY = 255 << MAN_BITS
@@ -34,7 +34,9 @@ def counterexample(codec, verilog, folder):
     # cec itself shows only inputs that the first network depends on
     _abc(f"miter {pair}; iprove; write_cex -n counterexample.txt", folder)
     inputs = dict.fromkeys(codec.inputs, 0)
-    for name, index, bit in re.findall(r"^(\w+)(?:\[(\d+)\])?@0=([01])$", (folder / "counterexample.txt").read_text(), re.M):
+    for name, index, bit in re.findall(
+        r"^(\w+)(?:\[(\d+)\])?@0=([01])$", (folder / "counterexample.txt").read_text(), re.MULTILINE
+    ):
         if name in inputs:
             inputs[name] |= int(bit) << int(index or 0)
     return inputs

@@ -5,7 +5,7 @@ import struct
 from bisect import bisect_left
 from fractions import Fraction
 
-from golden.rounding import Flag
+from narrowfloat.golden.rounding import Flag
 
 HALF = Fraction(1, 2)
 

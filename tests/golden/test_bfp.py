@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from golden.bfp import (
+from narrowfloat.golden.bfp import (
     Blocks,
     accumulate_fixed,
     accumulate_fp32,
@@ -23,8 +22,8 @@ from golden.bfp import (
     relative_improvement,
     to_mxint8,
 )
-from golden.formats import BLOCKS, BlockFormat
-from golden.lfsr import lane_bits
+from narrowfloat.golden.formats import BLOCKS, BlockFormat
+from narrowfloat.golden.lfsr import lane_bits
 
 BFP2, BFP4 = BLOCKS["bfp2"], BLOCKS["bfp4"]
 FORMATS = [

@@ -5,10 +5,9 @@ from itertools import count
 
 import numpy as np
 import pytest
-
-from golden.calibration import METHODS, Histogram, calibrate, losses
-from golden.formats import CATALOG, LogBlockFormat
-from golden.lbfp import block_exponent, decode, encode
+from narrowfloat.golden.calibration import METHODS, Histogram, calibrate, losses
+from narrowfloat.golden.formats import CATALOG, LogBlockFormat
+from narrowfloat.golden.lbfp import block_exponent, decode, encode
 
 LBFP8 = CATALOG["lbfp8"]
 SAMPLES = 300_000

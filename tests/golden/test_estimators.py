@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from cosim.stimulus import real_tensors
-from golden import readout
-from golden.formats import CATALOG
-from golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker, exact_median_bias
+from narrowfloat.golden import readout
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.reference.stimulus import real_tensors
+from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker, exact_median_bias
 
 EVERY = (MedianEstimator, ExponentHistogram, MedianTracker, LogMoments)
 # near one another, near the ends, and anything

@@ -6,10 +6,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from narrowfloat.golden.float_codec import code_dtype, decode, encode
+from narrowfloat.golden.formats import CATALOG, FLOATS, FloatFormat
+from narrowfloat.golden.rounding import OVERFLOWS, ROUNDINGS, Flag
 
-from golden.float_codec import code_dtype, decode, encode
-from golden.formats import CATALOG, FLOATS, FloatFormat
-from golden.rounding import OVERFLOWS, ROUNDINGS, Flag
 from tests.golden.vectors import grid, mismatch, random_words, structured
 
 E4M3FN = CATALOG["float8_e4m3fn"]

@@ -4,8 +4,7 @@ import dataclasses
 import re
 
 import pytest
-
-from golden.formats import BLOCKS, CATALOG, FLOATS, LOGARITHMS, SPECIALS, UNDERFLOWS, FloatFormat, LogBlockFormat
+from narrowfloat.golden.formats import BLOCKS, CATALOG, FLOATS, LOGARITHMS, SPECIALS, UNDERFLOWS, FloatFormat, LogBlockFormat
 
 
 def make(**fields):

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from golden.formats import CATALOG, LOGARITHMS, LogBlockFormat
-from golden.lbfp import (
+from narrowfloat.golden.formats import CATALOG, LOGARITHMS, LogBlockFormat
+from narrowfloat.golden.lbfp import (
     ANTILOGS,
     OUTPUTS,
     Flag,
@@ -27,6 +26,7 @@ from golden.lbfp import (
     product_bits,
     thresholds,
 )
+
 from tests.golden.vectors import random_words
 
 LBFP8 = CATALOG["lbfp8"]

@@ -4,8 +4,7 @@ import time
 
 import numpy as np
 import pytest
-
-from golden.lfsr import lane_bits, words
+from narrowfloat.golden.lfsr import lane_bits, words
 
 SEEDS = [1, 0x80000000, 0xFFFFFFFF, 0xDEADBEEF]
 

@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from golden.float_codec import decode, encode
-from golden.formats import CATALOG
-from golden.memory_port import MODES, SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
-from golden.rounding import Flag
-from golden.s2fp8 import Parameters, parameters, tensor_parameters
-from golden.s2fp8 import decode as s2_decode
-from golden.s2fp8 import encode as s2_encode
-from golden.statistics import exact_median_bias
+from narrowfloat.golden.float_codec import decode, encode
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.memory_port import MODES, SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
+from narrowfloat.golden.rounding import Flag
+from narrowfloat.golden.s2fp8 import Parameters, parameters, tensor_parameters
+from narrowfloat.golden.s2fp8 import decode as s2_decode
+from narrowfloat.golden.s2fp8 import encode as s2_encode
+from narrowfloat.golden.statistics import exact_median_bias
 
 AB_E5M2 = CATALOG["ab_e5m2"]
 TYPES, LANES = 2, 2

@@ -4,12 +4,12 @@ import gfloat
 import ml_dtypes
 import numpy as np
 import pytest
+from narrowfloat.golden.float_codec import decode, encode
+from narrowfloat.golden.formats import FLOATS, FloatFormat
+from narrowfloat.golden.rounding import ROUNDINGS
 from rich.console import Console
 from rich.progress import track
 
-from golden.float_codec import decode, encode
-from golden.formats import FLOATS, FloatFormat
-from golden.rounding import ROUNDINGS
 from tests.golden.vectors import mismatch, random_words, structured
 
 NAMES = [name for name in FLOATS if hasattr(ml_dtypes, name)]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from narrowfloat.golden.float_codec import code_dtype, decode, encode
+from narrowfloat.golden.formats import FLOATS, SPECIALS, UNDERFLOWS, FloatFormat
+from narrowfloat.golden.rounding import OVERFLOWS, ROUNDINGS
 
-from golden.float_codec import code_dtype, decode, encode
-from golden.formats import FLOATS, SPECIALS, UNDERFLOWS, FloatFormat
-from golden.rounding import OVERFLOWS, ROUNDINGS
 from tests.golden import rationals
 from tests.golden.vectors import structured
 

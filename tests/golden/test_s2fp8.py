@@ -5,12 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
-from cosim.stimulus import encoder_corners, random_words, real_tensors, special_words
-from golden import float_codec
-from golden.formats import BIAS_MAX
-from golden.lbfp import Flag
-from golden.s2fp8 import (
+from narrowfloat.golden import float_codec
+from narrowfloat.golden.formats import BIAS_MAX
+from narrowfloat.golden.lbfp import Flag
+from narrowfloat.golden.reference.stimulus import encoder_corners, random_words, real_tensors, special_words
+from narrowfloat.golden.s2fp8 import (
     FORMAT,
     Parameters,
     antilog,

@@ -4,10 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
-from golden.float_codec import encode
-from golden.formats import CATALOG
-from golden.statistics import exact_median_bias
+from narrowfloat.golden.float_codec import encode
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.statistics import exact_median_bias
 
 
 def f32(*values):

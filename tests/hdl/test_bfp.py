@@ -1,12 +1,11 @@
 """The parameters of the block floating-point units, and their manifests. What they do is for co-simulation to show."""
 
 import pytest
-
-from golden.formats import CATALOG, BlockFormat
-from hdl.__main__ import main
-from hdl.bfp import BfpConverter, PrecisionPolicy, SystolicArray
-from hdl.catalog import find
-from hdl.emit import emit
+from narrowfloat.golden.formats import CATALOG, BlockFormat
+from narrowfloat.hdl.__main__ import main
+from narrowfloat.hdl.bfp import BfpConverter, PrecisionPolicy, SystolicArray
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
 
 
 def ports(emission):

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from hdl import lint
-from hdl.__main__ import main
-from hdl.catalog import DESIGNS, SHIPPED, find
-from hdl.emit import emit
+from narrowfloat.hdl import lint
+from narrowfloat.hdl.__main__ import main
+from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
+from narrowfloat.hdl.emit import emit
 
 CORNERS_OF_THE_PARAMETERS = (
     ("float_encoder", "lanes=1", "stages=0"),
@@ -96,10 +95,9 @@ def test_list_of_verilog_names_what_is_shipped(pinned):
 def test_same_bytes_in_another_process_and_folder(tmp_path):
     settings = ["formats=ab_e5m2,float8_e4m3fn", "flags=1", "stages=2"]
     here = emit(find("float_encoder"), settings).files
-    command = [sys.executable, "-m", "hdl", "emit", "float_encoder", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "narrowfloat.hdl", "emit", "float_encoder", "--out", str(tmp_path / "out")]
     command += [word for setting in settings for word in ("--set", setting)]
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONHASHSEED": "123", "PYTHONPATH": str(root)}
+    environment = os.environ | {"PYTHONHASHSEED": "123"}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == here
 

@@ -3,14 +3,13 @@
 import re
 
 import pytest
-
-from golden.formats import CATALOG, LOGARITHMS, LogBlockFormat
-from golden.lbfp import ANTILOGS, antilog_table, product_bits
-from hdl import lint
-from hdl.__main__ import main
-from hdl.catalog import find
-from hdl.emit import emit
-from hdl.lbfp import Antilog, LbfpDecoder, LbfpDotProduct, LbfpEncoder, LbfpMultiplier
+from narrowfloat.golden.formats import CATALOG, LOGARITHMS, LogBlockFormat
+from narrowfloat.golden.lbfp import ANTILOGS, antilog_table, product_bits
+from narrowfloat.hdl import lint
+from narrowfloat.hdl.__main__ import main
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.lbfp import Antilog, LbfpDecoder, LbfpDotProduct, LbfpEncoder, LbfpMultiplier
 
 LBFP8 = CATALOG["lbfp8"]
 BLOCKS = LogBlockFormat(name="i3f4b8", block=8)

@@ -2,9 +2,8 @@
 
 import pytest
 from amaranth.sim import Simulator
-
-from golden.lfsr import words
-from hdl.lfsr import Lfsr
+from narrowfloat.golden.lfsr import words
+from narrowfloat.hdl.lfsr import Lfsr
 
 
 @pytest.mark.parametrize("seed", [1, 0x80000000, 0xFFFFFFFF, 0x9E3779B9])

@@ -5,15 +5,14 @@ import re
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-
-from golden.memory_port import ESTIMATORS, MODES
-from golden.s2fp8 import parameters
-from hdl import memory_port
-from hdl.__main__ import main
-from hdl.catalog import find
-from hdl.emit import emit
-from hdl.memory_port import TYPES, ParameterKeeper, register_table
-from hdl.registers import ACCESSES, Field, Register, Registers, markdown
+from narrowfloat.golden.memory_port import ESTIMATORS, MODES
+from narrowfloat.golden.s2fp8 import parameters
+from narrowfloat.hdl import memory_port
+from narrowfloat.hdl.__main__ import main
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.memory_port import TYPES, ParameterKeeper, register_table
+from narrowfloat.hdl.registers import ACCESSES, Field, Register, Registers, markdown
 
 
 @pytest.fixture(scope="module")

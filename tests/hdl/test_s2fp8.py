@@ -4,14 +4,13 @@ import re
 
 import numpy as np
 import pytest
-
-from golden import s2fp8 as model
-from hdl import lint
-from hdl import s2fp8 as hardware
-from hdl.__main__ import main
-from hdl.catalog import find
-from hdl.emit import emit
-from hdl.s2fp8 import S2Decoder, S2Encoder, S2Parameters
+from narrowfloat.golden import s2fp8 as model
+from narrowfloat.hdl import lint
+from narrowfloat.hdl import s2fp8 as hardware
+from narrowfloat.hdl.__main__ import main
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.s2fp8 import S2Decoder, S2Encoder, S2Parameters
 
 CORNERS = (
     ("s2_encoder", "lanes=1", "stages=0"),

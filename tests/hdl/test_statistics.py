@@ -3,14 +3,13 @@
 import re
 
 import pytest
-
-from golden import readout
-from golden.formats import CATALOG
-from hdl import lint
-from hdl.__main__ import main
-from hdl.catalog import find
-from hdl.emit import emit
-from hdl.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
+from narrowfloat.golden import readout
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.hdl import lint
+from narrowfloat.hdl.__main__ import main
+from narrowfloat.hdl.catalog import find
+from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
 UNITS = ("median_estimator", "exponent_histogram", "median_tracker", "log_moments")
 CORNERS = (

@@ -1,8 +1,7 @@
 """What the tests of synthesis share."""
 
 import pytest
-
-from synth import asic
+from narrowfloat.synth import asic
 
 
 @pytest.fixture(scope="session")

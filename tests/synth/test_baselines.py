@@ -4,9 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
-from synth import gates, units
-from synth.baselines import BASELINES, multiply_add
+from narrowfloat.synth import gates, units
+from narrowfloat.synth.baselines import BASELINES, multiply_add
 
 BUILDS = [(name, settings) for name, baseline in BASELINES.items() for settings in (*baseline.builds, *baseline.more)]
 ODD = [

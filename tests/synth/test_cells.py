@@ -4,11 +4,10 @@ import itertools
 from dataclasses import replace
 
 import pytest
-
-from synth import fpga, gates, power, units, yosys
-from synth.asic import StandardCells
-from synth.netlist import Netlist, Port
-from synth.vectors import Vectors
+from narrowfloat.synth import fpga, gates, power, units, yosys
+from narrowfloat.synth.asic import StandardCells
+from narrowfloat.synth.netlist import Netlist, Port
+from narrowfloat.synth.vectors import Vectors
 
 ENCODER = ("float_encoder", ("formats=ab_e5m2", "lanes=1", "stages=0"))
 STREAM = ("float_encoder", ("formats=float8_e4m3fn", "lanes=1", "stages=1", "roundings=rne,sr", "flags=1", "user_bits=2"))

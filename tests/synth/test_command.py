@@ -3,9 +3,8 @@
 import json
 
 import pytest
-
-from synth import __main__ as command
-from synth import cache, fpga, sta
+from narrowfloat.synth import __main__ as command
+from narrowfloat.synth import cache, fpga, sta
 
 LANE = ["--set", "lanes=1", "--set", "stages=0"]
 

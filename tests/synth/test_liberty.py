@@ -1,8 +1,7 @@
 """Liberty files: read whole, and understood as Yosys does."""
 
 import pytest
-
-from synth import liberty
+from narrowfloat.synth import liberty
 
 SMALL = """
 /* a library */

@@ -4,8 +4,7 @@ import re
 import subprocess
 
 import pytest
-
-from synth import __main__ as command
+from narrowfloat.synth import __main__ as command
 
 TARGETS = ("ice40", "xc7", "osu018")
 
@@ -39,7 +38,10 @@ def test_page_has_its_plots_and_no_error_in_the_console(page, browse):
     assert dom.count('class="point"') >= 8
     for title in ("Area", "Speed", "Area against delay: narrow to FP32", "Energy per operation"):
         assert f"<h2>{title}</h2>" in dom
-    assert "python -m synth float_decoder --set lanes=1 --set stages=0 --target ice40 --target xc7 --target osu018" in dom
+    assert (
+        "python -m narrowfloat.synth float_decoder --set lanes=1 --set stages=0 --target ice40 --target xc7 --target osu018"
+        in dom
+    )
 
 
 def test_broken_script_would_be_noticed(tmp_path, browse):

@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
-from cosim import stimulus, training
-from golden.formats import CATALOG, FLOATS, FloatFormat
+from narrowfloat.golden.formats import CATALOG, FLOATS, FloatFormat
+from narrowfloat.golden.reference import network as training
+from narrowfloat.golden.reference import stimulus
 
 FORMATS = [
     *FLOATS.values(),

@@ -4,11 +4,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
-from cosim.inference import Layer, accuracies, infer, mlp, mlp_batch
-from cosim.training import load_mnist, split
-from golden.formats import CATALOG
-from golden.lbfp import antilog_table, encode, encode_fixed
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.lbfp import antilog_table, encode, encode_fixed
+from narrowfloat.golden.reference.inference import Layer, accuracies, infer, mlp, mlp_batch
+from narrowfloat.golden.reference.network import load_mnist, split
 
 LBFP8 = CATALOG["lbfp8"]
 

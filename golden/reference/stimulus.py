@@ -3,9 +3,8 @@
 from functools import cache
 
 import numpy as np
-
-from cosim.training import load_mnist, train
-from golden import s2fp8
+from narrowfloat.golden import s2fp8
+from narrowfloat.golden.reference.network import load_mnist, train
 
 MAN_BITS = 23  # of FP32
 SIGN = np.uint32(1 << 31)
@@ -14,7 +13,7 @@ INFINITY = 255 << MAN_BITS
 
 @cache
 def real_tensors():
-    """Tensors of a network in training, by name, and the accuracy it reaches: see `cosim.training.train`.
+    """Tensors of a network in training, by name, and the accuracy it reaches: see `golden.reference.network.train`.
 
     Trains anew in every process: that takes less than a second. The last bits of the numbers differ between machines, as
     those of a float32 matrix product do.
