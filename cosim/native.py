@@ -36,7 +36,7 @@ class Model:
     Parameters
     ----------
     manifest : pathlib.Path
-        The MODULE.json of the design, beside its MODULE.sv. The design has the ports of `hdl.axi.AxiStreamTop`.
+        The MODULE.json of the design, beside its MODULE.sv. The design has the ports of `hdl.parts.axi.AxiStreamTop`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Random bits for stochastic rounding, bit-exact to `hdl.lfsr`.
+"""Random bits for stochastic rounding, bit-exact to `hdl.parts.lfsr`.
 
 A register is a Fibonacci LFSR of 32 bits and maximal length. A step is ``s = s << 1 | (s[31] ^ s[30] ^ s[29] ^ s[9])``: each
 bit that enters is the sum of those that entered 32, 31, 30 and 10 steps before, and the polynomial is

@@ -18,8 +18,8 @@ from narrowfloat.golden.formats import (
     FloatFormat,
     LogBlockFormat,
 )
-from narrowfloat.hdl import bfp, float_codec, lbfp, memory_port, s2fp8, statistics
-from narrowfloat.hdl.axi import RESETS, AxiStreamTop, TapTop
+from narrowfloat.hdl import bfp, float_codec, lbfp, memory, s2fp8, statistics
+from narrowfloat.hdl.parts.axi import RESETS, AxiStreamTop, TapTop
 from narrowfloat.hdl.shapes import ROUNDINGS
 
 
@@ -255,12 +255,12 @@ DESIGNS = {
         Design(
             "memory_port",
             "FP32 to packed 8-bit floats and back, with biases that follow the data",
-            lambda reset, **own: AxiStreamTop(memory_port.MemoryPort(**own), reset),
+            lambda reset, **own: AxiStreamTop(memory.MemoryPort(**own), reset),
             (
                 _FORMAT,
                 _integer("lanes", 4, 1, statistics.MAX_LANES),
-                _one_of("types", 4, memory_port.TYPES),
-                _subset("estimators", ("median", "histogram", "tracker"), memory_port.ESTIMATORS),
+                _one_of("types", 4, memory.TYPES),
+                _subset("estimators", ("median", "histogram", "tracker"), memory.ESTIMATORS),
                 _COUNTER,
                 *_BIASES[1:],
                 _switch("s2fp8", False),

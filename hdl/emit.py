@@ -11,7 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from amaranth.back import rtlil
-from narrowfloat.hdl import registers, yosys
+from narrowfloat.hdl import yosys
+from narrowfloat.hdl.parts import registers
 
 # Flattened and cleaned, and without initial values, which neither standard cells nor their memories have: reset sets all that
 # matters.

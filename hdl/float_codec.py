@@ -12,10 +12,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
-from narrowfloat.hdl.lfsr import WIDTH as LFSR_WIDTH
-from narrowfloat.hdl.lfsr import Lfsr, seeds
+from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
+from narrowfloat.hdl.parts.lfsr import Lfsr, seeds
+from narrowfloat.hdl.parts.stream import beats, two_halves
 from narrowfloat.hdl.shapes import ROUNDINGS, Flags, Float32, Rounding
-from narrowfloat.hdl.stream import beats, two_halves
 
 FP32_BIAS = 127
 FP32_MAN_BITS = 23

@@ -23,8 +23,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.hdl.parts.stream import Register, beats, two_halves
 from narrowfloat.hdl.shapes import Float32
-from narrowfloat.hdl.stream import Register, beats, two_halves
 
 ANTILOGS = ("lut", "two_segment", "mitchell")
 OUTPUTS = ("twos_complement", "sign_magnitude")

@@ -15,8 +15,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.checks import check_int
 from narrowfloat.hdl.lbfp import LogFlags
+from narrowfloat.hdl.parts.stream import Register, beats, two_halves
 from narrowfloat.hdl.shapes import Float32
-from narrowfloat.hdl.stream import Register, beats, two_halves
 
 MAX_LANES = 64
 MAX_STAGES = 3

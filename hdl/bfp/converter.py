@@ -9,12 +9,12 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import ROUNDINGS, SR_BITS, SUM_BITS
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import BLOCKS, BlockFormat
-from narrowfloat.hdl.arith import pick
 from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS, element
-from narrowfloat.hdl.lfsr import WIDTH as LFSR_WIDTH
-from narrowfloat.hdl.lfsr import Lfsr, seeds
+from narrowfloat.hdl.parts.arith import pick
+from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
+from narrowfloat.hdl.parts.lfsr import Lfsr, seeds
+from narrowfloat.hdl.parts.stream import Register, beats
 from narrowfloat.hdl.shapes import Float32
-from narrowfloat.hdl.stream import Register, beats
 
 FP32_MAN_BITS = 23
 POLICY_BITS = 4  # that the sums are made from

@@ -6,9 +6,9 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import EPSILON_BITS, SUM_BITS
 from narrowfloat.golden.checks import check_int
 from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS
-from narrowfloat.hdl.registers import Field, Registers, as_json
-from narrowfloat.hdl.registers import Register as MappedRegister
-from narrowfloat.hdl.stream import Register
+from narrowfloat.hdl.parts.registers import Field, Registers, as_json
+from narrowfloat.hdl.parts.registers import Register as MappedRegister
+from narrowfloat.hdl.parts.stream import Register
 
 ITERATION_BITS, LAYER_BITS = 16, 8
 

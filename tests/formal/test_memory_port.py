@@ -11,7 +11,7 @@ import z3
 from amaranth.back import rtlil
 from narrowfloat.golden.formats import CATALOG
 from narrowfloat.hdl import yosys
-from narrowfloat.hdl.memory_port import ReadPath, WritePath
+from narrowfloat.hdl.memory import ReadPath, WritePath
 
 from tests.formal.codec import emitted
 from tests.formal.machine import TIMEOUT, Machine

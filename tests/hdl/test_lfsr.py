@@ -3,7 +3,7 @@
 import pytest
 from amaranth.sim import Simulator
 from narrowfloat.golden.lfsr import words
-from narrowfloat.hdl.lfsr import Lfsr
+from narrowfloat.hdl.parts.lfsr import Lfsr
 
 
 @pytest.mark.parametrize("seed", [1, 0x80000000, 0xFFFFFFFF, 0x9E3779B9])

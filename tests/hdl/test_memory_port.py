@@ -7,12 +7,12 @@ import pytest
 from amaranth.sim import Simulator
 from narrowfloat.golden.memory_port import ESTIMATORS, MODES
 from narrowfloat.golden.s2fp8 import parameters
-from narrowfloat.hdl import memory_port
+from narrowfloat.hdl import memory
 from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
-from narrowfloat.hdl.memory_port import TYPES, ParameterKeeper, register_table
-from narrowfloat.hdl.registers import ACCESSES, Field, Register, Registers, markdown
+from narrowfloat.hdl.memory import TYPES, ParameterKeeper, register_table
+from narrowfloat.hdl.parts.registers import ACCESSES, Field, Register, Registers, markdown
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_registers_do_not_overlap(types, s2fp8):
 
 
 def test_model_and_hardware_have_the_same_codes():
-    assert list(memory_port.ESTIMATORS) == list(ESTIMATORS)
+    assert list(memory.ESTIMATORS) == list(ESTIMATORS)
     for s2fp8, modes in ((False, MODES[:4]), (True, MODES)):
         table = register_table(lanes=4, types=1, estimators=("tracker", "moments"), s2fp8=s2fp8)
         mode, estimator, _ = next(register for register in table if register.name == "CONTROL0").fields

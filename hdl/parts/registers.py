@@ -6,7 +6,7 @@ from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.hdl.axi import AxiLite
+from narrowfloat.hdl.parts.axi import AxiLite
 
 WORD = 32
 ACCESSES = {

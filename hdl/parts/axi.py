@@ -45,7 +45,7 @@ def _channel(name, outward, payload):
 
 
 class AxiStreamTop(wiring.Component):
-    """Flat ports for a block with streams of beats (see `hdl.stream.beats`), and maybe registers.
+    """Flat ports for a block with streams of beats (see `hdl.parts.stream.beats`), and maybe registers.
 
     The port ``s_axis_tdata`` is the data of the payload of the block's stream `i`, lane 0 lowest; ``s_axis_tkeep`` its keep,
     where it has that; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct, first field lowest, and absent where that
@@ -62,7 +62,7 @@ class AxiStreamTop(wiring.Component):
     ----------
     facts : dict
         What the manifest says of it besides its ports; `facts` of the block are added.
-    registers : sequence of hdl.registers.Register
+    registers : sequence of hdl.parts.registers.Register
         Those of the block, which may have none.
     """
 

@@ -1,0 +1,83 @@
+"""The S2FP8 parameters of each tensor type."""
+
+from amaranth.hdl import Const, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from narrowfloat.hdl.memory.streams import PARAMETERS, _type_bits
+from narrowfloat.hdl.parts.arith import pick
+from narrowfloat.hdl.s2fp8 import MEAN_BITS, NEUTRAL, S2Parameters
+
+
+class ParameterKeeper(wiring.Component):
+    """The S2FP8 parameters of each type: one unit computes them when statistics of a type are new, for one type after the other.
+
+    Latency: 38 cycles, and as many for each other type that waits before.
+
+    Parameters
+    ----------
+    types : int
+
+    Members
+    -------
+    mean, largest : In
+        Of each type, from `hdl.statistics.LogMoments`.
+    ends : In(types)
+        They are new in this cycle.
+    load, given : In
+        For types with a bit in `load`, the mean and largest of `given` are to be taken instead, until the type's next end.
+        They stay as they are until `busy` is over.
+    parameters : Out
+    busy : Out(types)
+        They are not yet those of the newest statistics.
+    """
+
+    def __init__(self, types):
+        self._types = types
+        of_types = data.ArrayLayout(MEAN_BITS, types)
+        super().__init__(
+            {
+                "mean": In(of_types),
+                "largest": In(of_types),
+                "ends": In(types),
+                "load": In(types),
+                "given": In(data.StructLayout({"mean": MEAN_BITS, "largest": MEAN_BITS})),
+                "parameters": Out(data.ArrayLayout(PARAMETERS, types), init=[NEUTRAL] * types),
+                "busy": Out(types),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit = unit = S2Parameters()
+        stale = Signal(self._types)
+        loaded = Signal(self._types)
+        works = Signal()
+        starts = Signal()
+        done = Signal()
+        type_ = Signal(_type_bits(self._types))
+        here = Const(1, 1) if self._types == 1 else Const(1, self._types) << type_
+        m.d.comb += [
+            starts.eq(~works & (stale & here).any()),
+            done.eq(unit.o.valid),
+            unit.i.valid.eq(works & ~done),
+            unit.o.ready.eq(1),
+            self.busy.eq(stale | self.ends | works.replicate(self._types) & here),
+        ]
+        with m.If((loaded & here).any()):
+            m.d.comb += unit.i.p.data.eq(self.given)
+        with m.Else():
+            for name in ("mean", "largest"):
+                values = getattr(self, name)
+                m.d.comb += unit.i.p.data[name].eq(pick([values[t] for t in range(self._types)], type_))
+        m.d.sync += [
+            works.eq(starts | works & ~done),
+            stale.eq(stale & ~(starts.replicate(self._types) & here) | self.ends | self.load),
+            loaded.eq(loaded & ~self.ends | self.load),
+        ]
+        with m.If(~starts & ~works | done):
+            m.d.sync += type_.eq(type_ + 1)
+        for t in range(self._types):
+            # what has become stale meanwhile may be of two statistics, and comes again
+            with m.If(done & here[t] & ~stale[t]):
+                m.d.sync += self.parameters[t].eq(unit.o.p.data)
+        return m

@@ -1,0 +1,100 @@
+"""From memory to core."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from narrowfloat.hdl.float_codec import FloatDecoder
+from narrowfloat.hdl.memory.streams import CODE_BITS, SLOTS, SQUEEZE_STAGES, WORD_BYTES, core_face, memory_face
+from narrowfloat.hdl.parts.stream import Register as StreamRegister
+from narrowfloat.hdl.s2fp8 import S2Decoder
+
+
+class ReadPath(wiring.Component):
+    """From memory to core: a packed beat becomes a beat of words for each slot with a kept code, or one where none is kept.
+
+    TLAST comes with the last of them. What is not packed leaves as it came.
+
+    Latency: 1 cycle, with S2FP8 2. Throughput: a beat to the core per clock. `ready` is combinational from output to input.
+
+    Parameters
+    ----------
+    fmt : FloatFormat
+    lanes, types : int
+    s2fp8 : bool
+        Whether codes may be those of S2FP8.
+
+    Members
+    -------
+    s_mem : In(memory_face)
+        With bypass, packed is not looked at, and squeezed only if packed is.
+    m_core : Out(core_face)
+        A word's four bytes are kept if its code was.
+    """
+
+    def __init__(self, fmt, lanes, types, s2fp8=False):
+        self._fmt, self._lanes, self._s2fp8 = fmt, lanes, s2fp8
+        self.latency = SQUEEZE_STAGES if s2fp8 else 1
+        super().__init__({"s_mem": In(memory_face(lanes, types, s2fp8)), "m_core": Out(core_face(lanes, types))})
+
+    def elaborate(self, platform):
+        m = Module()
+        beat, user = self.s_mem.payload, self.s_mem.payload.user
+        code_bits = CODE_BITS * self._lanes
+        packed = Signal()
+        left = Signal(SLOTS)  # slots that have left the beat
+        ahead = Signal(SLOTS)  # those that have still to
+        slot = Signal(range(SLOTS))
+        final = Signal(init=1)
+        # nothing but known signals goes to `ready`, as some simulated masters drive X without valid
+        m.d.comb += packed.eq(self.s_mem.valid & user.packed & ~user.bypass)
+        for number in reversed(range(SLOTS)):
+            kept = beat.keep.word_select(number, self._lanes).any()
+            m.d.comb += ahead[number].eq(packed & kept & ~left[number])
+            with m.If(ahead[number]):
+                m.d.comb += [slot.eq(number), final.eq(~ahead[number + 1 :].any())]
+
+        m.submodules.decoder = decoder = FloatDecoder((self._fmt,), lanes=self._lanes, stages=0)
+        result = Signal(self.m_core.payload.shape())
+        taken = Signal()
+        kept, codes = Signal(self._lanes), Signal(code_bits)
+        m.d.comb += [
+            kept.eq(Array(beat.keep.word_select(number, self._lanes) for number in range(SLOTS))[slot]),
+            codes.eq(Array(beat.data.as_value().word_select(number, code_bits) for number in range(SLOTS))[slot]),
+            decoder.i.p.data.eq(codes),
+            decoder.i.p.user.bias.eq(user.bias),
+            self.s_mem.ready.eq(taken & final),
+            result.data.eq(Mux(packed, decoder.o.p.data.as_value(), beat.data.as_value())),
+            result.keep.eq(Mux(packed, Cat(bit.replicate(WORD_BYTES) for bit in kept), beat.keep)),
+            result.last.eq(beat.last & final),
+            result.user.type.eq(user.type),
+            result.user.bypass.eq(user.bypass),
+        ]
+        with m.If(self.s_mem.valid & taken):
+            m.d.sync += left.eq(Mux(final, 0, left | (1 << slot)))
+        if self._s2fp8:
+            self._expand(m, result, codes, packed & user.squeezed, taken)
+            return m
+        m.submodules.decoded = decoded = StreamRegister(result.shape())
+        m.d.comb += [decoded.i.valid.eq(self.s_mem.valid), taken.eq(decoded.i.ready), decoded.i.payload.eq(result)]
+        wiring.connect(m, decoded.o, wiring.flipped(self.m_core))
+        return m
+
+    def _expand(self, m, result, codes, squeezed, taken):
+        """Beats to the core: `result`, or if `squeezed` with the values of `codes` in S2FP8; `taken` says when one is."""
+        user = self.s_mem.payload.user
+        tag = Shape.cast(result.shape()).width + 1
+        m.submodules.expander = expander = S2Decoder(lanes=self._lanes, stages=SQUEEZE_STAGES, user_bits=tag)
+        m.d.comb += [
+            expander.i.valid.eq(self.s_mem.valid),
+            taken.eq(expander.i.ready),
+            # all is still in there while beats are not squeezed: these come with an inverse of 0
+            expander.i.p.data.eq(codes & squeezed.replicate(len(codes))),
+            expander.i.p.user.inverse.eq(user.inverse),
+            expander.i.p.user.mean.eq(user.mean),
+            expander.i.p.user.user.eq(Cat(result, squeezed)),
+            self.m_core.valid.eq(expander.o.valid),
+            expander.o.ready.eq(self.m_core.ready),
+            self.m_core.payload.eq(expander.o.p.user.user[:-1]),
+        ]
+        with m.If(expander.o.p.user.user[-1]):
+            m.d.comb += self.m_core.payload.data.eq(expander.o.p.data)

@@ -1,0 +1,39 @@
+"""Streams and encodings of the memory port."""
+
+from amaranth.lib import data, stream
+from narrowfloat.golden.formats import BIAS_BITS
+from narrowfloat.hdl.s2fp8 import ALPHA_BITS, INVERSE_BITS, MEAN_BITS
+
+SLOTS = 4  # words of the core in one of the memory
+TYPES = (1, 2, 4, 8)  # powers of two, so that every code of a type field names one
+CODE_BITS = 8
+WORD_BYTES = 4
+# Pipeline registers of the S2FP8 codec: in the middle, where half of its delay is past, and at the end.
+SQUEEZE_STAGES = 2
+PARAMETERS = data.StructLayout({"alpha": ALPHA_BITS, "mean": MEAN_BITS, "inverse": INVERSE_BITS})
+
+
+def _type_bits(types):
+    return (types - 1).bit_length()
+
+
+def mode_bits(s2fp8):
+    """Bits of a mode: bit 1 encodes, or with S2FP8 bit 2 as well; an odd number of ones is observed."""
+    return 3 if s2fp8 else 2
+
+
+def _face(lanes, user):
+    """A stream of beats of `lanes` words with a keep bit for each byte."""
+    fields = {"data": data.ArrayLayout(32, lanes), "keep": WORD_BYTES * lanes, "last": 1, "user": data.StructLayout(user)}
+    return stream.Signature(data.StructLayout(fields))
+
+
+def core_face(lanes, types):
+    """Signature of the streams of the core's side: words, and whose they are."""
+    return _face(lanes, {"type": _type_bits(types), "bypass": 1})
+
+
+def memory_face(lanes, types, s2fp8):
+    """Signature of the streams of the memory's side: words or packed codes, and how to read them."""
+    squeezed = {"squeezed": 1, "mean": MEAN_BITS, "inverse": INVERSE_BITS} if s2fp8 else {}
+    return _face(lanes, {"type": _type_bits(types), "bypass": 1, "packed": 1, "bias": BIAS_BITS, **squeezed})

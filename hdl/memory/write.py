@@ -1,0 +1,224 @@
+"""From core to memory."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from narrowfloat.golden.formats import BIAS_BITS
+from narrowfloat.hdl.float_codec import FloatEncoder
+from narrowfloat.hdl.memory.streams import (
+    CODE_BITS,
+    PARAMETERS,
+    SLOTS,
+    SQUEEZE_STAGES,
+    WORD_BYTES,
+    _type_bits,
+    core_face,
+    memory_face,
+    mode_bits,
+)
+from narrowfloat.hdl.parts.arith import pick
+from narrowfloat.hdl.parts.stream import Register as StreamRegister
+from narrowfloat.hdl.s2fp8 import NEUTRAL, S2Encoder
+from narrowfloat.hdl.shapes import Flags
+
+
+class WritePath(wiring.Component):
+    """From core to memory: four beats of words become one of codes.
+
+    A beat is encoded into a register, from which it joins those of the same tensor in the pack, four to a memory beat, slot 0
+    lowest. The pack leaves when it has four, with the tensor's last, and where a beat of another kind follows: order is kept
+    exactly, and a pack that a change of type cuts short leaves slots without kept bytes. Types should therefore alternate
+    by bursts: beat by beat, every memory beat carries one slot. What is not encoded leaves as it came.
+
+    A tensor's mode and bias are those that its type had when its first beat was accepted, up to its last: whatever is read
+    with the bias that came along is read right. Only tensors in modes that encode count, and no beat with bypass. All this
+    goes for the parameters of S2FP8 as well.
+
+    Latency: 2 cycles from the beat that completes a pack, with S2FP8 3. Throughput: a beat per clock; a memory beat leaves for each beat at
+    most, so the core never waits unless the memory does. `ready` is combinational from output to input, and depends on no bias.
+
+    Parameters
+    ----------
+    fmt : FloatFormat
+    lanes, types : int
+    s2fp8 : bool
+        Whether there are the modes of S2FP8.
+
+    Members
+    -------
+    s_core : In(core_face)
+        A lane counts as kept if its four bytes are, for encoding and observing alike.
+    m_mem : Out(memory_face)
+        One keep bit per code. A packed beat has the tensor's bias or its mean and inverse, others 0.
+    next_mode, next_bias, next_parameters : In
+        For each type what a tensor takes at its start; it counts from the next cycle on. Parameters are there with S2FP8.
+    mode, bias, parameters, open : Out
+        For each type what its tensor has, or, if none is open, what one would that starts now.
+    tap : Out({valid, type, keep, words})
+        Beats to observe: each in the cycle in which it is accepted.
+    tensor_end : Out({valid, type})
+        The beat on the tap is its tensor's last.
+    raised : Out(ArrayLayout(Flags, types))
+        What encoding raises in this cycle.
+    """
+
+    def __init__(self, fmt, lanes, types, s2fp8=False):
+        self._fmt, self._lanes, self._types, self._s2fp8 = fmt, lanes, types, s2fp8
+        self.latency = SQUEEZE_STAGES + 1 if s2fp8 else 2
+        modes, biases = data.ArrayLayout(mode_bits(s2fp8), types), data.ArrayLayout(BIAS_BITS, types)
+        parameters = data.ArrayLayout(PARAMETERS, types)
+        type_bits = _type_bits(types)
+        tap = {"valid": Out(1), "type": Out(type_bits), "keep": Out(lanes), "words": Out(data.ArrayLayout(32, lanes))}
+        super().__init__(
+            {
+                "s_core": In(core_face(lanes, types)),
+                "m_mem": Out(memory_face(lanes, types, s2fp8)),
+                "next_mode": In(modes),
+                "next_bias": In(biases),
+                "mode": Out(modes),
+                "bias": Out(biases, init=[fmt.bias] * types),
+                **({"next_parameters": In(parameters)} if s2fp8 else {}),
+                **({"parameters": Out(parameters, init=[NEUTRAL] * types)} if s2fp8 else {}),
+                "open": Out(types),
+                "tap": Out(wiring.Signature(tap)),
+                "tensor_end": Out(wiring.Signature({"valid": Out(1), "type": Out(type_bits)})),
+                "raised": Out(data.ArrayLayout(Flags, types)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        core, payload = self.s_core, self.s_core.payload
+        accepted = Signal()  # a beat of a tensor
+        mode = Signal(mode_bits(self._s2fp8))
+        m.d.comb += [
+            accepted.eq(core.valid & core.ready & ~payload.user.bypass),
+            mode.eq(pick([self.mode[t] for t in range(self._types)], payload.user.type)),
+        ]
+        self._hold_until_last(m, accepted)
+        kept = [payload.keep.word_select(lane, WORD_BYTES).all() for lane in range(self._lanes)]
+        m.d.comb += [
+            self.tap.valid.eq(accepted & mode.xor()),
+            self.tap.type.eq(payload.user.type),
+            self.tap.keep.eq(Cat(kept)),
+            self.tap.words.eq(payload.data),
+            self.tensor_end.valid.eq(self.tap.valid & payload.last),
+            self.tensor_end.type.eq(payload.user.type),
+        ]
+        beat = Signal(self.m_mem.payload.shape())
+        raised = self._encode(m, beat, accepted, mode, Cat(kept))
+        if self._s2fp8:
+            encoded, by_squeezing = self._squeeze(m, beat)
+            raised = map(or_, raised, by_squeezing)
+        else:
+            m.submodules.encoded = register = StreamRegister(beat.shape())
+            m.d.comb += [register.i.valid.eq(core.valid), core.ready.eq(register.i.ready), register.i.payload.eq(beat)]
+            encoded = register.o
+        m.d.comb += [self.raised[t].eq(flags) for t, flags in enumerate(raised)]
+        self._pack(m, encoded)
+        return m
+
+    def _hold_until_last(self, m, accepted):
+        """What each type's tensors take at their start, which follows the input except while a tensor is open."""
+        payload = self.s_core.payload
+        for t in range(self._types):
+            open_, stays_open = self.open[t], Signal(name=f"stays_open{t}")
+            here = accepted & (payload.user.type == t if self._types > 1 else 1)
+            m.d.comb += stays_open.eq(Mux(here, ~payload.last, open_))
+            m.d.sync += open_.eq(stays_open)
+            with m.If(~stays_open):
+                m.d.sync += [self.mode[t].eq(self.next_mode[t]), self.bias[t].eq(self.next_bias[t])]
+                if self._s2fp8:
+                    m.d.sync += self.parameters[t].eq(self.next_parameters[t])
+
+    def _encode(self, m, result, accepted, mode, kept):
+        """What goes to memory of a beat from the core; of one that is to be squeezed all but the codes. Returns what is raised."""
+        payload, user = self.s_core.payload, self.s_core.payload.user
+        m.submodules.encoder = encoder = FloatEncoder((self._fmt,), lanes=self._lanes, stages=0, flags=True)
+        bias = Signal(BIAS_BITS)
+        packed = Signal()
+        squeezed = Signal()
+        m.d.comb += [
+            bias.eq(pick([self.bias[t] for t in range(self._types)], user.type)),
+            packed.eq(mode[1:].any() & ~user.bypass),
+            encoder.i.p.data.eq(payload.data),
+            encoder.i.p.user.bias.eq(bias),
+            result.data.eq(Mux(packed, encoder.o.p.data.as_value(), payload.data.as_value())),
+            result.keep.eq(Mux(packed, kept, payload.keep)),
+            result.last.eq(payload.last),
+            result.user.type.eq(user.type),
+            result.user.bypass.eq(user.bypass),
+            result.user.packed.eq(packed),
+            result.user.bias.eq(Mux(packed & ~squeezed, bias, 0)),
+        ]
+        if self._s2fp8:
+            found = pick([self.parameters[t] for t in range(self._types)], user.type)
+            m.d.comb += [squeezed.eq(packed & mode[2]), result.user.squeezed.eq(squeezed)]
+            with m.If(squeezed):
+                m.d.comb += [result.user.mean.eq(found.mean), result.user.inverse.eq(found.inverse)]
+        flags = [encoder.o.p.user.flags[lane].as_value() for lane in range(self._lanes)]
+        return self._raised(accepted & packed & ~squeezed, user.type, kept, flags)
+
+    def _raised(self, valid, type_, kept, flags):
+        """What the lanes of a beat raise, for each type."""
+        raised = reduce(or_, (flag & keep.replicate(len(flag)) for keep, flag in zip(kept, flags)))
+        return [Mux(valid & (type_ == t if self._types > 1 else 1), raised, 0) for t in range(self._types)]
+
+    def _squeeze(self, m, beat):
+        """The stream of beats from the core, as `_encode` makes them and with the codes of squeezed ones, and what these raise."""
+        user = beat.user
+        m.submodules.squeezer = squeezer = S2Encoder(
+            lanes=self._lanes, stages=SQUEEZE_STAGES, flags=True, user_bits=Shape.cast(beat.shape()).width
+        )
+        encoded = stream.Signature(beat.shape()).create(path=("encoded",))
+        alphas = [self.parameters[t].alpha for t in range(self._types)]
+        m.d.comb += [
+            squeezer.i.valid.eq(self.s_core.valid),
+            self.s_core.ready.eq(squeezer.i.ready),
+            # all is still in there while beats are not squeezed
+            squeezer.i.p.data.eq(self.s_core.payload.data.as_value() & user.squeezed.replicate(32 * self._lanes)),
+            squeezer.i.p.user.alpha.eq(pick(alphas, self.s_core.payload.user.type)),
+            squeezer.i.p.user.mean.eq(user.mean),
+            squeezer.i.p.user.user.eq(beat),
+            encoded.valid.eq(squeezer.o.valid),
+            squeezer.o.ready.eq(encoded.ready),
+            encoded.payload.eq(squeezer.o.p.user.user),
+        ]
+        with m.If(encoded.payload.user.squeezed):
+            m.d.comb += encoded.payload.data.as_value()[: CODE_BITS * self._lanes].eq(squeezer.o.p.data.as_value())
+        flags = [squeezer.o.p.user.flags[lane] for lane in range(self._lanes)]
+        flags = [Cat(flag.saturated, flag.flushed, 0, flag.invalid) for flag in flags]
+        leaves = encoded.valid & encoded.ready & encoded.payload.user.squeezed
+        return encoded, self._raised(leaves, encoded.payload.user.type, encoded.payload.keep, flags)
+
+    def _pack(self, m, encoded):
+        beat, pack = encoded.payload, Signal(self.m_mem.payload.shape(), reset_less=True)
+        taken = Signal()
+        complete = Signal()
+        position = Signal(range(SLOTS))  # of the next beat to join
+        # A tensor whose pack is not complete is open, and so has the same mode and bias still: no need to compare these.
+        joins, leaves = Signal(), Signal()
+        m.d.comb += [
+            joins.eq(taken & ~complete & beat.user.packed & (beat.user.type == pack.user.type)),
+            leaves.eq(taken & (complete | encoded.valid & ~joins)),
+            encoded.ready.eq(~taken | joins | self.m_mem.ready),
+            self.m_mem.valid.eq(leaves),
+            self.m_mem.payload.eq(pack),
+        ]
+        with m.If(encoded.valid & encoded.ready):
+            m.d.sync += [taken.eq(1), complete.eq(~beat.user.packed | beat.last | joins & (position == SLOTS - 1))]
+            with m.If(joins):
+                code_bits = CODE_BITS * self._lanes
+                m.d.sync += [
+                    pack.data.as_value().word_select(position, code_bits).eq(beat.data.as_value()[:code_bits]),
+                    pack.keep.word_select(position, self._lanes).eq(beat.keep[: self._lanes]),
+                    pack.last.eq(beat.last),
+                    position.eq(position + 1),
+                ]
+            with m.Else():
+                m.d.sync += [pack.eq(beat), position.eq(1)]
+        with m.Elif(self.m_mem.ready & leaves):
+            m.d.sync += taken.eq(0)

@@ -1,0 +1,1 @@
+"""Parts of which several families are made."""
