@@ -10,8 +10,10 @@ from pathlib import Path
 from narrowfloat.hdl import yosys
 from narrowfloat.hdl.yosys import ToolError
 from narrowfloat.synth import gates, liberty, power, sta
-from narrowfloat.synth.cache import cached, sources
+from narrowfloat.synth.cache import cached
 from narrowfloat.synth.netlist import Netlist
+
+from narrowfloat.freshness import fingerprint
 
 # Scripts for ABC, with a comma for each blank. Its default ones begin with `&fraig -x`, which does not come to an end on wide
 # dot products, and map with `&nf`: measured 10 to 30 % larger than `amap` on every unit tried.
@@ -69,12 +71,6 @@ POWER_CLOCK_NS = 20
 _CURVE = (1.1, 1.25, 1.5, 1.75, 2.0, 2.5)
 
 
-# All of ours that has a say in the results, besides the vectors.
-_MADE_BY = tuple(
-    f"synth/{name}" for name in ("asic.py", "gates.py", "liberty.py", "netlist.py", "power.py", "ripple.v", "sta.py")
-)
-
-
 @dataclass(frozen=True)
 class Library:
     """A Liberty file with the name under which results are reported."""
@@ -101,12 +97,14 @@ class Library:
     @cached_property
     def cells(self):
         """Of each combinational cell its area, inputs and the truth table of each output (bit i: input j is bit j of i)."""
-        return cached(["cells", self.text, yosys.version(), sources("synth/liberty.py")], lambda: liberty.functions(self.text))
+        return cached(
+            ["cells", self.text, yosys.version(), fingerprint(liberty.__name__)], lambda: liberty.functions(self.text)
+        )
 
     @cached_property
     def models(self):
         """Verilog of what every cell does, as Yosys reads it from the Liberty file."""
-        return cached(["models", self.text, yosys.version(), sources("synth/liberty.py")], lambda: liberty.models(self.text))
+        return cached(["models", self.text, yosys.version(), fingerprint(liberty.__name__)], lambda: liberty.models(self.text))
 
     @cached_property
     def power_view(self):
@@ -205,7 +203,7 @@ class StandardCells:
         """Texts on which the metrics depend beside the unit's Verilog."""
         tools = [yosys.version(), sta.version(), gates.version()]
         vectors = unit.vectors_digest()
-        return [self.library.text, str(self.limit), str(self.curve_limit), sources(*_MADE_BY), vectors, *tools]
+        return [self.library.text, str(self.limit), str(self.curve_limit), fingerprint(__name__), vectors, *tools]
 
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`."""

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import threading
-from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "build" / "synth"
@@ -25,15 +24,3 @@ def cached(parts, make):
     unfinished.write_text(json.dumps(value))
     unfinished.rename(path)
     return value
-
-
-@cache
-def sources(*names):
-    """A digest of our own files: modules as paths below the project's root, folders with all files right in them."""
-    root = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for name in names:
-        path = root / name
-        for file in sorted(path.glob("*.*")) if path.is_dir() else [path]:
-            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()

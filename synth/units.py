@@ -3,14 +3,15 @@
 import re
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from importlib.metadata import version
 
 from narrowfloat.hdl import yosys
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED
 from narrowfloat.hdl.emit import emit
 from narrowfloat.synth import vectors
 from narrowfloat.synth.baselines import BASELINES
-from narrowfloat.synth.cache import cached, sources
+from narrowfloat.synth.cache import cached
+
+from narrowfloat.freshness import fingerprint
 
 # A codec is measured as one lane without registers, the form in which structures are compared, and as it is shipped; a memory
 # port with the smallest estimator, all else as it is shipped. What takes minutes is left to those who ask for it.
@@ -135,9 +136,7 @@ class Unit:
 
     def vectors_digest(self):
         """A digest of the vectors, by which results from them are kept."""
-        made_by = sources(
-            "golden", "synth/vectors.py", "synth/baselines", "golden/reference/stimulus.py", "golden/reference/network.py"
-        )
+        made_by = fingerprint("narrowfloat.synth.vectors", "narrowfloat.synth.baselines")
         return cached([self.top, self.verilog, made_by], lambda: sha256(repr(self.vectors()).encode()).hexdigest())
 
 
@@ -170,7 +169,7 @@ def unit(name, settings):
     if name in BASELINES:
         return _baseline(BASELINES[name], settings)
     DESIGNS[name].parse(settings)
-    made_by = [sources("golden", "hdl", "synth/units.py"), version("amaranth"), yosys.version()]
+    made_by = [fingerprint(__name__), yosys.version()]
     return Unit(**cached([name, *settings, *made_by], lambda: asdict(_block(DESIGNS[name], settings))))
 
 

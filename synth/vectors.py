@@ -15,7 +15,9 @@ from narrowfloat.golden.lfsr import lane_bits
 from narrowfloat.golden.rounding import ROUNDINGS
 from narrowfloat.golden.statistics import MedianTracker, exact_median_bias
 from narrowfloat.hdl.yosys import ToolError
-from narrowfloat.synth.cache import FOLDER, sources
+from narrowfloat.synth.cache import FOLDER
+
+from narrowfloat.freshness import fingerprint
 
 SEED = 1
 # Beats of each of the real tensors, in a row, so that neighbours in memory are neighbours in time.
@@ -56,11 +58,11 @@ def real_tensors():
 @cache
 def _real_tensors():
     """From a process of its own, as synth imports no cosim."""
-    path = FOLDER / f"tensors-{sources('golden/reference/stimulus.py', 'golden/reference/network.py')[:16]}.npz"
+    path = FOLDER / f"tensors-{fingerprint('narrowfloat.golden.reference.stimulus')[:16]}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished.npz")
-        done = subprocess.run([sys.executable, "-c", _TENSORS, unfinished], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", _TENSORS, unfinished], capture_output=True, text=True, check=False)
         if done.returncode:
             raise ToolError(f"no real tensors: {done.stderr.strip().splitlines()[-1]}")
         unfinished.rename(path)

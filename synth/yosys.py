@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from narrowfloat.hdl import yosys
-from narrowfloat.synth.cache import sources
+
+from narrowfloat.freshness import fingerprint
 
 # ABC's own default begins with `&fraig -x`, which does not come to an end on wide dot products.
 _ABC_TO_GATES = "+strash;ifraig;scorr;dc2;strash;&get,-n;&dch,-f;&nf;&put"
@@ -34,7 +35,7 @@ class CellCount:
 
     def key(self, unit):
         """Texts on which the metrics depend beside the unit's Verilog."""
-        return [self.recipe, self.script, sources("synth/yosys.py"), yosys.version()]
+        return [self.recipe, self.script, fingerprint(__name__), yosys.version()]
 
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`."""
