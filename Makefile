@@ -13,7 +13,7 @@ READY := .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help sim test synth verilog lint exhaustive formal evidence bench lock clean
+.PHONY: help sim test synth verilog lint exhaustive formal evidence bench docs lock clean
 
 help: ## list these commands
 	@$(PYTHON) -c 'import re; [print(f"make {t:11}{d}") for t, d in re.findall(r"^(\w+):.*## (.+)", open("Makefile").read(), re.M)]'
@@ -44,6 +44,9 @@ evidence: $(READY) ## hold the papers' claims against our own experiments (an ho
 
 bench: $(READY) ## the golden model's speed beside ml_dtypes
 	@$(BIN)python tests/bench.py
+
+docs: $(READY) ## the documentation as a site under build/site/, its figures filled in
+	@$(BIN)python -m docs.scripts.build
 
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml (UPGRADE=1 for newest versions)
 	@$(BIN)python -m pip install -q uv && $(BIN)uv pip compile -q pyproject.toml --all-extras --group build --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --custom-compile-command "make lock" -o requirements.lock $(if $(UPGRADE),--upgrade)

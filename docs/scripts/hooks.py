@@ -1,0 +1,17 @@
+"""What MkDocs calls while it builds the site: it adds the reference pages, which are in no file of the repository."""
+
+from mkdocs.structure.files import File
+
+from docs.scripts import reference
+
+
+def on_config(config):
+    config.reference = list(reference.pages())
+    config.nav.append({"Reference": [{title: path} for path, title, _ in config.reference]})
+    return config
+
+
+def on_files(files, config):
+    for path, _, text in config.reference:
+        files.append(File.generated(config, path, content=text))
+    return files

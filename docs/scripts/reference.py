@@ -1,0 +1,153 @@
+"""Reference pages as Markdown: of Python modules from their docstrings, and of designs from `narrowfloat list --json`."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from docs.scripts import tables
+
+ROOT = Path(__file__).resolve().parents[2]
+_BORDER = re.compile(r"=+( +=+)*")
+_ITEM = re.compile(r"\S.*")
+
+
+def module_page(path, name):
+    """The page of the module at `path` that is imported as `name`: its docstring and those of its public names."""
+    tree = ast.parse(path.read_text())
+    parts = [f"# `{name}`", markdown(ast.get_docstring(tree) or "")]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and ast.get_docstring(node):
+            parts += _entry(node, "##", node.name)
+            if isinstance(node, ast.ClassDef):
+                for member in node.body:
+                    if isinstance(member, ast.FunctionDef) and not member.name.startswith("_") and ast.get_docstring(member):
+                        parts += _entry(member, "###", f"{node.name}.{member.name}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _entry(node, level, name):
+    signature = ""
+    if isinstance(node, ast.FunctionDef):
+        decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+        if not {"property", "cached_property"} & set(decorators):
+            arguments = ast.unparse(node.args)
+            signature = f"```text\n{name.rpartition('.')[2]}({arguments.removeprefix('self, ').removeprefix('cls, ')})\n```"
+            if arguments in ("self", "cls"):
+                signature = f"```text\n{node.name}()\n```"
+    return [f"{level} `{name}`", *([signature] if signature else []), markdown(ast.get_docstring(node))]
+
+
+def markdown(docstring):
+    """A numpydoc docstring as Markdown: sections become bold words, items lists, tables tables, code code."""
+    lines = docstring.splitlines()
+    out, index, in_items = [], 0, False
+    while index < len(lines):
+        line = lines[index]
+        following = lines[index + 1] if index + 1 < len(lines) else ""
+        if line and re.fullmatch("-{3,}", following):
+            out += ["", f"**{line}**", ""]
+            in_items = True
+            index += 2
+        elif _BORDER.fullmatch(line.strip()) and "=" in line:
+            end = _table_end(lines, index)
+            out += ["", *_table(lines[index : end + 1]), ""]
+            index = end + 1
+        elif in_items and _ITEM.fullmatch(line):
+            out += ["", f"`{line}`", ""]
+            index += 1
+        elif in_items:
+            out.append(line.strip())
+            index += 1
+        else:
+            out.append(line)
+            index += 1
+    return re.sub(r"``(.+?)``", r"`\1`", "\n".join(out))
+
+
+def _table_end(lines, start):
+    """The last border of the table whose first border is `lines[start]`."""
+    end = start
+    for index in range(start + 1, len(lines)):
+        if _BORDER.fullmatch(lines[index].strip()) and "=" in lines[index]:
+            end = index
+        elif not lines[index].strip():
+            break
+    return end
+
+
+def _table(lines):
+    """A simple table of reStructuredText as Markdown; rows without a first cell go on with the row before."""
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    columns = [(match.start() - indent, match.end() - indent) for match in re.finditer("=+", lines[0])]
+    groups, rows = [], []
+    for line in lines[1:]:
+        if _BORDER.fullmatch(line.strip()) and "=" in line:
+            groups.append(rows)
+            rows = []
+            continue
+        line = line[indent:]
+        cells = [line[start : None if last else end].strip() for last, (start, end) in _marked_last(columns)]
+        if rows and not cells[0]:
+            rows[-1] = [f"{above} {cell}".strip() for above, cell in zip(rows[-1], cells, strict=True)]
+        else:
+            rows.append(cells)
+    head = groups[0][0] if len(groups) > 1 else [" "] * len(columns)
+    body = groups[-1]
+    return tables.left_table(head, [[cell.replace("|", "\\|") for cell in row] for row in body]).splitlines()
+
+
+def _marked_last(columns):
+    return [(index == len(columns) - 1, column) for index, column in enumerate(columns)]
+
+
+def designs():
+    """What `narrowfloat list --json` prints."""
+    command = [sys.executable, "-m", "narrowfloat.hdl", "list", "--json"]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+
+
+def designs_page():
+    """The page of all designs with their parameters."""
+    parts = ["# Designs", "`narrowfloat list` prints the same. Any parameter is set by `--set NAME=VALUE`."]
+    for design in designs():
+        rows = [
+            [f"`{parameter['name']}`", f"`{_text(parameter['default'])}`", parameter["allowed"].replace("|", "\\|")]
+            for parameter in design["parameters"]
+        ]
+        parts += [
+            f"## `{design['design']}`",
+            _sentence(design["summary"]),
+            tables.left_table(["parameter", "default", "allowed"], rows),
+        ]
+        shipped = [
+            f"- {' '.join(f'`{setting}`' for setting in settings) or 'all parameters at their defaults'}"
+            for settings in design["shipped"]
+        ]
+        parts += ["Shipped builds:", "\n".join(shipped)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _text(value):
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _sentence(text):
+    return text[:1].upper() + text[1:] + "."
+
+
+def modules():
+    """Paths of the golden modules, and what they are imported as."""
+    for path in (ROOT / "golden").rglob("*.py"):
+        if ast.get_docstring(ast.parse(path.read_text())):
+            names = path.relative_to(ROOT).with_suffix("").parts
+            yield path, ".".join(("narrowfloat", *names)).removesuffix(".__init__")
+
+
+def pages():
+    """Every reference page: its path in the site, its title, and its text."""
+    yield "reference/designs.md", "Designs", designs_page()
+    for path, name in sorted(modules(), key=lambda module: module[1]):
+        yield f"reference/{name}.md", name.removeprefix("narrowfloat."), module_page(path, name)

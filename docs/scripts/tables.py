@@ -1,0 +1,576 @@
+"""The figures and tables of the pages, each from committed JSON or from the formats themselves."""
+
+import json
+from pathlib import Path
+
+from narrowfloat.golden.formats import BLOCKS, FLOATS, LOGARITHMS
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE_LANE = {"lanes": 1, "stages": 0}
+CODECS = ("float_encoder", "float_decoder")
+SHIPPED_FLOATS = ("ab_e5m2", "float8_e4m3fn", "float8_e5m2")
+
+
+def evidence(name):
+    return json.loads((ROOT / "evidence" / f"{name}.json").read_text())
+
+
+# What `make synth` is held to, and beside it shapes that it leaves out by default, which are measured by hand.
+MEASURED = [row for path in ("synth/baseline.json", "docs/shapes.json") for row in json.loads((ROOT / path).read_text())]
+
+
+def table(headings, rows):
+    """A Markdown table whose first column is left-aligned and whose other columns are right-aligned."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def left_table(headings, rows):
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [headings, ["---"] * len(headings), *rows])
+
+
+# ---- Synthesis ----
+
+
+def metrics(design, target, recipe, **parameters):
+    """The metrics of the one measured unit that has these parameters.
+
+    Raises
+    ------
+    LookupError
+        No unit has them on that target, or several units have.
+    """
+    found = [
+        row["metrics"]
+        for row in MEASURED
+        if (row["design"], row["target"], row["recipe"]) == (design, target, recipe)
+        and all(row["parameters"].get(name) == value for name, value in parameters.items())
+    ]
+    if len(found) != 1:
+        raise LookupError(f"{len(found)} results of {design} on {target} by {recipe} with {parameters}, not 1")
+    return found[0]
+
+
+def area(design, recipe="area", **parameters):
+    """Gate equivalents in OSU 0.18 um."""
+    return f"{metrics(design, 'osu018', recipe, **parameters)['gate_equivalents']:.0f}"
+
+
+def delay(design, recipe="area", **parameters):
+    """Nanoseconds in OSU 0.18 um."""
+    return f"{metrics(design, 'osu018', recipe, **parameters)['delay_ns']:.1f}"
+
+
+def area_and_delay(design, recipe="area", **parameters):
+    return f"{area(design, recipe, **parameters)}, {delay(design, recipe, **parameters)}"
+
+
+def energy(design, **parameters):
+    """Picojoules per operation of the small form in OSU 0.18 um, without glitches."""
+    return f"{metrics(design, 'osu018', 'area', **parameters)['energy_pj_per_op']:.2f}"
+
+
+def luts(design, target="ice40", **parameters):
+    found = metrics(design, target, "luts", **parameters)
+    return found["lut6" if target.startswith("xc") else "lut4"]
+
+
+def flip_flops(design, target="ice40", **parameters):
+    return metrics(design, target, "luts", **parameters)["ff"]
+
+
+def frequency(design, target="ice40-hx8k", **parameters):
+    """MHz after place and route, or a dash where the design was not placed on that device."""
+    try:
+        return f"{metrics(design, target, 'placed', **parameters)['fmax_mhz']:.0f}"
+    except LookupError:
+        return "-"
+
+
+def codec_lane():
+    """One lane of every codec without registers, beside plain converters."""
+    units = [
+        *((f"encoder, `{fmt}`", "float_encoder", ONE_LANE | {"formats": [fmt]}) for fmt in SHIPPED_FLOATS),
+        (
+            "encoder, all three, chosen per beat",
+            "float_encoder",
+            ONE_LANE | {"formats": list(SHIPPED_FLOATS), "roundings": ["rne"]},
+        ),
+        ("*plain encoder, E4M3, bias fixed*", "fp32_to_e4m3", {}),
+        ("*plain converter, bfloat16*", "fp32_to_bfloat16", {}),
+        *((f"decoder, `{fmt}`", "float_decoder", ONE_LANE | {"formats": [fmt]}) for fmt in SHIPPED_FLOATS),
+        ("decoder, all three, chosen per beat", "float_decoder", ONE_LANE | {"formats": list(SHIPPED_FLOATS)}),
+        ("*plain decoder, E4M3, bias fixed*", "e4m3_to_fp32", {}),
+    ]
+    return table(
+        [
+            "block and format",
+            "iCE40 LUT4",
+            "ECP5 LUT4",
+            "Xilinx LUT6",
+            "Gowin LUT4",
+            "HX8K, MHz",
+            "small: GE, ns",
+            "fast: GE, ns",
+            "pJ",
+        ],
+        [
+            [
+                label,
+                *(luts(design, target, **unit) for target in ("ice40", "ecp5", "xcup", "gowin")),
+                frequency(design, **unit),
+                area_and_delay(design, **unit),
+                area_and_delay(design, "delay", **unit),
+                energy(design, **unit),
+            ]
+            for label, design, unit in units
+        ],
+    )
+
+
+def codec_shipped():
+    """Codecs as they are shipped, with one register stage, of 4 and 16 lanes."""
+    rows = []
+    for design in CODECS:
+        for fmt in SHIPPED_FLOATS:
+            four, sixteen = ({"stages": 1, "formats": [fmt], "lanes": lanes} for lanes in (4, 16))
+            of_both = (f"{measure(design, **four)}, {measure(design, **sixteen)}" for measure in (luts, area, frequency))
+            rows.append([f"`{design}`, `{fmt}`", *of_both])
+    return table(["4 and 16 lanes, one stage", "iCE40 LUT4", "GE", "HX8K, MHz"], rows)
+
+
+def arithmetic():
+    """Integer and float arithmetic that formats compete with."""
+    units = [
+        ("8 x 8 signed, `*`", "multiplier", {"method": "star", "numbers": "signed", "width": 8}),
+        ("8 x 8 signed, Booth", "multiplier", {"method": "booth", "numbers": "signed", "width": 8}),
+        ("8 x 8 signed, Baugh-Wooley", "multiplier", {"method": "baugh_wooley", "numbers": "signed", "width": 8}),
+        ("8 x 8 sign and magnitude", "multiplier", {"numbers": "sign_magnitude", "width": 8}),
+        ("INT8 dot product of 16, 32-bit accumulator, Booth", "dot_product", {"method": "booth", "width": 8}),
+        ("the same, Baugh-Wooley", "dot_product", {"method": "baugh_wooley", "width": 8}),
+        ("INT4 dot product of 16, Baugh-Wooley", "dot_product", {"method": "baugh_wooley", "width": 4}),
+        ("bfloat16 multiply-add", "multiply_add", {"format": "bfloat16"}),
+        ("FP32 multiply-add", "multiply_add", {"format": "fp32"}),
+    ]
+    return table(
+        ["design", "iCE40 LUT4", "Xilinx LUT6", "small: GE, ns", "fast: GE, ns"],
+        [
+            [
+                label,
+                luts(design, **unit),
+                luts(design, "xcup", **unit),
+                area_and_delay(design, **unit),
+                area_and_delay(design, "delay", **unit),
+            ]
+            for label, design, unit in units
+        ],
+    )
+
+
+def estimators():
+    """The estimators on iCE40."""
+    designs = ("median_estimator", "exponent_histogram", "log_moments", "median_tracker")
+    rows = [
+        [
+            f"{types}, {lanes}",
+            *(
+                f"{luts(design, types=types, lanes=lanes)}, {flip_flops(design, types=types, lanes=lanes)}"
+                for design in designs
+            ),
+        ]
+        for types, lanes in ((1, 1), (1, 16), (4, 1), (4, 4), (4, 16))
+    ]
+    return table(["types, lanes", *(f"`{design}`" for design in designs)], rows)
+
+
+def units(*named):
+    """Area and speed of units, each a label, a design and its parameters."""
+    return table(
+        ["unit", "iCE40 LUT4, FF", "Xilinx LUT6", "small: GE, ns", "fast: GE, ns", "HX8K, MHz"],
+        [
+            [
+                label,
+                f"{luts(design, **unit)}, {flip_flops(design, **unit)}",
+                _or_dash(luts, design, "xcup", **unit),
+                _or_dash(area_and_delay, design, **unit),
+                _or_dash(area_and_delay, design, "delay", **unit),
+                frequency(design, **unit),
+            ]
+            for label, design, unit in named
+        ],
+    )
+
+
+def _or_dash(measure, *arguments, **unit):
+    try:
+        return measure(*arguments, **unit)
+    except LookupError:
+        return "-"
+
+
+def lbfp_units():
+    return units(
+        ("`lbfp_encoder`, one lane", "lbfp_encoder", ONE_LANE),
+        ("`lbfp_decoder`, one lane", "lbfp_decoder", ONE_LANE),
+        *(
+            (f"`lbfp_multiplier`, one lane, `output={output}`", "lbfp_multiplier", LBFP8_LUT | {"output": output})
+            for output in ("twos_complement", "sign_magnitude")
+        ),
+        ("`lbfp_dot_product`, `exponents=0`", "lbfp_dot_product", {"exponents": False}),
+        ("`lbfp_dot_product`", "lbfp_dot_product", {"exponents": True}),
+    )
+
+
+def lbfp_shapes():
+    """One lane of the multiplier with sign and magnitude, by antilog, guard bits and width."""
+    lut = ONE_LANE | {"output": "sign_magnitude", "antilog": "lut"}
+    shapes = [
+        ("LBFP8, Mitchell's antilog", ONE_LANE | {"output": "sign_magnitude", "antilog": "mitchell"}),
+        ("LBFP8, two segments", ONE_LANE | {"output": "sign_magnitude", "antilog": "two_segment"}),
+        *((f"LBFP8, table, G = {bits or 5}", lut | {"fmt": "lbfp8", "guard_bits": bits}) for bits in (4, None, 6, 7, 8)),
+        *((f"{name.upper()}, table, G = 5", lut | {"fmt": name}) for name in ("lbfp7", "lbfp6", "lbfp5")),
+    ]
+    return table(
+        ["sign and magnitude, 16 bits", "iCE40 LUT4", "Xilinx LUT6", "small: GE, ns"],
+        [
+            [
+                label,
+                luts("lbfp_multiplier", **unit),
+                luts("lbfp_multiplier", "xcup", **unit),
+                area_and_delay("lbfp_multiplier", **unit),
+            ]
+            for label, unit in shapes
+        ],
+    )
+
+
+LBFP8_LUT = ONE_LANE | {"antilog": "lut", "fmt": "lbfp8", "guard_bits": None}
+
+
+def bfp_units():
+    return units(
+        *(
+            (f"`fast_mac`, `accumulator={accumulator}`", "fast_mac", {"accumulator": accumulator})
+            for accumulator in ("fixed", "fp32")
+        ),
+        ("`bfp_converter`, 16 lanes", "bfp_converter", {"lanes": 16}),
+        ("`bfp_converter`, 4 lanes, three roundings", "bfp_converter", {"lanes": 4}),
+        ("`precision_policy`", "precision_policy", {}),
+    )
+
+
+def s2fp8_units():
+    return units(
+        ("`s2_encoder`, one lane", "s2_encoder", ONE_LANE),
+        ("`float_encoder` of `ab_e5m2`, one lane", "float_encoder", ONE_LANE | {"formats": ["ab_e5m2"]}),
+        ("`s2_decoder`, one lane", "s2_decoder", ONE_LANE),
+        ("`float_decoder` of `ab_e5m2`, one lane", "float_decoder", ONE_LANE | {"formats": ["ab_e5m2"]}),
+        ("`s2_parameters`", "s2_parameters", {}),
+    )
+
+
+def port_units():
+    return units(
+        ("`memory_port`, `estimators=tracker`, 4 lanes, 4 types", "memory_port", {"estimators": ["tracker"]}),
+        ("`median_tracker` alone, 4 lanes, 4 types", "median_tracker", {"lanes": 4, "types": 4}),
+    )
+
+
+def summary_of_units():
+    """Area and LUTs of a few units, for the first page."""
+    found = [
+        *((f"`{design}` of `ab_e5m2`, one lane", design, ONE_LANE | {"formats": ["ab_e5m2"]}) for design in CODECS),
+        ("`memory_port` with the median tracker, 4 lanes, 4 types", "memory_port", {"estimators": ["tracker"]}),
+        ("`lbfp_multiplier` of `lbfp8`, sign and magnitude", "lbfp_multiplier", LBFP8_LUT | {"output": "sign_magnitude"}),
+        ("`lbfp_dot_product` of 16 `lbfp8` products", "lbfp_dot_product", {"exponents": True}),
+        ("`fast_mac` of 16 lanes, fixed accumulator", "fast_mac", {"accumulator": "fixed"}),
+        ("`fast_mac` of 16 lanes, FP32 accumulator", "fast_mac", {"accumulator": "fp32"}),
+        ("`s2_encoder`, one lane", "s2_encoder", ONE_LANE),
+    ]
+    return table(
+        ["unit", "GE, small form", "iCE40 LUT4"],
+        [[label, area(design, **unit), luts(design, **unit)] for label, design, unit in found],
+    )
+
+
+# ---- Formats ----
+
+_PAPERS = {
+    "ab_": "Sadi et al. 2024",
+    "float8_e4m3fn": "OCP OFP8",
+    "float8_e5m2": "OCP OFP8",
+    "float8_e8m0": "OCP MX, block scale",
+}
+_RULES = {
+    "none": "none",
+    "fn": "NaN",
+    "ieee": "infinity, NaN",
+    "fnuz": "NaN in place of -0",
+    "fnu": "NaN; no sign, no zero",
+}
+
+
+def _origin(name):
+    if name.endswith("fnuz"):
+        return "Noune et al. 2022"
+    if name in ("float8_e4m3", "float8_e3m4"):
+        return "IEEE 754 rules"
+    return next((paper for start, paper in _PAPERS.items() if name.startswith(start)), "OCP MX")
+
+
+def _number(fmt, magnitude):
+    """The magnitude {E, M} at the default bias, as a decimal number or as a power of two."""
+    exponent, mantissa = magnitude >> fmt.man_bits, magnitude & 2**fmt.man_bits - 1
+    subnormal = fmt.underflow == "gradual" and exponent == 0
+    significand = mantissa + (0 if subnormal else 2**fmt.man_bits)
+    power = max(exponent, subnormal) - fmt.bias - fmt.man_bits
+    while significand % 2 == 0:
+        significand, power = significand // 2, power + 1
+    value = significand * 2.0**power
+    if 2**-6 <= value < 2**20:
+        return f"{value:g}" if value % 1 else str(int(value))
+    shift = significand.bit_length() - 1
+    return f"{significand / 2**shift:g} * 2^{power + shift}".removeprefix("1 * ")
+
+
+def formats():
+    """The catalogue of floats."""
+    rows = []
+    for fmt in FLOATS.values():
+        smallest = 0 if fmt.underflow not in ("gradual", "zero_code") else 1
+        rows.append(
+            [
+                f"`{fmt.name}`",
+                f"{int(fmt.signed)}, {fmt.exp_bits}, {fmt.man_bits}",
+                fmt.bias,
+                _RULES[fmt.specials],
+                f"`{fmt.underflow}`",
+                _number(fmt, smallest),
+                _number(fmt, fmt.max_finite),
+                _origin(fmt.name),
+            ]
+        )
+    return left_table(["name", "sign, E, M", "bias", "special values", "underflow", "smallest", "largest", "from"], rows)
+
+
+def block_formats():
+    """The catalogues of logarithmic and block formats."""
+    rows = [
+        *(
+            [
+                f"`{fmt.name}`",
+                fmt.bits,
+                f"sign, {fmt.int_bits} integer and {fmt.frac_bits} fraction bits of the logarithm",
+                fmt.exp_bits,
+            ]
+            for fmt in LOGARITHMS.values()
+        ),
+        *(
+            [f"`{fmt.name}`", 1 + fmt.man_bits, f"sign, {fmt.man_bits} bits of magnitude; groups of {fmt.group}", fmt.exp_bits]
+            for fmt in BLOCKS.values()
+        ),
+    ]
+    return left_table(["name", "bits", "a number", "bits of the shared exponent"], rows)
+
+
+# ---- Experiments ----
+
+
+def _span(row, digits):
+    """The score of FP32, of all else the difference to it, with the 95 % interval."""
+    if row["difference"] is None:
+        return f"{row.get('score', row.get('accuracy')):.{digits}f}"
+    difference, low, high = (round(row[key], digits) + 0.0 for key in ("difference", "low", "high"))
+    return f"{difference:{'+' if difference else ''}.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def training(name, heading, *arms, more=()):
+    """Scores of FP32, and differences to FP32 with their 95 % interval, for each task of a training experiment.
+
+    Parameters
+    ----------
+    name : str
+        The experiment, a module of `evidence`.
+    heading : str
+        Of the first column.
+    arms : str
+        The rows; all if none is given.
+    more : sequence of str
+        Keys of each result that get a column of their own after that of the score.
+    """
+    found = evidence(name)
+    digits = {task: described["digits"] for task, described in found["tasks"].items()}
+    rows = []
+    for arm in arms or found["arms"]:
+        cells = []
+        for task in found["tasks"]:
+            result = next(row for row in found["summary"] if (row["task"], row["arm"]) == (task, arm))
+            cells += [_span(result, digits[task]), *("" if result[key] is None else f"{result[key]:.2f}" for key in more)]
+        rows.append([found["arms"][arm], *cells])
+    headings = [heading]
+    for described in found["tasks"].values():
+        headings += [f"{described['title']}: {described['score']}", *more]
+    return table(headings, rows)
+
+
+def loss(name, task, arm):
+    """The difference of an arm to FP32, with its 95 % interval."""
+    found = evidence(name)
+    result = next(row for row in found["summary"] if (row["task"], row["arm"]) == (task, arm))
+    return _span(result, found["tasks"][task]["digits"])
+
+
+def summary_of_experiments():
+    """What a few networks keep, for the first page."""
+    points, nats = "points of accuracy", "nats of loss"
+    trained = [
+        ("CNN on MNIST-5k, tensors stored in `ab_e5m2`, median tracker", "fp8_training", "mnist", "tracker-frozen", points),
+        ("Transformer on Shakespeare, likewise", "fp8_training", "shakespeare", "tracker-frozen", nats),
+        ("the same, stored in E5M2 with bias 15", "fp8_training", "shakespeare", "e5m2", nats),
+        ("Transformer on Shakespeare, operands in S2FP8", "s2fp8_training", "shakespeare", "s2fp8", nats),
+        ("the same, operands in E5M2", "s2fp8_training", "shakespeare", "e5m2", nats),
+        ("CNN on MNIST-5k, products in BFP, FAST's policy", "fast_training", "mnist", "fast-sr", points),
+    ]
+    rows = [[label, f"{loss(*which)} {unit}"] for label, *which, unit in trained]
+    rows.append(["pretrained MiniLM on Reuters R8, run in LBFP8", f"{inference_of('minilm', 'lbfp8-lut')} {points}"])
+    return left_table(["experiment", "difference to FP32"], rows)
+
+
+def relative_loss(name, task, arm):
+    """The difference of an arm to FP32 in percent of FP32's score."""
+    scores = {row["arm"]: row["score"] for row in evidence(name)["summary"] if row["task"] == task}
+    return f"{100 * (scores[arm] / scores['fp32'] - 1):.1f}"
+
+
+def inference():
+    """Accuracy of FP32, and differences to FP32 in points, by network."""
+    found = evidence("lbfp_inference")
+    rows = []
+    for arm, title in found["arms"].items():
+        results = {row["network"]: row for row in found["summary"] if row["arm"] == arm}
+        if set(results) == set(found["networks"]):
+            rows.append([title, *(_span(results[network], 2) for network in found["networks"])])
+    return table(["computed in", *found["networks"].values()], rows)
+
+
+def inference_of(network, arm):
+    rows = evidence("lbfp_inference")["summary"]
+    return _span(next(row for row in rows if (row["network"], row["arm"]) == (network, arm)), 2)
+
+
+def lbfp_products():
+    """Relative errors of products by antilog, in percent."""
+    return table(
+        ["antilog", "largest error, %", "mean error, %", "bias, %"],
+        [
+            [row["mode"], *(f"{row[key]:.2f}" for key in ("max", "mean"))] + [f"{row['bias']:+.2f}"]
+            for row in evidence("lbfp_error")["products"]
+        ],
+    )
+
+
+def lbfp_dot_products():
+    """SQNR of dot products of 256 pairs, in dB."""
+    rows = evidence("lbfp_error")["dot_products"]
+    return table(
+        ["arithmetic", *rows[0]["sqnr"]], [[row["mode"], *(f"{value:.1f}" for value in row["sqnr"].values())] for row in rows]
+    )
+
+
+def lbfp_largest_error(mode="LBFP8, LUT, G = 5"):
+    return f"{next(row['max'] for row in evidence('lbfp_error')['products'] if row['mode'] == mode):.2f}"
+
+
+_STORED = {
+    "S2FP8": "S2FP8",
+    "E5M2, adaptive bias": "`ab_e5m2`, bias of the median",
+    "E5M2": "`float8_e5m2`",
+    "E4M3, scaled": "`float8_e4m3fn`, scaled",
+}
+
+
+def s2fp8_tensors():
+    """SQNR of tensors in dB, and the share of numbers that become zero."""
+    rows = []
+    for row in evidence("s2fp8_error")["tensors"]:
+        cells = [
+            f"{row['sqnr'][name]:.1f}" + (f", {row['flushed'][name]:.1f} %" if row["flushed"][name] >= 0.1 else "")
+            for name in _STORED
+        ]
+        rows.append([row["tensor"], f"{row['alpha']:.2f}", f"{row['beta']:.1f}", *cells])
+    return table(["tensor", "alpha", "beta", *_STORED.values()], rows)
+
+
+def s2fp8_differ():
+    """The range of the share of codes that differ from the exact ones, per thousand."""
+    shares = [row["differ"] for row in evidence("s2fp8_error")["tensors"]]
+    return f"{min(shares):.2f} to {max(shares):.2f}"
+
+
+def s2fp8_most():
+    """The largest difference of a code from the exact one."""
+    return max(row["largest_difference"] for row in evidence("s2fp8_error")["tensors"])
+
+
+def bias_distances():
+    """How far the estimators' biases are from that of the exact median."""
+    names = {"median": "`median_estimator`", "histogram": "`exponent_histogram`", "tracker": "`median_tracker`"}
+    rows = [
+        [row["kind"], row["condition"], row["exact"], *(row["biases"][name] for name in names)]
+        for row in evidence("estimators")
+    ]
+    return table(["tensor", "condition", "exact median", *names.values()], rows)
+
+
+def dram_rows():
+    """DRAM energy saved by device and utilization, tensors alone, banks open between transfers."""
+    rows = [
+        [
+            row["dram"],
+            f"{row['utilization']:.0%}",
+            f"{row['pj_per_bit']:.2f}",
+            f"{row['same_time']:.2f}",
+            f"{row['memory_bound']:.2f}",
+        ]
+        for row in evidence("dram_energy")["rows"]
+        if not row["optimizer_state"] and row["idle"] == "standby"
+    ]
+    return table(
+        ["DRAM", "utilization", "pJ per bit in FP32", "saving at the same run time", "saving if memory sets the pace"], rows
+    )
+
+
+def dram(key, pick=max, state=False):
+    """The least or the largest value of `key` over the devices and utilizations."""
+    return f"{pick(row[key] for row in evidence('dram_energy')['rows'] if row['optimizer_state'] is state):.2f}"
+
+
+def dram_share():
+    """The share of bytes that are left, in percent."""
+    return f"{100 * next(row['s'] for row in evidence('dram_energy')['rows'] if not row['optimizer_state']):.0f}"
+
+
+def array_cycles():
+    """Cycles of a training step on an array of 32 by 32 fMACs, by network and precision."""
+    found = evidence("fast_speed")
+    cells = ("FAST, 2 bits", "FAST, policy of MNIST-5k", "FAST, 4 bits")
+    rows = []
+    for network in dict.fromkeys(row["network"] for row in found["rows"]):
+        by_cell = {row["cell"]: row for row in found["rows"] if row["network"] == network}
+        rows.append(
+            [network, *(f"{by_cell[cell]['cycles'] / 1e6:.1f}" for cell in cells), f"{by_cell[cells[0]]['utilization']:.0%}"]
+        )
+    return table(["network", "2 bits", "FAST's policy", "4 bits", "cells busy, 2 bits"], rows)
+
+
+def array_use():
+    """The share of an array of 8 by 8 cells that multiplies, by layer, precision and product."""
+    rows = [
+        [
+            f"{row['positions']} positions, {row['inputs']} inputs, {row['outputs']} outputs",
+            row["bits"],
+            *(f"{row[product]:.0%}" for product in ("forward", "backward", "gradient")),
+        ]
+        for row in evidence("fast_speed")["utilization"]
+    ]
+    return table(["layer", "bits", "O = A W", "dA = dO W'", "dW = A' dO"], rows)

@@ -1,0 +1,73 @@
+"""The documentation as a site: it builds without a warning, and its reference pages say what the code says."""
+
+from pathlib import Path
+
+import pytest
+
+from docs.scripts import build, reference
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    done = build.build(folder)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    return folder
+
+
+def test_site_has_every_page(site):
+    pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
+    pages |= {Path(path).with_suffix(".html") for path, _, _ in reference.pages()}
+    assert {path.relative_to(site) for path in site.rglob("*.html")} == pages | {Path("404.html")}
+
+
+def test_site_has_no_scripts(site):
+    assert not list(site.rglob("*.py"))
+
+
+def test_reference_lists_every_parameter(site):
+    page = (site / "reference" / "designs.html").read_text()
+    for design in reference.designs():
+        assert f'id="{design["design"]}"' in page
+        for parameter in design["parameters"]:
+            assert f"<code>{parameter['name']}</code>" in page
+
+
+def test_docstring_becomes_markdown():
+    docstring = """Rounds.
+
+A table:
+
+====  ========
+mode  meaning
+====  ========
+rne   nearest,
+      ties even
+====  ========
+
+Parameters
+----------
+x : array
+    Values of ``float32``.
+"""
+    assert reference.markdown(docstring).split("\n") == [
+        "Rounds.",
+        "",
+        "A table:",
+        "",
+        "",
+        "| mode | meaning |",
+        "| --- | --- |",
+        "| rne | nearest, ties even |",
+        "",
+        "",
+        "",
+        "**Parameters**",
+        "",
+        "",
+        "`x : array`",
+        "",
+        "Values of `float32`.",
+    ]
