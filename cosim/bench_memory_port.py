@@ -19,7 +19,7 @@ from narrowfloat.cosim.scoreboard import Mismatch, rerun
 from narrowfloat.golden import s2fp8
 from narrowfloat.golden.float_codec import encode
 from narrowfloat.golden.formats import FloatFormat
-from narrowfloat.golden.memory_port import (
+from narrowfloat.golden.memory import (
     ESTIMATORS,
     MODES,
     OBSERVED,
@@ -29,8 +29,8 @@ from narrowfloat.golden.memory_port import (
     MemoryBeats,
     MemoryPort,
 )
-from narrowfloat.golden.readout import words as statistics_words
 from narrowfloat.golden.reference.stimulus import random_words, random_words_in_range, real_tensors
+from narrowfloat.golden.statistics.readout import words as statistics_words
 
 FACES = ("s_core", "m_mem", "s_mem", "m_core")
 # Cycles after which an estimator's answer must be there, whatever has ended; meanwhile it may be the one before.

@@ -9,11 +9,11 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from narrowfloat.cosim.drivers import RESET_CYCLES, ProtocolError, add_to_report, manifest
 from narrowfloat.cosim.scoreboard import compare
 from narrowfloat.golden.bfp import Blocks, convert, decode, from_mxint8, matmul, to_mxint8
+from narrowfloat.golden.bfp.systolic import Array, passes
 from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.reference.network import load_mnist, split
 from narrowfloat.golden.reference.ports import Port
 from narrowfloat.golden.reference.stimulus import real_tensors
-from narrowfloat.golden.systolic import Array, passes
 
 KINDS = ("forward", "backward", "gradient")
 RANDOM_PRODUCTS = 24

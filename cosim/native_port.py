@@ -9,7 +9,7 @@ import json
 import numpy as np
 from narrowfloat.cosim.native import build
 from narrowfloat.cosim.scoreboard import Mismatch
-from narrowfloat.golden.memory_port import SLOTS, CoreBeats, MemoryBeats
+from narrowfloat.golden.memory import SLOTS, CoreBeats, MemoryBeats
 from narrowfloat.golden.reference.ports import Port
 
 WORD_BYTES = 4
@@ -73,12 +73,12 @@ class NativePort:
 
         Parameters
         ----------
-        beats : golden.memory_port.CoreBeats
+        beats : golden.memory.CoreBeats
             Of whole tensors.
 
         Returns
         -------
-        golden.memory_port.MemoryBeats
+        golden.memory.MemoryBeats
             What comes out of the memory's face.
 
         Raises
@@ -104,12 +104,12 @@ class NativePort:
 
         Parameters
         ----------
-        beats : golden.memory_port.MemoryBeats
+        beats : golden.memory.MemoryBeats
             As `write` gives them.
 
         Returns
         -------
-        golden.memory_port.CoreBeats
+        golden.memory.CoreBeats
 
         Raises
         ------

@@ -10,9 +10,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 from narrowfloat.cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
 from narrowfloat.cosim.scoreboard import Mismatch, rerun
-from narrowfloat.golden import readout
 from narrowfloat.golden.formats import FloatFormat
 from narrowfloat.golden.reference.stimulus import random_words, real_tensors, special_words
+from narrowfloat.golden.statistics import readout
 
 LONG_STREAM = 1_000_000  # values
 # A read waits for a work at most, and after reset for a first round through all counters.

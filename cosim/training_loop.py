@@ -6,7 +6,7 @@ and activations, errors, gradients and weights as the four types, and beside the
 that the updates are made to. Calibration epochs in FP32, in which the port observes, come first, then FP8 or S2FP8. Modes,
 estimators, forced biases and ends of epochs are written to the port's registers.
 
-The same training runs twice in step, with the emitted Verilog, compiled by Verilator, and with `golden.memory_port`. What goes
+The same training runs twice in step, with the emitted Verilog, compiled by Verilator, and with `golden.memory`. What goes
 to the port, what lies in memory, what comes back, the bias or squeeze before every tensor, and flags and raw statistics after every epoch
 must be the same to the last bit, and so must the weights at the end.
 
@@ -32,11 +32,11 @@ import plotly.graph_objects as go
 from narrowfloat.cosim.native import CACHE
 from narrowfloat.cosim.native_port import NativePort
 from narrowfloat.cosim.scoreboard import Mismatch, spell_code, spell_float32
-from narrowfloat.golden import readout
 from narrowfloat.golden.formats import FloatFormat
-from narrowfloat.golden.memory_port import ESTIMATORS, MODES, CoreBeats, MemoryPort
+from narrowfloat.golden.memory import ESTIMATORS, MODES, CoreBeats, MemoryPort
 from narrowfloat.golden.reference.network import MOMENTUM, WEIGHT_DECAY, load_mnist
 from narrowfloat.golden.s2fp8 import ALPHA_FRACTION_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, Parameters
+from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.yosys import ToolError

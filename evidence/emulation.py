@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from narrowfloat.golden.calibration import Histogram, calibrate, divergence
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul
+from narrowfloat.golden.lbfp.calibration import Histogram, calibrate, divergence
 from torch import nn
 from torch.nn import functional
 

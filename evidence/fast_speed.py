@@ -1,7 +1,7 @@
 """How fast a training step is on systolic arrays of equal area, by the number format of their cells.
 
 The claim, as reported by the authors of FAST (Zhang et al., HPCA 2022, arXiv 2110.15456): 2 to 6 times as fast as other mixed
-precision, and more than 2 times as fast as MSFP-12. Here: cycles of the three products of each layer by `golden.systolic`, which the
+precision, and more than 2 times as fast as MSFP-12. Here: cycles of the three products of each layer by `golden.bfp.systolic`, which the
 emitted array takes to the cycle, on the largest array of each kind that fits the area of a given one of fMACs; areas are those of
 `python -m narrowfloat.synth`, all from one flow.
 
@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from narrowfloat.golden.systolic import Array, training_step
+from narrowfloat.golden.bfp.systolic import Array, training_step
 from rich import box
 from rich.console import Console
 from rich.table import Table

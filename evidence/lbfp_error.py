@@ -2,7 +2,7 @@
 
 Relative errors are those of all products of nonzero codes, from the exact product of the numbers that the codes mean: the antilog's
 own. Dot products are of 256 pairs; their signal to quantization noise ratio, in dB, counts everything between the real numbers and
-the accumulator. Exponents are per tensor and from `golden.calibration`, by Kullback-Leibler divergence if not said otherwise. INT8 is symmetric, per
+the accumulator. Exponents are per tensor and from `golden.lbfp.calibration`, by Kullback-Leibler divergence if not said otherwise. INT8 is symmetric, per
 tensor, unclipped or with the scale that has the least squared error.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from narrowfloat.golden.calibration import calibrate
 from narrowfloat.golden.formats import LOGARITHMS, LogBlockFormat
 from narrowfloat.golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul, table_guard_bits
+from narrowfloat.golden.lbfp.calibration import calibrate
 from narrowfloat.golden.reference.inference import mlp_images
 from narrowfloat.golden.reference.stimulus import real_tensors
 from rich import box

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import FloatFormat
-from narrowfloat.golden.rounding import FP32_INFINITY, OVERFLOWS, ROUNDINGS, Flag, round_and_pack
+from narrowfloat.golden.fp32 import FP32_INFINITY
+from narrowfloat.golden.rounding import OVERFLOWS, ROUNDINGS, Flag, round_and_pack
 
 # Long arrays are worked off in parts whose intermediate results stay in the cache.
 _PART = 2**16

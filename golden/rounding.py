@@ -7,11 +7,10 @@ and underflow are decided afterwards, on that integer.
 import enum
 
 import numpy as np
+from narrowfloat.golden.fp32 import FP32_INFINITY
 
 ROUNDINGS = ("rne", "rna", "rtz", "sr")
 OVERFLOWS = ("saturate", "format")
-
-FP32_INFINITY = 0x7F800000
 
 
 class Flag(enum.IntFlag):

@@ -1,6 +1,6 @@
 """A network whose every product is LBFP: a batch of real images for the dot product's bench, and what the whole network makes of them.
 
-The network of `golden.reference.network`, trained in FP32, with exponents from `golden.calibration`: one per output of each layer for its
+The network of `golden.reference.network`, trained in FP32, with exponents from `golden.lbfp.calibration`: one per output of each layer for its
 weights, one per layer for its inputs. Everything after the images are encoded is integer: dot products, offsets on the
 accumulator's grid, ReLU, re-encoding. NumPy only.
 """
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from narrowfloat.golden.calibration import calibrate
 from narrowfloat.golden.formats import CATALOG
 from narrowfloat.golden.lbfp import encode, encode_fixed, lsb_exponent, matmul
+from narrowfloat.golden.lbfp.calibration import calibrate
 from narrowfloat.golden.reference.network import epochs, load_mnist, propagate, split
 
 CALIBRATION_IMAGES = 512  # of those trained on

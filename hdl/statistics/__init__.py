@@ -14,7 +14,7 @@ busy : Out(types)
 working : Out(1)
     Results of what has ended are not there yet.
 read : In({enable, type, index, data, done})
-    The raw statistic `index`, one of those in `golden.readout`: `enable` is held until `done`, when `data` is valid.
+    The raw statistic `index`, one of those in `golden.statistics.readout`: `enable` is held until `done`, when `data` is valid.
 
 Zeros and subnormals count for nothing but ``zeros``, infinities and NaN for nothing but ``specials``.
 """

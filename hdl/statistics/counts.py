@@ -3,8 +3,8 @@
 from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden import readout
 from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.parts.arith import pick
 from narrowfloat.hdl.statistics.base import Estimator, is_type
 

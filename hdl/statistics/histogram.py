@@ -1,8 +1,8 @@
 """The octave of the median, by a histogram of exponents."""
 
 from amaranth.hdl import Const, Module, Signal, signed
-from narrowfloat.golden import readout
 from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.parts.arith import pick
 from narrowfloat.hdl.statistics.base import Lanes, count, is_type
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed, half_less_one

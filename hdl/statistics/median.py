@@ -1,8 +1,8 @@
 """The median, by counting in bins that narrow pass after pass."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from narrowfloat.golden import readout
 from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.parts.arith import pick
 from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Lanes, count, is_type, tree
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed, half_less_one

@@ -7,9 +7,9 @@ from operator import add
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, memory
 from amaranth.lib.wiring import Out
-from narrowfloat.golden import readout
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import BIAS_BITS, CATALOG, FloatFormat
+from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.parts.arith import pick
 from narrowfloat.hdl.statistics.base import (
     MAGNITUDE_BITS,

@@ -1,8 +1,8 @@
 """A register per type that walks to the median."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from narrowfloat.golden import readout
 from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.parts.arith import pick
 from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, REFERENCE, Estimator, is_type
 

@@ -9,7 +9,7 @@ from narrowfloat.cosim import training_loop
 from narrowfloat.cosim.native_port import NativePort
 from narrowfloat.cosim.scoreboard import Mismatch
 from narrowfloat.cosim.training_loop import SCHEMES, TYPES, Plan, Scheme, emit_port, run, small_images
-from narrowfloat.golden.memory_port import CoreBeats
+from narrowfloat.golden.memory import CoreBeats
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.yosys import ToolError

@@ -5,10 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for experiments only")
 
-from narrowfloat.golden.calibration import Histogram
 from narrowfloat.golden.formats import LOGARITHMS
 from narrowfloat.golden.lbfp import decode, encode, matmul, multiply
 from narrowfloat.golden.lbfp import lsb_exponent as weight_of_lsb
+from narrowfloat.golden.lbfp.calibration import Histogram
 from narrowfloat.golden.reference.stimulus import special_words
 from torch import nn
 

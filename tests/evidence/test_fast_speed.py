@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from narrowfloat.golden.systolic import Array
+from narrowfloat.golden.bfp.systolic import Array
 
 from evidence import fast_speed
 from evidence.fast_speed import BATCH, CELLS, NETWORKS, RESULTS, array_of, evaluate, macs, main, step_cycles

@@ -1,13 +1,13 @@
-"""`golden.calibration`: the specification's precision and exponents, histograms against NumPy's, measures against loops."""
+"""`golden.lbfp.calibration`: the specification's precision and exponents, histograms against NumPy's, measures against loops."""
 
 import math
 from itertools import count
 
 import numpy as np
 import pytest
-from narrowfloat.golden.calibration import METHODS, Histogram, calibrate, losses
 from narrowfloat.golden.formats import CATALOG, LogBlockFormat
 from narrowfloat.golden.lbfp import block_exponent, decode, encode
+from narrowfloat.golden.lbfp.calibration import METHODS, Histogram, calibrate, losses
 
 LBFP8 = CATALOG["lbfp8"]
 SAMPLES = 300_000

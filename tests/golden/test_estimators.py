@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from narrowfloat.golden import readout
 from narrowfloat.golden.formats import CATALOG
 from narrowfloat.golden.reference.stimulus import real_tensors
-from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker, exact_median_bias
+from narrowfloat.golden.statistics import (
+    ExponentHistogram,
+    LogMoments,
+    MedianEstimator,
+    MedianTracker,
+    exact_median_bias,
+    readout,
+)
 
 EVERY = (MedianEstimator, ExponentHistogram, MedianTracker, LogMoments)
 # near one another, near the ends, and anything

@@ -1,4 +1,4 @@
-"""`golden.memory_port` against plain loops over beats."""
+"""`golden.memory` against plain loops over beats."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import CATALOG
-from narrowfloat.golden.memory_port import MODES, SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
+from narrowfloat.golden.memory import MODES, SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
 from narrowfloat.golden.rounding import Flag
 from narrowfloat.golden.s2fp8 import Parameters, parameters, tensor_parameters
 from narrowfloat.golden.s2fp8 import decode as s2_decode

@@ -1,7 +1,7 @@
 """The cycle model of the systolic array. That the emitted array takes as many is for co-simulation to show."""
 
 import pytest
-from narrowfloat.golden.systolic import Array, passes, training_step
+from narrowfloat.golden.bfp.systolic import Array, passes, training_step
 
 
 def test_passes():

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from narrowfloat.golden.memory_port import ESTIMATORS, MODES
+from narrowfloat.golden.memory import ESTIMATORS, MODES
 from narrowfloat.golden.s2fp8 import parameters
 from narrowfloat.hdl import memory
 from narrowfloat.hdl.__main__ import main

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from narrowfloat.golden import readout
 from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl import lint
 from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import find

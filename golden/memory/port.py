@@ -1,9 +1,6 @@
-"""The memory port: tensors encoded on their way to memory, with biases that follow the data. Bit-exact to `hdl.memory`.
+"""The memory port: tensors encoded on their way to memory, with biases that follow the data."""
 
-After Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2, sections 4 and 5, and for S2FP8 Cambier et al. 2020, arXiv 2001.05674.
-"""
-
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -11,15 +8,14 @@ from narrowfloat.golden import lbfp
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import BIAS_MAX, CATALOG, FloatFormat
+from narrowfloat.golden.memory.beats import SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, kept_words
 from narrowfloat.golden.rounding import Flag
 from narrowfloat.golden.s2fp8 import decode as s2_decode
 from narrowfloat.golden.s2fp8 import encode as s2_encode
 from narrowfloat.golden.s2fp8 import parameters as s2_parameters
 from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
-SLOTS = 4
 TYPES = (1, 2, 4, 8)
-WORD_BYTES = 4
 ESTIMATORS = {"median": MedianEstimator, "histogram": ExponentHistogram, "tracker": MedianTracker, "moments": LogMoments}
 # In the order of the register's codes; which encode, and which are observed. The last two are there where S2FP8 is.
 MODES = ("fp32", "calibrate", "fp8", "frozen", "s2fp8", "s2fp8_frozen")
@@ -31,99 +27,6 @@ _S2_FLAGS = {
     lbfp.Flag.FLUSHED: Flag.UNDERFLOW,
     lbfp.Flag.INVALID: Flag.INVALID,
 }
-
-
-@dataclass
-class _Table:
-    """Arrays of as many rows as there are beats, which can be indexed and joined as a whole."""
-
-    def __len__(self):
-        return len(self.last)
-
-    def __getitem__(self, rows):
-        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @classmethod
-    def join(cls, parts):
-        """All the rows of `parts`, one or more, in their order."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
-
-
-@dataclass
-class CoreBeats(_Table):
-    """Beats on the core's side.
-
-    Attributes
-    ----------
-    words : uint32 [beats, lanes]
-    keep : bool [beats, 4 * lanes]
-        For each byte of the words, lowest first.
-    type : uint8 [beats]
-    bypass, last : bool [beats]
-    """
-
-    words: np.ndarray
-    keep: np.ndarray
-    type: np.ndarray
-    bypass: np.ndarray
-    last: np.ndarray
-
-    @classmethod
-    def of_tensor(cls, x, type, *, lanes=4):
-        """The beats of one tensor: float32 or uint32 of any shape and not empty, the last beat filled up with what is not kept."""
-        words = np.ascontiguousarray(x).reshape(-1)
-        if words.dtype not in (np.float32, np.uint32):
-            raise TypeError(f"x must be float32 or uint32, not {words.dtype}: convert with .astype(np.float32)")
-        if not words.size:
-            raise ValueError("x must not be empty: without a beat a tensor has no end")
-        beats = -(-words.size // lanes)
-        padded = np.zeros((beats, lanes), np.uint32)
-        padded.reshape(-1)[: words.size] = words.view(np.uint32)
-        keep = np.ones((beats, WORD_BYTES * lanes), bool)
-        keep[-1, WORD_BYTES * (words.size - lanes * (beats - 1)) :] = False
-        last = np.arange(beats) == beats - 1
-        return cls(padded, keep, np.full(beats, type, np.uint8), np.zeros(beats, bool), last)
-
-    def kept_words(self):
-        """The words of which all four bytes are kept, uint32 [n], in order."""
-        return self.words[_kept_words(self.keep)]
-
-
-@dataclass
-class MemoryBeats(_Table):
-    """Beats on the memory's side.
-
-    Attributes
-    ----------
-    bytes : uint8 [beats, 4 * lanes]
-        Codes, lane by lane and slot by slot, or the bytes of words, lowest first.
-    keep : bool [beats, 4 * lanes]
-    type : uint8 [beats]
-    bypass, packed : bool [beats]
-    bias : uint8 [beats]
-        That of the codes; 0 where there are none, or none with a bias.
-    last : bool [beats]
-    squeezed : bool [beats], optional
-        Whether codes are those of S2FP8; by default none are.
-    mean, inverse : uint16 and uint32 [beats], optional
-        What these are read with, as of `golden.s2fp8.Parameters`; 0 for all others.
-    """
-
-    bytes: np.ndarray
-    keep: np.ndarray
-    type: np.ndarray
-    bypass: np.ndarray
-    packed: np.ndarray
-    bias: np.ndarray
-    last: np.ndarray
-    squeezed: np.ndarray | None = None
-    mean: np.ndarray | None = None
-    inverse: np.ndarray | None = None
-
-    def __post_init__(self):
-        for name, dtype in (("squeezed", bool), ("mean", np.uint16), ("inverse", np.uint32)):
-            if getattr(self, name) is None:
-                setattr(self, name, np.zeros(len(self), dtype))
 
 
 @dataclass
@@ -316,7 +219,7 @@ class MemoryPort:
         seen = rows[observed]
         if not seen.size:
             return
-        words, keep = beats.words[seen], _kept_words(beats.keep[seen])
+        words, keep = beats.words[seen], kept_words(beats.keep[seen])
         one_type = present[0] if len(present) == 1 else types[observed]
         for estimator in self.estimators.values():
             estimator.observe(words, one_type, None if keep.all() else keep)
@@ -344,7 +247,7 @@ class MemoryPort:
         data = np.ascontiguousarray(beats.words, "<u4").view(np.uint8).copy()
         keep = beats.keep.copy()
         data[packed], keep[packed] = 0, False
-        kept = _kept_words(beats.keep)
+        kept = kept_words(beats.keep)
         keep[packed, : self.lanes] = kept[packed]
         groups = treatment.bias.astype(np.int64) * self.types + beats.type
         for group in np.unique(groups[packed & ~squeezed]).tolist():
@@ -422,8 +325,3 @@ class MemoryPort:
         keep[is_code] = np.repeat(kept[rows[is_code], slots[is_code]], WORD_BYTES, axis=1)
         final = np.append(rows[1:] != rows[:-1], True)[: rows.size]
         return CoreBeats(words, keep, beats.type[rows], beats.bypass[rows], beats.last[rows] & final)
-
-
-def _kept_words(keep):
-    """bool [beats, lanes]: which words have all their bytes."""
-    return keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES).all(axis=2)

@@ -1,0 +1,33 @@
+"""Block floating point (BFP), bit-exact to the hardware: conversion, chunks, dot products, accumulators, choice of precision.
+
+A group of numbers shares an exponent E, each number is a sign and an integer k: see `golden.formats.BlockFormat`. So a dot
+product of two groups is one of integers, and their exponents are added once. After FAST, HPCA 2022, arXiv 2110.15456; what is
+known of the paper leaves open how conversion rounds, what the sums of the precision policy are relative to, and the
+accumulators' widths: those are ours.
+"""
+
+from narrowfloat.golden.bfp.accumulate import MAX_FIXED_BITS, MIN_FIXED_BITS, accumulate_fixed, accumulate_fp32, dot, matmul
+from narrowfloat.golden.bfp.blocks import ROUNDINGS, SR_BITS, Blocks, chunks, convert, decode
+from narrowfloat.golden.bfp.mxint8 import from_mxint8, to_mxint8
+from narrowfloat.golden.bfp.policy import EPSILON_BITS, SUM_BITS, precision, relative_improvement
+
+__all__ = [
+    "EPSILON_BITS",
+    "MAX_FIXED_BITS",
+    "MIN_FIXED_BITS",
+    "ROUNDINGS",
+    "SR_BITS",
+    "SUM_BITS",
+    "Blocks",
+    "accumulate_fixed",
+    "accumulate_fp32",
+    "chunks",
+    "convert",
+    "decode",
+    "dot",
+    "from_mxint8",
+    "matmul",
+    "precision",
+    "relative_improvement",
+    "to_mxint8",
+]

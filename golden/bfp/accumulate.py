@@ -1,0 +1,161 @@
+"""Dot products of groups, and accumulators that add them up."""
+
+import numpy as np
+from narrowfloat.golden.checks import check_choice, check_int
+
+MIN_FIXED_BITS, MAX_FIXED_BITS = 8, 62
+
+
+def dot(a, b):
+    """Dot products of groups of `a` with groups of `b`, exactly: the sums times ``2**weights``.
+
+    Parameters
+    ----------
+    a, b : Blocks
+        Of the same group size; the shapes of their groups broadcast.
+
+    Returns
+    -------
+    sums : numpy.ndarray
+        int64 [..., groups].
+    weights : numpy.ndarray
+        int32 [..., groups].
+
+    Raises
+    ------
+    ValueError
+        The groups are of different sizes, or do not broadcast.
+    """
+    if a.fmt.group != b.fmt.group:
+        raise ValueError(f"groups must be of the same size, not {a.fmt.group} and {b.fmt.group}")
+    sums = (a.integers.astype(np.int64) * b.integers).sum(axis=-1)
+    return sums, a.weights + b.weights
+
+
+def accumulate_fp32(acc, sums, weights):
+    """``acc + sums * 2**weights``, rounded once, to the nearest FP32 number, ties to even.
+
+    As IEEE 754 has it, with subnormals, and infinity for what is too large. A sum of zero leaves `acc` as it is, a zero's sign
+    included; numbers that cancel give +0.
+
+    Parameters
+    ----------
+    acc : numpy.ndarray
+        float32.
+    sums, weights : numpy.ndarray
+        Integers as `dot` returns them; the shapes of all three broadcast.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32.
+
+    Raises
+    ------
+    TypeError
+        `acc` is not float32.
+    """
+    acc = np.asarray(acc)
+    if acc.dtype != np.float32:
+        raise TypeError(f"acc must be float32, not {acc.dtype}")
+    old = acc.astype(np.float64)
+    addend = np.ldexp(np.asarray(sums, np.float64), weights)
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = old + addend
+        # What the addition lost, exactly (Knuth's TwoSum). Where it lost anything, the last bit of the 53 is made 1 (round to
+        # odd), so that the second rounding, to 24 bits or fewer, is as if there had been no first.
+        virtual = total - old
+        error = (old - (total - virtual)) + (addend - virtual)
+        is_even = total.view(np.int64) & 1 == 0
+        odd = np.nextafter(total, np.where(error > 0, np.inf, -np.inf))
+        total = np.where((error != 0) & is_even & np.isfinite(total), odd, total)
+        return np.where(np.asarray(sums) == 0, acc, total.astype(np.float32))
+
+
+def accumulate_fixed(acc, sums, weights, *, width, base):
+    """``acc + floor(sums * 2**(weights - base))`` in two's complement of `width` bits, whose last bit means ``2**base``.
+
+    Where what is added is out of range by itself, the total is that end of the range, whatever `acc` was.
+
+    Parameters
+    ----------
+    acc : numpy.ndarray
+        Integers of `width` bits.
+    sums, weights : numpy.ndarray
+        As `dot` returns them, `sums` of at most 32 bits; the shapes of all three broadcast.
+    width : int
+        8 to 62.
+    base : int
+
+    Returns
+    -------
+    total : numpy.ndarray
+        int64.
+    saturated : numpy.ndarray
+        bool: whether what was added or the sum was out of range, so that the total became an end of it.
+
+    Raises
+    ------
+    ValueError
+        `width` is out of range.
+    """
+    check_int("width", width, MIN_FIXED_BITS, MAX_FIXED_BITS)
+    sums, shift = np.asarray(sums, np.int64), np.asarray(weights, np.int64) - base
+    # Twice the range of `acc` in either direction is as good as any larger number.
+    far = np.int64(2**MAX_FIXED_BITS)
+    left = np.clip(shift, 0, MAX_FIXED_BITS + 1)
+    too_large = np.abs(sums) > far >> left
+    addend = np.where(too_large, np.sign(sums) * far, np.where(too_large, 0, sums) << left)
+    addend = np.where(shift < 0, sums >> np.clip(-shift, 0, 63), addend)
+    low, high = -(2 ** (width - 1)), 2 ** (width - 1) - 1
+    outside = (addend < low) | (addend > high)
+    total = np.where(outside, addend, np.asarray(acc, np.int64) + np.where(outside, 0, addend))
+    return np.clip(total, low, high), (total < low) | (total > high)
+
+
+def matmul(a, b, *, accumulator="fp32", start=None, width=32, window=256):
+    """Dot products of rows: each group's exact sum is added to the accumulator, one group after the other.
+
+    Parameters
+    ----------
+    a, b : Blocks
+        [m, n] and [p, n], of the same group size: both in groups along what is summed over.
+    accumulator : str
+        "fp32": `accumulate_fp32` with each group. "fixed": `accumulate_fixed`; the last bit of the sum means ``2**(window - 256)``.
+    start : optional
+        What is returned for the first part of a longer sum; None means zeros.
+    width : int
+        Of "fixed", 8 to 62.
+    window : int
+        Of "fixed".
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [m, p]; of "fixed" a pair: int64 [m, p], and whether anything was out of range, bool [m, p].
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit, or a parameter is not allowed.
+    """
+    check_choice("accumulator", accumulator, ("fp32", "fixed"))
+    if a.codes.ndim != 2 or b.codes.ndim != 2 or a.length != b.length:
+        raise ValueError(
+            f"a and b must be matrices with rows of the same length, not {(*a.codes.shape[:-1], a.length)} and "
+            f"{(*b.codes.shape[:-1], b.length)}"
+        )
+    rows, columns = len(a.codes), len(b.codes)
+    if accumulator == "fp32":
+        total = np.zeros((rows, columns), np.float32) if start is None else start
+    else:
+        total, saturated = (np.zeros((rows, columns), dtype) for dtype in (np.int64, bool)) if start is None else start
+    for group in range(a.codes.shape[1]):
+        sums = a.integers[:, group].astype(np.int64) @ b.integers[:, group].astype(np.int64).T
+        weights = a.weights[:, group, None] + b.weights[:, group]
+        if accumulator == "fp32":
+            total = accumulate_fp32(total, sums, weights)
+        else:
+            total, out = accumulate_fixed(total, sums, weights, width=width, base=window - 256)
+            saturated = saturated | out
+    return total if accumulator == "fp32" else (total, saturated)

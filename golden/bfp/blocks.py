@@ -1,0 +1,199 @@
+"""Numbers in groups with a shared exponent: conversion from FP32 and back, and chunks of two bits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import BlockFormat
+from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS, FP32_MAX_EXPONENT
+
+ROUNDINGS = ("rtz", "rne", "sr")
+SR_BITS = 8  # random bits per number, and bits that stochastic rounding sees of what it discards
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Numbers in groups along their last axis.
+
+    Attributes
+    ----------
+    fmt : BlockFormat
+    length : int
+        Numbers along the last axis before it was filled up with zeros.
+    codes : numpy.ndarray
+        uint8 [..., groups]: the codes of the shared exponents.
+    offset : int
+        What is added to a code to give E; 0 where ``fmt.exp_bits`` is 8.
+    signs : numpy.ndarray
+        bool [..., groups, group]; False where k = 0.
+    magnitudes : numpy.ndarray
+        uint8 [..., groups, group]: k.
+    """
+
+    fmt: BlockFormat
+    length: int
+    codes: np.ndarray
+    offset: int
+    signs: np.ndarray
+    magnitudes: np.ndarray
+
+    @property
+    def exponents(self):
+        """E of each group, as FP32 has it, bias and all: int32 [..., groups]."""
+        return self.codes.astype(np.int32) + self.offset
+
+    @property
+    def weights(self):
+        """The power of two by which the integers of each group are to be multiplied: int32 [..., groups]."""
+        return self.exponents - FP32_BIAS - (self.fmt.man_bits - 1)
+
+    @property
+    def integers(self):
+        """The numbers as integers with their signs: int16 [..., groups, group]."""
+        magnitudes = self.magnitudes.astype(np.int16)
+        return np.where(self.signs, -magnitudes, magnitudes)
+
+
+def convert(x, fmt, *, rounding="rtz", bits=None, random_bits=None, offset=0, flags=False):
+    """FP32 values as groups along their last axis.
+
+    With E the largest exponent of a group, k is ``|x| / 2**(E - 127 - (man_bits - 1))``, rounded:
+
+    ===  ====================================================================================================================
+    rtz  toward zero
+    rne  to the nearest, ties to even
+    sr   stochastically: of |x| in units of k 8 fraction bits are kept, the rest is dropped; 8 random bits are added there,
+         and the fraction is dropped
+    ===  ====================================================================================================================
+
+    With `bits` below `man_bits` numbers are rounded to so many, the highest, and the others are zero: so a tensor of 2 bits
+    goes where there is room for 4. What rounds to ``2**man_bits`` becomes the largest k that has these bits; E stays.
+
+    Zeros and subnormals of FP32 are zero, and the exponent of a group of nothing else is 0. Infinity and NaN are read as the
+    largest finite number with their sign. With `exp_bits` 3 or 4 the code is ``E - offset`` within its range, and the group is
+    aligned to the exponent that this code means: numbers with a larger one become the largest k.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32 [..., n], n >= 1; the last group is filled up with zeros.
+    fmt : BlockFormat
+    rounding : str
+        One of `ROUNDINGS`.
+    bits : int or None
+        1 to ``fmt.man_bits``; None means all.
+    random_bits : numpy.ndarray or None
+        For "sr": integers from 0 to 255, [..., groups, group]. Those of hardware with `lanes` numbers per beat are
+        ``golden.lfsr.lane_bits(seed, beats, lanes)``, in that order.
+    offset : int
+        0 to 255, for ``fmt.exp_bits`` of 3 or 4; otherwise 0.
+    flags : bool
+        Whether to return the flags too.
+
+    Returns
+    -------
+    blocks : Blocks
+    saturated, invalid : numpy.ndarray
+        Only if `flags`: bool [..., groups, group]: the exponent is above the one the group is aligned to; infinity or NaN.
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32; `random_bits` are not integers; `fmt` is not a BlockFormat.
+    ValueError
+        `rounding`, `bits`, `offset` or `random_bits` are not what is allowed, or `x` has no last axis or nothing along it.
+    """
+    if not isinstance(fmt, BlockFormat):
+        raise TypeError(f"fmt must be a BlockFormat, not {fmt!r}: BlockFormat.parse makes one of its name")
+    check_choice("rounding", rounding, ROUNDINGS)
+    bits = fmt.man_bits if bits is None else bits
+    check_int(f"bits of {fmt.name}", bits, 1, fmt.man_bits)
+    check_int(f"offset of {fmt.name}", offset, 0, 0 if fmt.exp_bits == 8 else 255)
+    x, words = _grouped(x, fmt.group)
+    if rounding == "sr":
+        random_bits = _checked_random_bits(random_bits, words.shape)
+    exponents, significands, invalid = _unpack(words)
+    largest = exponents.max(axis=-1)
+    codes = np.clip(largest - offset, 0, fmt.max_exponent)
+    distances = (codes + offset)[..., None] - exponents
+    saturated = distances < 0
+    magnitudes = _round(significands, np.maximum(distances, 0), bits, rounding, random_bits)
+    magnitudes = np.where(saturated, 2**bits - 1, np.minimum(magnitudes, 2**bits - 1)) << fmt.man_bits - bits
+    magnitudes = magnitudes.astype(np.uint8)
+    signs = (words >> 31 != 0) & (magnitudes > 0)
+    blocks = Blocks(fmt, x.shape[-1], codes.astype(np.uint8), offset, signs, magnitudes)
+    return (blocks, saturated, invalid) if flags else blocks
+
+
+def decode(blocks):
+    """The values of `blocks`, in the shape that was converted: float32, exactly.
+
+    Only E = 255, to which an offset of 255 or a scale of MX can lead, has numbers from 2**128 on: those become infinity.
+    """
+    values = np.ldexp(blocks.integers.astype(np.float64), blocks.weights[..., None])
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
+    return values.reshape(*blocks.codes.shape[:-1], -1)[..., : blocks.length]
+
+
+def chunks(blocks):
+    """The magnitudes two bits at a time: uint8 [man_bits / 2, ..., groups, group], the highest first.
+
+    Chunk j with the group's signs and the exponent E - 2 j is itself a group of 2 mantissa bits, and they sum up to the
+    numbers. With rounding "rtz" chunk 0 is what conversion to 2 mantissa bits gives, chunks 0 and 1 what that to 4 gives, and
+    so on.
+    """
+    shifts = 2 * np.arange(blocks.fmt.chunks - 1, -1, -1, dtype=np.uint8)
+    return blocks.magnitudes >> shifts.reshape(-1, *[1] * blocks.magnitudes.ndim) & np.uint8(3)
+
+
+def _grouped(x, group):
+    """`x` as an array, and its words in groups, filled up with zeros."""
+    x = np.asarray(x)
+    if x.dtype != np.float32:
+        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise ValueError(f"x must have numbers along its last axis to group, not the shape {x.shape}")
+    groups = -(-x.shape[-1] // group)
+    words = np.zeros((*x.shape[:-1], groups * group), np.uint32)
+    words[..., : x.shape[-1]] = np.ascontiguousarray(x).view(np.uint32)
+    return x, words.reshape(*x.shape[:-1], groups, group)
+
+
+def _checked_random_bits(random_bits, shape):
+    highest = 2**SR_BITS - 1
+    if random_bits is None:
+        raise ValueError(f"rounding 'sr' needs random_bits: for each number an integer from 0 to {highest} (see golden.lfsr)")
+    random_bits = np.asarray(random_bits)
+    if random_bits.dtype.kind not in "iu":
+        raise TypeError(f"random_bits must be integers, not {random_bits.dtype}")
+    if random_bits.shape != shape:
+        raise ValueError(f"random_bits must have the shape of the groups, {shape}, not {random_bits.shape}")
+    for wrong in random_bits[(random_bits < 0) | (random_bits > highest)][:1]:
+        raise ValueError(f"random_bits must be from 0 to {highest}, not {wrong}")
+    return random_bits.astype(np.int64)
+
+
+def _unpack(words):
+    """Exponents (int64), significands of 24 bits (int64; 0 for zeros and subnormals), and where words are infinity or NaN."""
+    exponents = (words >> FP32_MAN_BITS & 0xFF).astype(np.int64)
+    fractions = (words & 2**FP32_MAN_BITS - 1).astype(np.int64)
+    invalid = exponents > FP32_MAX_EXPONENT
+    exponents = np.minimum(exponents, FP32_MAX_EXPONENT)
+    fractions = np.where(invalid, 2**FP32_MAN_BITS - 1, fractions)
+    significands = np.where(exponents > 0, fractions + 2**FP32_MAN_BITS, 0)
+    return exponents, significands, invalid
+
+
+def _round(significands, distances, man_bits, rounding, random_bits):
+    """Significands, of 24 bits, in units of the last of `man_bits` bits, `distances` places to the right, rounded: int64."""
+    # From 40 places on nothing is left, of 24 bits and 16 below, to be seen or to round up.
+    shift = FP32_MAN_BITS + 1 + np.minimum(distances, 39)
+    if rounding == "sr":
+        return ((significands << man_bits + SR_BITS) >> shift) + random_bits >> SR_BITS
+    scaled = significands << man_bits
+    whole = scaled >> shift
+    if rounding == "rtz":
+        return whole
+    rest, half = scaled - (whole << shift), np.int64(1) << shift - 1
+    return whole + ((rest > half) | (rest == half) & (whole & 1 != 0))

@@ -1,0 +1,96 @@
+"""The choice of a tensor's precision."""
+
+import numpy as np
+from narrowfloat.golden.bfp.blocks import chunks, convert
+from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.formats import BlockFormat
+
+SUM_BITS = 40  # of the sums of the precision policy
+EPSILON_BITS = 16  # fraction bits of alpha and beta
+
+
+def relative_improvement(x, fmt, reference, *, offset=0, width=SUM_BITS):
+    """Both sums of what 4 mantissa bits improve on 2: ``sum(|BFP4 - BFP2|)`` and ``sum(|BFP2|)`` over a tensor.
+
+    Whatever the rounding and the precision that a tensor is converted with, its sums are those of truncation: with k = 4 h + l
+    of 4 bits, ``|BFP4 - BFP2|`` is l and ``|BFP2|`` is 4 h in units of ``2**(E - 127 - 3)``. A group adds the sum of its l, and
+    that of its 4 h, times ``2**(E - reference)``, rounded down, to integers that stop at their largest value.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32 [..., n].
+    fmt : BlockFormat
+        Its group and exponent count, its mantissa does not.
+    reference : int
+        0 to 255; for a largest exponent in the tensor of ``reference + 14`` a million numbers fit in 40 bits.
+    offset : int
+        As for `convert`.
+    width : int
+        Bits of the sums, 16 to 64.
+
+    Returns
+    -------
+    numerator, denominator : int
+    saturated : bool
+        Whether one of them stopped.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `convert`; `reference` or `width` is out of range.
+    """
+    check_int("reference", reference, 0, 255)
+    check_int("width", width, 16, 64)
+    blocks = convert(x, BlockFormat(name="bfp4", man_bits=4, exp_bits=fmt.exp_bits, group=fmt.group), offset=offset)
+    shift = blocks.exponents.ravel() - reference
+    high, low = chunks(blocks).reshape(2, -1, fmt.group).sum(axis=-1, dtype=np.int64)
+    totals = []
+    for values in (low, 4 * high):
+        below = int((values >> np.clip(-shift, 0, 63))[shift < 0].sum())
+        per_shift = np.bincount(shift[shift >= 0], values[shift >= 0]).astype(np.int64)
+        totals.append(below + sum(int(value) << left for left, value in enumerate(per_shift)))
+    largest = 2**width - 1
+    numerator, denominator = (min(total, largest) for total in totals)
+    return numerator, denominator, max(totals) > largest
+
+
+def precision(numerator, denominator, *, alpha, beta, iteration, iterations, layer, layers):
+    """Mantissa bits for a tensor, 2 or 4, from its `relative_improvement`: 4 if that is at least epsilon.
+
+    ``epsilon = max(0, alpha - beta * iteration / iterations - beta * layer / layers)``, and the comparison is of integers:
+    nothing is divided or rounded. A tensor of zeros gets 4.
+
+    Parameters
+    ----------
+    numerator, denominator : int
+        The two sums, 0 or more.
+    alpha, beta : int
+        0 to 65535, in units of 2**-16. As far as is known the paper has 0.6 and 0.3.
+    iteration, iterations, layer, layers : int
+        Which one of how many.
+
+    Returns
+    -------
+    int
+        2 or 4.
+
+    Raises
+    ------
+    ValueError
+        `alpha` or `beta` is out of range, a number is negative, or `iterations` or `layers` is 0.
+    """
+    for name, value in (("alpha", alpha), ("beta", beta)):
+        check_int(name, value, 0, 2**EPSILON_BITS - 1)
+    for name, value, low in (
+        ("numerator", numerator, 0),
+        ("denominator", denominator, 0),
+        ("iteration", iteration, 0),
+        ("layer", layer, 0),
+        ("iterations", iterations, 1),
+        ("layers", layers, 1),
+    ):
+        if not isinstance(value, int) or value < low:
+            raise ValueError(f"{name} must be an integer of at least {low}, not {value!r}")
+    epsilon = alpha * iterations * layers - beta * iteration * layers - beta * layer * iterations
+    return 4 if (numerator << EPSILON_BITS) * iterations * layers >= max(0, epsilon) * denominator else 2

@@ -1,0 +1,265 @@
+"""FP32 and fixed-point numbers to LBFP codes, and codes to FP32."""
+
+import enum
+
+import numpy as np
+from narrowfloat.golden.checks import check_integers, integers_for
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
+
+_PART = 2**16  # long arrays are worked off in parts whose intermediate results stay in the cache
+
+
+class Flag(enum.IntFlag):
+    """What the conversion of a value may raise, as bits of one set."""
+
+    SATURATED = 1
+    FLUSHED = 2
+    INVALID = 4
+
+
+def thresholds(fmt):
+    """Where the fraction of a logarithm is rounded up, on the upper bits of a significand's fraction.
+
+    ``T_j = 2**((j - 1/2) / 2**frac_bits)`` for j from 1 to ``2**frac_bits``: a significand from T_j on has a fraction of at least
+    j (j = ``2**frac_bits`` carries). Compared are ``frac_bits + 4`` bits of fraction, the rest is cut off, so what is exact of
+    T_j is its ceiling on that grid.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (2**frac_bits,): ``ceil((T_j - 1) * 2**(frac_bits + 4))``.
+    """
+    steps = 2**fmt.frac_bits
+    return np.ceil((np.exp2((np.arange(steps) + 0.5) / steps) - 1) * 2 ** _compared_bits(fmt)).astype(np.int64)
+
+
+def encode(x, fmt, exponent, *, flags=False):
+    """FP32 values as codes of `fmt`, rounded to the nearest logarithm.
+
+    ============================================  ===============================================  =========
+    value                                         code                                             flag
+    ============================================  ===============================================  =========
+    zero, of either sign                          0
+    FP32 subnormal                                0                                                FLUSHED
+    below half of the smallest nonzero number     0                                                FLUSHED
+    from there to the smallest number             the smallest number
+    rounds to above the largest number; infinity  the largest number, with the value's sign        SATURATED
+    NaN                                           the largest number, with its sign                INVALID
+    ============================================  ===============================================  =========
+
+    A code of zero never has a sign.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32, any shape.
+    fmt : LogBlockFormat
+    exponent : int or numpy.ndarray
+        The shared exponent E, in ``fmt.exponent_range``; an array of integers that broadcasts to the shape of `x` gives each value
+        that of its block.
+    flags : bool
+        Whether to return the flags too.
+
+    Returns
+    -------
+    codes : numpy.ndarray
+        uint8 in the shape of `x`.
+    raised : numpy.ndarray
+        Only if `flags`: uint8 in the shape of `x`, sets of `Flag`.
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32; `exponent` is not of integers; `fmt` is not a LogBlockFormat.
+    ValueError
+        `exponent` is out of range or of another shape.
+    """
+    x = np.asarray(x)
+    if x.dtype != np.float32:
+        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
+    exponent = _checked_exponent("exponent", exponent, fmt, x.shape)
+    words = x.reshape(-1).view(np.uint32)
+    codes, raised = np.empty(words.shape, np.uint8), np.empty(words.shape, np.uint8)
+    for start in range(0, words.size, _PART):
+        part = slice(start, start + _PART)
+        codes[part], raised[part] = _encode_words(words[part], fmt, exponent if exponent.ndim == 0 else exponent[part])
+    codes = codes.reshape(x.shape)
+    return (codes, raised.reshape(x.shape)) if flags else codes
+
+
+def encode_fixed(values, fmt, exponent, lsb_exponent, *, flags=False):
+    """Integers with a common weight, such as the results of `dot`, as codes of `fmt`: each means ``value * 2**lsb_exponent``.
+
+    Rounds, saturates and flushes as `encode` does; of a magnitude are seen its leading one and ``frac_bits + 4`` bits below.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Integers that int64 holds, any shape.
+    fmt, exponent, flags
+        As for `encode`.
+    lsb_exponent : int or numpy.ndarray
+        Weight of the last bit, as a power of two, -1024 to 1023; an array of integers broadcasts to the shape of `values`.
+
+    Returns
+    -------
+    codes, raised
+        As from `encode`.
+
+    Raises
+    ------
+    TypeError
+        `values`, `exponent` or `lsb_exponent` are not of integers; `fmt` is not a LogBlockFormat.
+    ValueError
+        `exponent` or `lsb_exponent` is out of range or of another shape.
+    """
+    values = check_integers("values", values)
+    if values.dtype == np.uint64 and values.max(initial=0) >= 2**63:
+        raise ValueError(f"values must be below 2**63, not {values.max()}")
+    exponent = _checked_exponent("exponent", exponent, fmt, values.shape)
+    lsb_exponent = integers_for("lsb_exponent", lsb_exponent, -1024, 1023, values.shape)
+    flat = values.reshape(-1).astype(np.int64)
+    magnitude = np.abs(flat).view(np.uint64)  # of the most negative too: as uint64 it is right
+    leading = _leading_one(magnitude)
+    bits = _compared_bits(fmt)
+    fraction = (magnitude << (63 - leading).astype(np.uint64) << np.uint64(1)) >> np.uint64(64 - bits)
+    c, raised = _round(leading + lsb_exponent, fraction.astype(np.int64), fmt, exponent)
+    raised = np.where(magnitude == 0, 0, raised).astype(np.uint8).reshape(values.shape)
+    codes = _with_sign(np.where(magnitude == 0, 0, c), flat < 0, fmt).reshape(values.shape)
+    return (codes, raised) if flags else codes
+
+
+def decode(codes, fmt, exponent):
+    """Codes of `fmt` as FP32 values, rounded to nearest, ties to even.
+
+    What is below the smallest normal FP32 number becomes zero, which is always positive. The largest E is 127, so that all numbers
+    are below 2**127: no code overflows.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray
+        uint8, any shape.
+    fmt : LogBlockFormat
+    exponent : int or numpy.ndarray
+        As for `encode`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 in the shape of `codes`.
+
+    Raises
+    ------
+    TypeError
+        `codes` is not uint8; `exponent` is not of integers; `fmt` is not a LogBlockFormat.
+    ValueError
+        A code has more than ``fmt.bits`` bits; `exponent` is out of range or of another shape.
+    """
+    codes = checked_codes("codes", codes, fmt)
+    exponent = _checked_exponent("exponent", exponent, fmt, codes.shape)
+    flat = codes.reshape(-1)
+    c = flat.astype(np.int64) & fmt.max_magnitude
+    steps = 2**fmt.frac_bits
+    # Rounded twice, from the exact power to float64 to float32; a test holds every entry to the exact one.
+    significands = np.exp2(np.arange(steps) / steps).astype(np.float32).view(np.uint32) & 2**FP32_MAN_BITS - 1
+    field = exponent - 2**fmt.int_bits + (c >> fmt.frac_bits) + FP32_BIAS
+    words = field << FP32_MAN_BITS | significands[c & steps - 1] | (flat.astype(np.int64) >> fmt.magnitude_bits) << 31
+    words = np.where((c == 0) | (field < 1), 0, words).astype(np.uint32)
+    return words.view(np.float32).reshape(codes.shape)
+
+
+def block_exponent(x, fmt):
+    """The shared exponent of each block, from its largest magnitude: the smallest E with all of the block below 2**E.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32 [..., n]. Blocks of ``fmt.block`` numbers lie along the last axis, of which n must be a multiple; without
+        ``fmt.block`` all n numbers are one block. Subnormals count as zero, infinity and NaN as 2**128.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 [..., n / block]: ``floor(log2(max)) + 1``, within ``fmt.exponent_range``; its lowest for a block of zeros.
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32; `fmt` is not a LogBlockFormat.
+    ValueError
+        `x` is a scalar or empty, or its last axis is no multiple of the block.
+    """
+    x = np.asarray(x)
+    if x.dtype != np.float32:
+        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
+    check_format(fmt)
+    block = fmt.block or (x.shape[-1] if x.ndim else 0)
+    if x.size == 0 or x.shape[-1] % block:
+        raise ValueError(f"the last axis of x must be a multiple of the block, {block or 'not empty'}, not of shape {x.shape}")
+    fields = np.ascontiguousarray(x).view(np.uint32) >> FP32_MAN_BITS & 0xFF
+    largest = fields.reshape(*x.shape[:-1], -1, block).max(axis=-1).astype(np.int32)
+    low, high = fmt.exponent_range
+    return np.where(largest == 0, low, np.clip(largest - FP32_BIAS + 1, low, high)).astype(np.int32)
+
+
+def check_format(fmt):
+    if not isinstance(fmt, LogBlockFormat):
+        raise TypeError(f"fmt must be a LogBlockFormat, not {fmt!r}: LogBlockFormat.parse makes one of its name")
+
+
+def checked_codes(name, codes, fmt):
+    check_format(fmt)
+    codes = np.asarray(codes)
+    if codes.dtype != np.uint8:
+        raise TypeError(f"{name} must be uint8, not {codes.dtype}: convert with .astype(np.uint8)")
+    for wrong in codes[codes >= 2**fmt.bits][:1]:
+        raise ValueError(f"{name} of {fmt.name} must be from 0 to {2**fmt.bits - 1:#x}, not {wrong:#x}")
+    return codes
+
+
+def _encode_words(words, fmt, exponent):
+    """Codes and flags of FP32 words; `exponent` is an int64 array in their shape or of none."""
+    field = (words >> FP32_MAN_BITS & 0xFF).astype(np.int64)
+    mantissa = words & 2**FP32_MAN_BITS - 1
+    fraction = (mantissa >> FP32_MAN_BITS - _compared_bits(fmt)).astype(np.int64)
+    c, raised = _round(field - FP32_BIAS, fraction, fmt, exponent)
+    is_zero, is_special, is_nan = field == 0, field == 255, (field == 255) & (mantissa != 0)
+    c = np.where(is_special, fmt.max_magnitude, np.where(is_zero, 0, c))
+    raised = np.where(is_special, Flag.SATURATED, np.where(is_zero, (mantissa != 0) * Flag.FLUSHED, raised))
+    raised = np.where(is_nan, Flag.INVALID, raised)
+    return _with_sign(c, words >> 31 != 0, fmt), raised.astype(np.uint8)
+
+
+def _round(power, fraction, fmt, exponent):
+    """c and flags of nonzero magnitudes ``1.fraction * 2**power``, the fraction having `_compared_bits`."""
+    steps = 2**fmt.frac_bits
+    octave = power - exponent + 2**fmt.int_bits
+    c = steps * octave + np.searchsorted(thresholds(fmt), fraction, side="right")
+    # Half of the smallest number is 2**(1 / steps) in the octave below the lowest.
+    half = np.ceil((np.exp2(1 / steps) - 1) * 2 ** _compared_bits(fmt)).astype(np.int64)
+    is_half = (octave > -1) | (octave == -1) & (fraction >= half)
+    raised = np.where(c > fmt.max_magnitude, Flag.SATURATED, np.where((c < 1) & ~is_half, Flag.FLUSHED, 0))
+    return np.where(c < 1, is_half, np.minimum(c, fmt.max_magnitude)), raised
+
+
+def _with_sign(c, negative, fmt):
+    return (c | (negative & (c > 0)) * 2**fmt.magnitude_bits).astype(np.uint8)
+
+
+def _leading_one(magnitude):
+    """Position of the leading one of each uint64, as int64; 0 for 0."""
+    position = np.zeros(magnitude.shape, np.int64)
+    for step in (32, 16, 8, 4, 2, 1):
+        position += np.where(magnitude >> (position + step).astype(np.uint64) != 0, step, 0)
+    return position
+
+
+def _compared_bits(fmt):
+    """How many bits of a significand's fraction are compared with thresholds."""
+    return fmt.frac_bits + 4
+
+
+def _checked_exponent(name, exponent, fmt, shape):
+    check_format(fmt)
+    return integers_for(name, exponent, *fmt.exponent_range, shape)

@@ -1,0 +1,223 @@
+"""Products and dot products of LBFP codes: additions of logarithms, small tables of powers of two, and shifts."""
+
+import numpy as np
+from narrowfloat.golden.checks import check_choice, check_int, check_integers
+from narrowfloat.golden.lbfp.codec import check_format, checked_codes
+
+ANTILOGS = ("lut", "two_segment", "mitchell")
+OUTPUTS = ("twos_complement", "sign_magnitude")
+GUARD_BITS = 5  # the narrowest look-up table whose products of 3.4 codes are within 1.3 %
+MAX_GUARD_BITS = 8
+
+
+def antilog_table(fmt, antilog="lut", guard_bits=None):
+    """The powers of two that a multiplier shifts: A[f] stands for ``2**(f / 2**frac_bits)`` in units of ``2**-guard_bits``.
+
+    ===========  =============================================================================================
+    lut          the nearest integer
+    two_segment  ``2**G + m - ceil(3/16 * min(m, 2**G - m))`` with m = ``f * 2**(G - frac_bits)``: two straight lines that meet in
+                 the middle, by shifts and additions; at 4 fraction and 5 guard bits equal to "lut"
+    mitchell     ``2**G + m``: one straight line (Mitchell 1962), up to 6.1 % too large
+    ===========  =============================================================================================
+
+    Parameters
+    ----------
+    fmt : LogBlockFormat
+    antilog : str or sequence of int
+        One of `ANTILOGS`; or the table itself, ``2**frac_bits`` integers from ``2**guard_bits`` to below twice that.
+    guard_bits : int or None
+        G, from 0 ("two_segment" and "mitchell": from ``frac_bits``) to 8. None: for "mitchell" ``fmt.frac_bits``, else
+        `GUARD_BITS` or, if that is more, ``fmt.frac_bits``.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (2**frac_bits,).
+
+    Raises
+    ------
+    TypeError
+        `fmt` is not a LogBlockFormat.
+    ValueError
+        `antilog` is none of these, or `guard_bits` out of range.
+    """
+    guard_bits = table_guard_bits(fmt, antilog, guard_bits)
+    steps, one = 2**fmt.frac_bits, 2**guard_bits
+    fraction = np.arange(steps)
+    if antilog == "lut":
+        return np.rint(np.exp2(fraction / steps) * one).astype(np.int64)
+    if isinstance(antilog, str):
+        line = fraction << guard_bits - fmt.frac_bits
+        if antilog == "mitchell":
+            return one + line
+        return one + line - (3 * np.minimum(line, one - line) + 15 >> 4)
+    table = check_integers("antilog", antilog).astype(np.int64)
+    if table.shape != (steps,) or table.min() < one or table.max() >= 2 * one:
+        raise ValueError(f"antilog must be {steps} integers from {one} to {2 * one - 1}, not {table.tolist()}")
+    return table
+
+
+def table_guard_bits(fmt, antilog="lut", guard_bits=None):
+    """The guard bits of an antilog table, checked, or where they are None what they then are: see `antilog_table`."""
+    check_format(fmt)
+    low = 0
+    if isinstance(antilog, str):
+        check_choice("antilog", antilog, ANTILOGS)
+        low = 0 if antilog == "lut" else fmt.frac_bits
+    if guard_bits is None:
+        return fmt.frac_bits if isinstance(antilog, str) and antilog == "mitchell" else max(GUARD_BITS, fmt.frac_bits)
+    check_int(f"guard_bits of {fmt.name}", guard_bits, low, MAX_GUARD_BITS)
+    return guard_bits
+
+
+def product_bits(fmt, antilog="lut", guard_bits=None):
+    """The width of a full product, with its sign.
+
+    The sum of two c is at most ``2 * (2**(int_bits + frac_bits) - 1)``, so that the shift is at most ``2**(int_bits + 1) - 1``, and
+    the table's entries are below ``2**(G + 1)``: magnitudes are below ``2**(G + 2**(int_bits + 1))``. Where a table is so coarse
+    that its last entry is rounded up to ``2**(G + 1)``, as with 4 guard bits for 6 fraction bits, no hardware is built.
+    """
+    return table_guard_bits(fmt, antilog, guard_bits) + 2 ** (fmt.int_bits + 1) + 1
+
+
+def lsb_exponent(fmt, exponent, *, antilog="lut", guard_bits=None, out_bits=None):
+    """The weight of the last bit of products and dot products, as a power of two: the one place where shared exponents enter.
+
+    Parameters
+    ----------
+    fmt : LogBlockFormat
+    exponent : int or numpy.ndarray
+        Sum of the two shared exponents.
+    antilog, guard_bits, out_bits
+        As for `multiply`.
+
+    Returns
+    -------
+    int or numpy.ndarray
+        ``exponent - 2**(int_bits + 1) - G``, plus the number of bits that were cut off.
+    """
+    dropped = _dropped_bits(fmt, antilog, guard_bits, out_bits)
+    return exponent - 2 ** (fmt.int_bits + 1) - table_guard_bits(fmt, antilog, guard_bits) + dropped
+
+
+def multiply(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement"):
+    """Products of codes, as integers whose last bit weighs ``2**lsb_exponent(...)``.
+
+    With t the sum of both c: ``A[t mod 2**frac_bits] << (t >> frac_bits)``, negative if the signs differ, 0 if either c is 0.
+
+    Parameters
+    ----------
+    a, b : numpy.ndarray
+        uint8 codes, of shapes that broadcast.
+    fmt : LogBlockFormat
+    antilog, guard_bits
+        As for `antilog_table`.
+    out_bits : int or None
+        Width of a signed product, 2 to `product_bits`: so many of its upper bits are kept. None keeps all.
+    output : str
+        How the hardware gives a product, which matters where bits are cut off: "twos_complement" then rounds toward minus
+        infinity, "sign_magnitude" toward zero (with no statement about the sign of zero).
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, in the broadcast shape.
+
+    Raises
+    ------
+    TypeError
+        `a` or `b` is not uint8; `fmt` is not a LogBlockFormat.
+    ValueError
+        A code has more than ``fmt.bits`` bits; another argument is not among what is allowed.
+    """
+    a, b = checked_codes("a", a, fmt), checked_codes("b", b, fmt)
+    check_choice("output", output, OUTPUTS)
+    table = antilog_table(fmt, antilog, guard_bits)
+    dropped = _dropped_bits(fmt, antilog, guard_bits, out_bits)
+    c_a, c_b = (codes.astype(np.int64) & fmt.max_magnitude for codes in (a, b))
+    t = c_a + c_b
+    magnitude = np.where((c_a == 0) | (c_b == 0), 0, table[t & 2**fmt.frac_bits - 1] << (t >> fmt.frac_bits))
+    negative = (a ^ b) >> fmt.magnitude_bits != 0
+    if output == "sign_magnitude":
+        magnitude >>= dropped
+        return np.where(negative, -magnitude, magnitude)
+    return np.where(negative, -magnitude, magnitude) >> dropped
+
+
+def dot(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement", axis=-1):
+    """Dot products of codes: the exact sum of `multiply`'s integers, whose last bit weighs ``2**lsb_exponent(...)``.
+
+    Parameters
+    ----------
+    a, b, fmt, antilog, guard_bits, out_bits, output
+        As for `multiply`.
+    axis : int
+        The axis of the broadcast shape that is summed.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, in the broadcast shape without `axis`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `multiply`; `axis` is out of range; so many products could overflow int64.
+    """
+    products = multiply(a, b, fmt, antilog=antilog, guard_bits=guard_bits, out_bits=out_bits, output=output)
+    check_int("axis", axis, -products.ndim, products.ndim - 1)
+    _check_count(
+        products.shape[axis], product_bits(fmt, antilog, guard_bits) - _dropped_bits(fmt, antilog, guard_bits, out_bits)
+    )
+    return products.sum(axis=axis)
+
+
+def matmul(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement"):
+    """Every row of `a` times every row of `b`: the results of `dot`, from a table of all products.
+
+    Parameters
+    ----------
+    a : numpy.ndarray
+        uint8 codes [rows, n].
+    b : numpy.ndarray
+        uint8 codes [columns, n].
+    fmt, antilog, guard_bits, out_bits, output
+        As for `multiply`.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 [rows, columns].
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `dot`; `a` and `b` are not two matrices with rows of one length.
+    """
+    a, b = checked_codes("a", a, fmt), checked_codes("b", b, fmt)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ValueError(f"a and b must be matrices with rows of one length, not of shapes {a.shape} and {b.shape}")
+    _check_count(a.shape[1], product_bits(fmt, antilog, guard_bits) - _dropped_bits(fmt, antilog, guard_bits, out_bits))
+    codes = np.arange(2**fmt.bits, dtype=np.uint8)
+    keywords = {"antilog": antilog, "guard_bits": guard_bits, "out_bits": out_bits, "output": output}
+    table = multiply(codes[:, None], codes, fmt, **keywords).reshape(-1)
+    rows = a.astype(np.uint16) << fmt.bits
+    sums = np.empty((a.shape[0], b.shape[0]), np.int64)
+    for row, result in zip(rows, sums, strict=True):
+        np.sum(table.take(row | b), axis=1, out=result)
+    return sums
+
+
+def _dropped_bits(fmt, antilog, guard_bits, out_bits):
+    bits = product_bits(fmt, antilog, guard_bits)
+    if out_bits is None:
+        return 0
+    check_int("out_bits", out_bits, 2, bits)
+    return bits - out_bits
+
+
+def _check_count(count, bits):
+    """Raise ValueError if the sum of so many products could overflow int64: each is at most 2**(bits - 1) in magnitude."""
+    limit = 2 ** (64 - bits) - 1
+    if count > limit:
+        raise ValueError(f"{count} products of {bits} bits could overflow 64: at most {limit}")

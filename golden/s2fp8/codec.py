@@ -1,0 +1,213 @@
+"""S2FP8 in fixed point, as the hardware encodes and decodes it."""
+
+import numpy as np
+from narrowfloat.golden.checks import integers_for
+from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
+from narrowfloat.golden.lbfp import Flag
+from narrowfloat.golden.s2fp8.exact import middles
+from narrowfloat.golden.s2fp8.tensor import (
+    ALPHA_FRACTION_BITS,
+    ALPHA_RANGE,
+    FORMAT,
+    INVERSE_FRACTION_BITS,
+    INVERSE_RANGE,
+    MEAN_FRACTION_BITS,
+    MEAN_RANGE,
+    alpha_significand,
+    check_float32,
+)
+
+# The encoder: fraction bits of log2|X|, segments of its table, and fraction bits of log2|Y|.
+LOG_BITS = 15
+LOG_SEGMENTS = 64
+POWER_BITS = 13
+# The decoder: fraction bits of log2|X|, segments of the table of powers of two, and fraction bits of the results.
+ANTILOG_BITS = 14
+ANTILOG_SEGMENTS = 32
+RESULT_BITS = 13
+_PART = 2**16  # long arrays are worked off in parts whose intermediate results stay in the cache
+
+
+def encode(x, alpha, mean, *, flags=False):
+    """FP32 values as codes, as the hardware encodes them.
+
+    ==========================================  ======================================  =========
+    value                                       code                                    flag
+    ==========================================  ======================================  =========
+    zero                                        zero, with its sign
+    FP32 subnormal                              zero, with its sign                     FLUSHED
+    rounds to zero                              zero, with its sign                     FLUSHED
+    rounds to above the largest; infinity       the largest finite one, with its sign   SATURATED
+    NaN                                         NaN, with its sign                      INVALID
+    ==========================================  ======================================  =========
+
+    The logarithm of |x| is that of its significand's fraction cut to 15 bits, the last one set if any below is, by a table of
+    64 straight lines. Less the mean and times alpha it is compared with the logarithms of the middles between neighbouring
+    codes.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32, any shape.
+    alpha, mean : int or numpy.ndarray
+        As of `Parameters`; arrays of integers broadcast to the shape of `x`.
+    flags : bool
+        Whether to return the flags too.
+
+    Returns
+    -------
+    codes : numpy.ndarray
+        uint8 in the shape of `x`.
+    raised : numpy.ndarray
+        Only if `flags`: uint8 in the shape of `x`, sets of `golden.lbfp.Flag`.
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32; `alpha` or `mean` is not of integers.
+    ValueError
+        `alpha` or `mean` is out of range or of another shape.
+    """
+    x = check_float32(x)
+    alpha, mean = integers_for("alpha", alpha, *ALPHA_RANGE, x.shape), integers_for("mean", mean, *MEAN_RANGE, x.shape)
+    words = x.reshape(-1).view(np.uint32)
+    codes, raised = np.empty(words.shape, np.uint8), np.empty(words.shape, np.uint8)
+    for start in range(0, words.size, _PART):
+        part = slice(start, start + _PART)
+        codes[part], raised[part] = _encode(words[part], *(each[part] if each.ndim else each for each in (alpha, mean)))
+    codes = codes.reshape(x.shape)
+    return (codes, raised.reshape(x.shape)) if flags else codes
+
+
+def decode(codes, inverse, mean):
+    """Codes as FP32 values of 13 fraction bits, as the hardware decodes them.
+
+    They are within 2**-12 of the exact values, where alpha is below 1 within 2**-12 / alpha: neighbouring codes are then
+    further apart.
+
+    What is below the smallest normal FP32 number becomes zero, what is 2**128 or more the largest number of 13 fraction bits,
+    each with its sign. Infinity and NaN are kept, NaN with its mantissa and the quiet bit.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray
+        uint8, any shape.
+    inverse, mean : int or numpy.ndarray
+        As of `Parameters`; arrays of integers broadcast to the shape of `codes`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 in the shape of `codes`.
+
+    Raises
+    ------
+    TypeError
+        `codes` is not uint8; `inverse` or `mean` is not of integers.
+    ValueError
+        `inverse` or `mean` is out of range or of another shape.
+    """
+    codes = np.asarray(codes)
+    if codes.dtype != np.uint8:
+        raise TypeError(f"codes must be uint8, not {codes.dtype}: convert with .astype(np.uint8)")
+    inverse = integers_for("inverse", inverse, *INVERSE_RANGE, codes.shape)
+    mean = integers_for("mean", mean, *MEAN_RANGE, codes.shape)
+    flat = codes.reshape(-1).astype(np.int64)
+    magnitude = flat & 0x7F
+    exponent, mantissa = _normalized(magnitude)
+    quarters = np.rint(np.log2(1 + np.arange(4) / 4) * 2**ANTILOG_BITS).astype(np.int64)
+    power = inverse * exponent + (inverse * quarters[mantissa] >> ANTILOG_BITS)
+    power += mean << INVERSE_FRACTION_BITS - MEAN_FRACTION_BITS
+    drop = INVERSE_FRACTION_BITS - ANTILOG_BITS
+    power = power + (1 << drop - 1) >> drop
+    significand = antilog(power & 2**ANTILOG_BITS - 1) << FP32_MAN_BITS - RESULT_BITS
+    words = (power >> ANTILOG_BITS << FP32_MAN_BITS) + significand
+    largest = FP32_INFINITY - (1 << FP32_MAN_BITS - RESULT_BITS)
+    words = np.where((words < FP32_SMALLEST_NORMAL) | (magnitude == 0), 0, np.minimum(words, largest))
+    words = np.where(magnitude == FORMAT.infinity, FP32_INFINITY, words)
+    quiet = FP32_INFINITY | 1 << FP32_MAN_BITS - 1 | (magnitude & 3) << FP32_MAN_BITS - 2
+    words = np.where(magnitude > FORMAT.infinity, quiet, words) | flat >> 7 << 31
+    return words.astype(np.uint32).view(np.float32).reshape(codes.shape)
+
+
+def log_nodes():
+    """The ends of the straight lines that stand for log2(1 + f), in units of 2**-15: int64 [65].
+
+    At f = i / 64, raised by a twelfth of the curvature times the square of the width, so that the lines are off by 0 in the
+    mean. At the eighths they are multiples of 2**-12: there are the middles between codes, and at alpha = 1 a value in the
+    middle must be known from its neighbours.
+    """
+    i = np.arange(LOG_SEGMENTS + 1)
+    exact = np.log2(1 + i / LOG_SEGMENTS) + np.log2(np.e) / (12 * (LOG_SEGMENTS + i) ** 2)
+    unit = np.where(i % (LOG_SEGMENTS // 8), 1, 2 ** (LOG_BITS - POWER_BITS + 1))
+    return np.rint(exact * 2**LOG_BITS / unit).astype(np.int64) * unit
+
+
+def log2_fraction(fraction):
+    """log2(1 + f) in units of 2**-15, from f in units of 2**-15: int64 of its shape."""
+    return _on_lines(log_nodes(), fraction, LOG_BITS)
+
+
+def antilog(fraction):
+    """2**f - 1 in units of 2**-13, from f in units of 2**-14: int64 of its shape.
+
+    By 32 straight lines between points of the curve, lowered by a twelfth of the curvature times the square of the width, but
+    for the first one, which is 0. The fractions nearest to log2 of 1.25, 1.5 and 1.75 give exactly these.
+    """
+    i = np.arange(ANTILOG_SEGMENTS + 1)
+    exact = np.exp2(i / ANTILOG_SEGMENTS) * (1 - (np.log(2) / ANTILOG_SEGMENTS) ** 2 / 12) - 1
+    nodes = np.rint(np.maximum(exact, 0) * 2**RESULT_BITS).astype(np.int64)
+    return _on_lines(nodes, fraction, ANTILOG_BITS)
+
+
+def thresholds():
+    """The least log2|Y| of each magnitude from 1 to 124, which is above the largest, in units of 2**-13: int64 [124], rising.
+
+    Those of the middles between a magnitude and the one below, and for the odd ones, to which no tie goes, one unit more.
+    """
+    significand, exponent = np.frexp(middles())
+    eighths = (significand * 16 - 8).astype(np.int64)
+    logs = log_nodes()[eighths * LOG_SEGMENTS // 8] >> LOG_BITS - POWER_BITS
+    return (exponent.astype(np.int64) - 1 << POWER_BITS) + logs + np.arange(1, FORMAT.max_finite + 2) % 2
+
+
+def _encode(words, alpha, mean):
+    """Codes and flags of FP32 words, uint32 [n]."""
+    magnitude = words & 0x7FFFFFFF
+    dropped = FP32_MAN_BITS - LOG_BITS
+    kept = _jammed(magnitude.astype(np.int64), dropped)
+    logs = (kept >> LOG_BITS << LOG_BITS) + log2_fraction(kept & 2**LOG_BITS - 1)
+    distance = logs - (mean << LOG_BITS - MEAN_FRACTION_BITS)
+    largest_exponent = ALPHA_RANGE[1] >> ALPHA_FRACTION_BITS
+    distance <<= largest_exponent + POWER_BITS - LOG_BITS
+    distance = _jammed(distance, largest_exponent - (alpha >> ALPHA_FRACTION_BITS))
+    power = distance * alpha_significand(alpha) >> ALPHA_FRACTION_BITS
+    k = np.searchsorted(thresholds(), power, side="right")
+    is_zero = magnitude < FP32_SMALLEST_NORMAL
+    k = np.where(is_zero, 0, np.where(magnitude >= FP32_INFINITY, FORMAT.max_finite + 1, k))
+    is_nan = magnitude > FP32_INFINITY
+    raised = np.where(k > FORMAT.max_finite, Flag.SATURATED, np.where((k == 0) & (magnitude > 0), Flag.FLUSHED, 0))
+    raised = np.where(is_nan, Flag.INVALID, raised)
+    codes = np.where(is_nan, FORMAT.nan, np.minimum(k, FORMAT.max_finite)) | words >> 31 << 7
+    return codes.astype(np.uint8), raised.astype(np.uint8)
+
+
+def _jammed(values, places):
+    """`values` shifted right, the last bit set if any that left was."""
+    shifted = values >> places
+    return shifted | (shifted << places != values)
+
+
+def _on_lines(nodes, fraction, bits):
+    """The height at `fraction`, of so many bits, of straight lines from node to node, rounded to nearest."""
+    fraction = np.asarray(fraction, np.int64)
+    below = bits - (len(nodes) - 1).bit_length() + 1
+    segment, rest = fraction >> below, fraction & 2**below - 1
+    return nodes[segment] + (np.diff(nodes)[segment] * rest + 2 ** (below - 1) >> below)
+
+
+def _normalized(magnitude):
+    """Exponent and quarters of the significand of nonzero FP8 magnitudes."""
+    subnormal = magnitude < 4
+    exponent = np.where(subnormal, np.where(magnitude < 2, -16, -15), (magnitude >> 2) - FORMAT.bias)
+    return exponent, np.where(subnormal, (magnitude == 3) * 2, magnitude & 3)

@@ -1,0 +1,101 @@
+"""S2FP8 exactly as Cambier et al. have it, in float64."""
+
+import numpy as np
+from narrowfloat.golden.s2fp8.tensor import FORMAT, MEAN_FRACTION_BITS, MIN_SPREAD, check_float32
+
+_SIGN = 0x80
+
+
+def exact_parameters(x):
+    """alpha and beta of Eq. 4 in float64.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32, any shape; what counts is as for `tensor_parameters`, and so is m - mu, which is ``2**-3`` at least.
+
+    Returns
+    -------
+    alpha, beta : float
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32.
+    """
+    magnitude = np.abs(check_float32(x))
+    logs = np.log2(magnitude[(magnitude >= 2.0**-126) & (magnitude < np.inf)].astype(np.float64))
+    if logs.size == 0:
+        return 1.0, 0.0
+    mu = float(logs.mean())
+    alpha = 15 / max(float(logs.max()) - mu, MIN_SPREAD / 2**MEAN_FRACTION_BITS)
+    return alpha, -alpha * mu
+
+
+def exact_encode(x, alpha, beta):
+    """The codes of ``truncFP8(2**beta * |x|**alpha)``, rounded to nearest, ties to even, in float64.
+
+    Too large becomes the largest finite number, as infinity does; NaN stays NaN; subnormals of FP32 are zero.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32, any shape.
+    alpha, beta : float
+        alpha is above 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 in the shape of `x`.
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32.
+    """
+    x = check_float32(x)
+    magnitude = np.where(np.isnan(x) | (np.abs(x) < 2.0**-126), 0, np.abs(x)).astype(np.float64)
+    # Scaled by a power of two near the mean, which is exact, so that the power is of numbers near 1: ties then stay ties.
+    center = round(-beta / alpha)
+    with np.errstate(over="ignore"):
+        powers = np.power(np.ldexp(magnitude, -center), alpha) * np.exp2(beta + alpha * center)
+    ends = middles()
+    below, not_above = (np.searchsorted(ends, powers, side=side) for side in ("left", "right"))
+    k = np.minimum(np.where(not_above % 2 == 0, not_above, below), FORMAT.max_finite)
+    k = np.where(np.isnan(x), FORMAT.nan, k)
+    return (k | np.signbit(x) * _SIGN).astype(np.uint8)
+
+
+def exact_decode(codes, alpha, beta):
+    """What codes mean in float64: ``sign * (2**-beta * |Y|)**(1 / alpha)``, infinity and NaN as they are.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray
+        uint8, any shape.
+    alpha, beta : float
+        alpha is above 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 in the shape of `codes`.
+    """
+    values = fp8_values()[np.asarray(codes) & 0x7F]
+    with np.errstate(divide="ignore"):
+        magnitude = np.exp2((np.log2(values) - beta) / alpha)
+    return np.where(np.asarray(codes) & _SIGN, -magnitude, magnitude)
+
+
+def fp8_values():
+    """What magnitudes mean, the first one above the largest as if it went on: float64 [128], then infinity and NaN."""
+    k = np.arange(128)
+    values = np.where(k < 4, k * 2.0**-16, (1 + (k & 3) / 4) * np.exp2((k >> 2) - 15.0))
+    return np.where(k > FORMAT.infinity, np.nan, np.where(k == FORMAT.infinity, np.inf, values))
+
+
+def middles():
+    """The middles between each magnitude from 1 to 124 and the one below: float64 [124]."""
+    values = np.append(fp8_values()[: FORMAT.max_finite + 1], 2.0**16)
+    return (values[1:] + values[:-1]) / 2

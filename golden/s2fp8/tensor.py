@@ -1,0 +1,141 @@
+"""What a tensor's S2FP8 codes are written and read with, from its statistics."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.fp32 import FP32_BIAS
+from narrowfloat.golden.statistics import LogMoments
+
+FORMAT = CATALOG["float8_e5m2"]
+# alpha is an exponent and a fraction, the others are fixed-point numbers.
+ALPHA_FRACTION_BITS = 7
+ALPHA_RANGE = -8 << ALPHA_FRACTION_BITS, (8 << ALPHA_FRACTION_BITS) - 1
+MEAN_FRACTION_BITS = 8
+MEAN_RANGE = 0, 2**16 - 1
+INVERSE_FRACTION_BITS = 17
+INVERSE_RANGE = 0, 2**22 - 1
+# m - mu is 2**-3 at least, in units of 2**-8: of tensors whose numbers are all alike alpha is then 120.
+MIN_SPREAD = 32
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a tensor's codes are written and read with, as integers.
+
+    ========  ==============================================================================================================
+    alpha     exponent and fraction, a number from -1024 to 1023 that means ``2**(alpha >> 7) * (1 + (alpha & 127) / 128)``
+    mean      mu + 127, so that it is positive, as FP32's exponents are, in units of 2**-8 and 16 bits
+    inverse   1 / alpha in units of 2**-17 and 22 bits, that is below 32
+    ========  ==============================================================================================================
+    """
+
+    alpha: int
+    mean: int
+    inverse: int
+
+    def __post_init__(self):
+        check_int("alpha", self.alpha, *ALPHA_RANGE)
+        check_int("mean", self.mean, *MEAN_RANGE)
+        check_int("inverse", self.inverse, *INVERSE_RANGE)
+
+    @property
+    def squeeze(self):
+        """alpha as a float."""
+        return float(alpha_significand(self.alpha)) * 2.0 ** ((self.alpha >> ALPHA_FRACTION_BITS) - ALPHA_FRACTION_BITS)
+
+    @property
+    def shift(self):
+        """beta = -alpha * mu as a float."""
+        return -self.squeeze * (self.mean / 2**MEAN_FRACTION_BITS - FP32_BIAS)
+
+    @classmethod
+    def of_bias(cls, bias):
+        """Those of the plain codec with an exponent bias, an integer from 0 to 63: alpha = 1, beta = bias - 15."""
+        FORMAT.check_bias(bias)
+        return cls(0, FP32_BIAS + FORMAT.bias - bias << MEAN_FRACTION_BITS, 1 << INVERSE_FRACTION_BITS)
+
+
+def parameters(mean, largest):
+    """Parameters from the statistics of a tensor, bit-exact to `hdl.s2fp8.S2Parameters`.
+
+    With ``d = max(largest - mean, 32)``, both sides of alpha = 15 / (m - mu) in units of 2**-8: alpha is ``3840 / d``, its
+    significand cut to 8 bits; 1 / alpha is that of this alpha, rounded to nearest.
+
+    Parameters
+    ----------
+    mean, largest : int
+        Of U = log2|x| + 127 in units of 2**-8, 0 to 65535, as ``raw(type)["mean"]`` and ``["max"]`` of
+        `golden.statistics.LogMoments`. Largest 0, which it has before it has seen any value that counts, gives alpha = 1 and
+        mu = 0.
+
+    Returns
+    -------
+    Parameters
+
+    Raises
+    ------
+    ValueError
+        A statistic is out of its range.
+    """
+    check_int("mean", mean, 0, 65535)
+    check_int("largest", largest, 0, 65535)
+    if largest == 0:
+        return Parameters.of_bias(FORMAT.bias)
+    spread = max(largest - mean, MIN_SPREAD)
+    exponent = 7
+    while (
+        significand := _shifted(15 << MEAN_FRACTION_BITS, ALPHA_FRACTION_BITS - exponent) // spread
+    ) < 2**ALPHA_FRACTION_BITS:
+        exponent -= 1
+    alpha = (exponent << ALPHA_FRACTION_BITS) + significand - 2**ALPHA_FRACTION_BITS
+    return Parameters(alpha, mean, inverse(alpha))
+
+
+def inverse(alpha):
+    """1 / alpha as `Parameters` have it, to the nearest, of an alpha as they have it."""
+    check_int("alpha", alpha, *ALPHA_RANGE)
+    doubled = (1 << INVERSE_FRACTION_BITS + ALPHA_FRACTION_BITS + 1 - (alpha >> ALPHA_FRACTION_BITS)) // alpha_significand(
+        alpha
+    )
+    return min(doubled + 1 >> 1, INVERSE_RANGE[1])
+
+
+def tensor_parameters(x):
+    """Parameters from the statistics that `golden.statistics.LogMoments` counts of a tensor, with its table of logarithms.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32, any shape. Zeros, subnormals, infinities and NaN do not count; without any that does, alpha = 1 and mu = 0.
+
+    Returns
+    -------
+    Parameters
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32.
+    """
+    moments = LogMoments(types=1)
+    moments.observe(check_float32(x).reshape(-1, 1))
+    moments.end(0)
+    raw = moments.raw(0)
+    return parameters(raw["mean"], raw["max"])
+
+
+def alpha_significand(alpha):
+    return 2**ALPHA_FRACTION_BITS + (alpha & 2**ALPHA_FRACTION_BITS - 1)
+
+
+def _shifted(value, places):
+    return value << places if places >= 0 else value >> -places
+
+
+def check_float32(x):
+    x = np.asarray(x)
+    if x.dtype != np.float32:
+        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
+    return x

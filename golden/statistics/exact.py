@@ -1,0 +1,46 @@
+"""The bias that suits a tensor, from the exact median of its magnitudes."""
+
+import numpy as np
+from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.formats import BIAS_MAX
+from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_SMALLEST_NORMAL
+
+
+def exact_median_bias(x, *, bias_min=10, bias_max=40):
+    """The bias whose reference median, ``2**(16 - bias)``, is nearest to the median of ``|x|``.
+
+    Zeros, subnormals, infinities and NaN are left out. Of an even number of values the lower one of the middle two is the
+    median. Halfway between two reference medians, the larger one and so the smaller bias is taken.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        float32, any shape.
+    bias_min, bias_max : int
+        The result is clamped to these, which are from 0 to 63. The paper's table of biases goes from 10 to 40.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TypeError
+        `x` is not float32.
+    ValueError
+        `x` holds no finite normal value, or `bias_min` and `bias_max` are out of range or exchanged.
+    """
+    x = np.asarray(x)
+    if x.dtype != np.float32:
+        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
+    check_int("bias_max", bias_max, 0, BIAS_MAX)
+    check_int("bias_min", bias_min, 0, bias_max)
+    magnitude = x.reshape(-1).view(np.uint32) & 0x7FFFFFFF
+    magnitude = magnitude[(magnitude >= FP32_SMALLEST_NORMAL) & (magnitude < FP32_INFINITY)]
+    if magnitude.size == 0:
+        raise ValueError(f"the median needs a finite normal value, and none of the {x.size} values is one")
+    middle = (magnitude.size - 1) // 2
+    median = int(np.partition(magnitude, middle)[middle])
+    # FP32 words grow with their values: adding half an octave and cutting off the mantissa gives the nearest power of two
+    nearest = (median + 0x400000 >> 23) - 127
+    return min(max(16 - nearest, bias_min), bias_max)

@@ -1,0 +1,59 @@
+"""The octave of the median, from a histogram of exponents."""
+
+import numpy as np
+from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.statistics import readout
+from narrowfloat.golden.statistics.estimator import Counting
+
+
+class ExponentHistogram(Counting):
+    """A count for each exponent e32, one pass per tensor, and from it the octave of the median.
+
+    The counts of exponents below `first` are in that of `first`, those above `last` in that of `last`: by default there is one
+    for each bias, and no bias needs more. At the end of a tensor the median's octave is the first exponent up to which half of
+    all values lie, or more. Between 2**(e - 127) and twice that, its lower end is the nearest reference median up to the
+    middle, which is more than half of it for values spread evenly in their logarithm, so the bias is ``143 - e``: exact or one
+    too large, as the median's mantissa may say. A tensor without a value that counts changes nothing.
+
+    Raw statistics: the counts "total", "exponent103" and so on, "zeros", "specials" of this tensor, "missed" since reset, and
+    the last finished tensor's "median_exponent", 0 at first.
+
+    Parameters
+    ----------
+    types, cnt_width, initial_bias, bias_min, bias_max
+        As for `MedianEstimator`.
+    first, last : int
+        1 to 254.
+    """
+
+    def __init__(self, types=4, *, first=103, last=133, cnt_width=40, initial_bias=15, bias_min=10, bias_max=40):
+        check_int("last", last, 1, 254)
+        check_int("first", first, 1, last)
+        super().__init__(readout.histogram_slots(first, last), cnt_width, types, initial_bias, bias_min, bias_max)
+        self._first, self._last = first, last
+        self._median = [0] * types
+
+    def raw(self, type):
+        """Raw statistics of `type`, int by name; see the class."""
+        return self._counts[type] | {"median_exponent": self._median[type]}
+
+    def _count(self, type_, offsets, zeros, specials):
+        by_exponent = np.bincount((offsets >> np.uint32(23)).astype(np.uint8), minlength=254)
+        first, last = self._first - 1, self._last - 1  # an offset is smaller by one in the exponent
+        inside = by_exponent[first : last + 1].copy()
+        inside[0] += by_exponent[:first].sum()
+        inside[-1] += by_exponent[last + 1 :].sum()
+        self._add(type_, total=len(offsets), zeros=zeros, specials=specials)
+        self._add(type_, **{f"exponent{self._first + i}": count for i, count in enumerate(inside.tolist())})
+
+    def _end(self, type_):
+        counts = dict(self._counts[type_])
+        self._clear(type_)
+        if counts["total"] == 0:
+            return
+        exponents = np.arange(self._first, self._last + 1)
+        running = np.cumsum(np.array([counts[f"exponent{e}"] for e in exponents], object))
+        reached = running >= -(-counts["total"] // 2)
+        self._median[type_] = int(exponents[np.argmax(reached)] if reached.any() else self._last)
+        self.bias[type_] = self._clamped(143 - self._median[type_])
+        self.settled[type_] = True

@@ -1,0 +1,99 @@
+"""Mean and maximum of logarithms, and the largest magnitude of a window of tensors."""
+
+import numpy as np
+from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.fp32 import FP32_SMALLEST_NORMAL
+from narrowfloat.golden.statistics.estimator import Counting
+
+
+class LogMoments(Counting):
+    """Mean and maximum of log2|x| of a tensor, which S2FP8 needs (Cambier et al. 2020, arXiv 2001.05674), and the largest
+    magnitude in a window of tensors, from which delayed scaling chooses a scale.
+
+    Logarithms are U = log2|x| + 127 in units of 2**-8, 16 bits and positive: the word's bits 30 to 15, whose lower eight are
+    the fraction f of the significand ("mitchell", 0.086 too small at most), or these replaced with ``round(256 log2(1 + f))``
+    ("table"). ``mean = floor(sum / total)``. The bias is that of the nearest integer to the mean,
+    ``143 - ((mean + 128) >> 8)``. A tensor without a value that counts changes nothing.
+
+    Raw statistics: the counts "total", "zeros", "specials", the sum "log_sum" and the largest magnitude "amax" of this tensor,
+    "missed" since reset; of the last finished tensor "mean" and "max" of U; and "amax_window", the largest of the last
+    `history` tensors' amax, with "fit_bias", the largest bias at which `fmt` still holds it without saturation.
+
+    Parameters
+    ----------
+    types, cnt_width, initial_bias, bias_min, bias_max
+        As for `MedianEstimator`. The sum saturates at ``cnt_width + 16`` bits.
+    log : str
+        "mitchell" or "table".
+    history : int
+        Tensors in the window, 1 to 64; with 1 it is the most recent one alone.
+    fmt : golden.formats.FloatFormat
+        One with a bias, for "fit_bias".
+    """
+
+    def __init__(
+        self,
+        types=4,
+        *,
+        log="table",
+        history=16,
+        fmt=CATALOG["ab_e5m2"],
+        cnt_width=40,
+        initial_bias=15,
+        bias_min=10,
+        bias_max=40,
+    ):
+        check_choice("log", log, ("mitchell", "table"))
+        check_int("history", history, 1, 64)
+        names = ("total", "zeros", "specials", "missed")
+        super().__init__(names, cnt_width, types, initial_bias, bias_min, bias_max)
+        self._history = history
+        self._sum_limit = 2 ** (cnt_width + 16) - 1
+        self._table = np.arange(256) if log == "mitchell" else np.round(256 * np.log2(1 + np.arange(256) / 256))
+        self._table = self._table.astype(np.uint8)
+        self._is_table = log == "table"
+        magnitude = fmt.max_finite
+        self._fit = (magnitude >> fmt.man_bits) + 127, magnitude % 2**fmt.man_bits << 23 - fmt.man_bits
+        self._log_sum, self._amax = [0] * types, [0] * types
+        self._amaxes = [[] for _ in range(types)]
+        self._last = [{"mean": 0, "max": 0, "amax_window": 0, "fit_bias": initial_bias} for _ in range(types)]
+
+    def raw(self, type):
+        """Raw statistics of `type`, int by name; see the class."""
+        return self._counts[type] | {"log_sum": self._log_sum[type], "amax": self._amax[type]} | self._last[type]
+
+    def _logs(self, magnitudes):
+        logs = magnitudes >> np.uint32(15)
+        if self._is_table:
+            logs = (logs & np.uint32(0xFF00)) + self._table[logs & np.uint32(0xFF)]
+        return logs
+
+    def _count(self, type_, offsets, zeros, specials):
+        self._add(type_, total=len(offsets), zeros=zeros, specials=specials)
+        if len(offsets):
+            offsets += np.uint32(FP32_SMALLEST_NORMAL)
+            self._amax[type_] = max(self._amax[type_], int(offsets.max()))
+            # a part's sum is below 2**16 * 2**16
+            more = int(self._logs(offsets).sum(dtype=np.uint32 if len(offsets) < 2**16 else np.uint64))
+            self._log_sum[type_] = min(self._log_sum[type_] + more, self._sum_limit)
+
+    def _end(self, type_):
+        total = self._counts[type_]["total"]
+        log_sum, amax = self._log_sum[type_], self._amax[type_]
+        self._clear(type_)
+        self._log_sum[type_] = self._amax[type_] = 0
+        if total == 0:
+            return
+        self._amaxes[type_] = [*self._amaxes[type_], amax][-self._history :]
+        window = max(self._amaxes[type_])
+        mean = min(log_sum // total, 0xFFFF)
+        top, fraction = self._fit
+        self._last[type_] = {
+            "mean": mean,
+            "max": int(self._logs(np.array([amax], np.uint32))[0]),
+            "amax_window": window,
+            "fit_bias": self._clamped(top - (window - fraction + 0x7FFFFF >> 23)),
+        }
+        self.bias[type_] = self._clamped(143 - (mean + 128 >> 8))
+        self.settled[type_] = True
