@@ -41,7 +41,7 @@ def _entry(node, level, name):
 
 
 def markdown(docstring):
-    """A numpydoc docstring as Markdown: sections become bold words, items lists, tables tables, code code."""
+    """A numpydoc docstring as Markdown: sections become bold words, items definition lists, tables tables."""
     lines = docstring.splitlines()
     out, index, in_items = [], 0, False
     while index < len(lines):
@@ -53,18 +53,26 @@ def markdown(docstring):
             index += 2
         elif _BORDER.fullmatch(line.strip()) and "=" in line:
             end = _table_end(lines, index)
-            out += ["", *_table(lines[index : end + 1]), ""]
+            indent = "    " if in_items else ""
+            out += ["", *(indent + row for row in _table(lines[index : end + 1])), ""]
             index = end + 1
         elif in_items and _ITEM.fullmatch(line):
-            out += ["", f"`{line}`", ""]
+            out += ["", f"`{line}`"]
             index += 1
-        elif in_items:
-            out.append(line.strip())
-            index += 1
+            if following.startswith("    "):
+                out.append(f":   {_escaped(following.strip())}")
+                index += 1
         else:
-            out.append(line)
+            is_code = line.startswith("    ") and not in_items
+            out.append(line if is_code else _escaped(line))
             index += 1
     return re.sub(r"``(.+?)``", r"`\1`", "\n".join(out))
+
+
+def _escaped(text):
+    """`text` whose stars and angle brackets outside of code mean themselves."""
+    parts = re.split(r"(`+[^`]+`+)", text)
+    return "".join(part if part.startswith("`") else part.replace("*", r"\*").replace("<", "&lt;") for part in parts)
 
 
 def _table_end(lines, start):
@@ -96,7 +104,7 @@ def _table(lines):
             rows.append(cells)
     head = groups[0][0] if len(groups) > 1 else [" "] * len(columns)
     body = groups[-1]
-    return tables.left_table(head, [[cell.replace("|", "\\|") for cell in row] for row in body]).splitlines()
+    return tables.left_table(head, [[_escaped(cell).replace("|", "\\|") for cell in row] for row in body]).splitlines()
 
 
 def _marked_last(columns):

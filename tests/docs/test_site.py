@@ -68,6 +68,5 @@ x : array
         "",
         "",
         "`x : array`",
-        "",
-        "Values of `float32`.",
+        ":   Values of `float32`.",
     ]
