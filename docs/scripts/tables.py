@@ -183,6 +183,12 @@ def estimators():
     return table(["types, lanes", *(f"`{design}`" for design in designs)], rows)
 
 
+def estimator_memories(pick):
+    """The least or the largest number of block RAMs, of 4 kbit each, that an estimator with memory takes on iCE40."""
+    counts = [row["metrics"]["bram"] for row in MEASURED if row["target"] == "ice40" and row["metrics"].get("bram")]
+    return pick(counts)
+
+
 def units(*named):
     """Area and speed of units, each a label, a design and its parameters."""
     return table(
