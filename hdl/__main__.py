@@ -44,11 +44,14 @@ def list_designs(options):
         return 0
     console = Console()
     for design in DESIGNS.values():
-        table = Table("parameter", "default", "allowed", title=f"{design.name}: {design.summary}", title_justify="left")
+        heading = f"{design.name}: {design.summary}"
+        table = Table("parameter", "default", "allowed", "meaning", title=heading, title_justify="left")
         for parameter in design.parameters:
-            default = parameter.to_json(parameter.default)
-            table.add_row(parameter.name, ",".join(default) if isinstance(default, list) else str(default), parameter.allowed)
+            default = "" if parameter.default is None else parameter.to_text(parameter.default)
+            table.add_row(parameter.name, default, parameter.allowed, parameter.meaning)
         console.print(table)
+        for relation in design.component.relations:
+            console.print(f"  {relation.text}", highlight=False)
     return 0
 
 
@@ -57,10 +60,18 @@ def _as_json(design):
         "design": design.name,
         "summary": design.summary,
         "parameters": [
-            {"name": parameter.name, "default": parameter.to_json(parameter.default), "allowed": parameter.allowed}
+            {
+                "name": parameter.name,
+                "default": parameter.to_json(parameter.default),
+                "allowed": parameter.allowed,
+                "meaning": parameter.meaning,
+            }
             for parameter in design.parameters
         ],
-        "shipped": [list(settings) for name, settings in SHIPPED if name == design.name],
+        "relations": [
+            {"text": relation.text, "parameters": list(relation.parameters)} for relation in design.component.relations
+        ],
+        "shipped": [list(settings) for settings in design.shipped],
     }
 
 

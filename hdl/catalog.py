@@ -2,145 +2,80 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
 
 from narrowfloat.golden import bfp as bfp_model
-from narrowfloat.golden.checks import check_choice
-from narrowfloat.golden.formats import (
-    BIAS_MAX,
-    BLOCK_MAN_BITS,
-    BLOCKS,
-    CATALOG,
-    MAX_GROUP,
-    MIN_GROUP,
-    BlockFormat,
-    FloatFormat,
-    LogBlockFormat,
-)
+from narrowfloat.golden.formats import BIAS_MAX, BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP, BlockFormat, FloatFormat, LogBlockFormat
 from narrowfloat.hdl import bfp, float_codec, lbfp, memory, s2fp8, statistics
 from narrowfloat.hdl.parts.axi import RESETS, AxiStreamTop, TapTop
+from narrowfloat.hdl.block import Block, Choice, Format, Integer, Several, Switch
 from narrowfloat.hdl.shapes import ROUNDINGS
+
+# The one parameter of a top.
+RESET = Choice("sync_high", RESETS, "Polarity of the reset, and whether it is synchronous.").named("reset")
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """A parameter of a design, as text on the command line and as JSON in the manifest.
+class Relative:
+    """What the figures of a unit are relative to: a design or baseline, and its settings.
 
-    `parse` turns text into the value that the component takes, `to_json` that value into JSON; `allowed` says in words what text
-    may be.
+    `settings` are texts NAME=VALUE, or a function that makes them from the parameters of the unit that was built, as JSON.
     """
 
-    name: str
-    default: Any
-    allowed: str
-    parse: Callable[[str], Any]
-    to_json: Callable[[Any], Any] = lambda value: value
+    unit: str
+    settings: tuple[str, ...] | Callable[[dict], tuple[str, ...]] = ()
+    words: str | None = None
+
+    def to(self, parameters):
+        """Name and settings for a unit that was built with `parameters`."""
+        return self.unit, self.settings(parameters) if callable(self.settings) else self.settings
+
+    def in_words(self):
+        """The same for headings."""
+        return self.words or " ".join([self.unit, *self.settings])
 
 
-def _integer(name, default, low, high):
-    return Parameter(name, default, f"{low} to {high}", int)
+@dataclass(frozen=True)
+class Measured:
+    """How a design is measured.
 
+    `shapes` are settings that each shipped configuration is built with; `more` are whole configurations that take longer, for
+    those who ask for the design. `operations` is how many there are per cycle, or the parameter that says so.
+    """
 
-def _one_of(name, default, allowed):
-    return Parameter(name, default, " | ".join(map(str, allowed)), int)
-
-
-def _optional(name, low, high, otherwise):
-    """An integer that is found from other parameters unless it is given."""
-    return Parameter(name, None, f"{low} to {high}; default {otherwise}", int)
-
-
-def _choice(name, default, allowed):
-    def parse(text):
-        check_choice(name, text, allowed)
-        return text
-
-    return Parameter(name, default, " | ".join(allowed), parse)
-
-
-def _switch(name, default):
-    words = {"0": False, "1": True, "false": False, "true": True}
-
-    def parse(text):
-        check_choice(name, text.lower(), words)
-        return words[text.lower()]
-
-    return Parameter(name, default, "0 | 1", parse)
-
-
-def _subset(name, default, allowed):
-    return Parameter(name, default, f"one or more of {', '.join(allowed)}", lambda text: tuple(text.split(",")), list)
-
-
-_FORMATS = Parameter(
-    "formats",
-    (CATALOG["ab_e5m2"],),
-    "one or more names or spellings of formats",
-    lambda text: tuple(FloatFormat.parse(name) for name in text.split(",")),
-    lambda formats: [fmt.name for fmt in formats],
-)
-_FORMAT = Parameter("fmt", CATALOG["ab_e5m2"], "the name or spelling of a format", FloatFormat.parse, lambda fmt: fmt.name)
-_SHELL = (
-    _FORMATS,
-    _integer("lanes", 4, 1, float_codec.MAX_LANES),
-    _integer("stages", 1, 0, float_codec.MAX_STAGES),
-    _switch("bias_port", True),
-    _integer("user_bits", 0, 0, float_codec.MAX_USER_BITS),
-)
-_RESET = _choice("reset", "sync_high", RESETS)
-_TAP = (_integer("types", 4, 1, statistics.MAX_TYPES), _integer("lanes", 4, 1, statistics.MAX_LANES))
-_BIASES = tuple(
-    _integer(name, default, 0, BIAS_MAX) for name, default in (("initial_bias", 15), ("bias_min", 10), ("bias_max", 40))
-)
-_RUN = _one_of("run", 64, statistics.RUNS)
-_COUNTER = _integer("cnt_width", 40, 1, 64)
-_LOG_FORMAT = Parameter(
-    "fmt", CATALOG["lbfp8"], "the name or spelling of a logarithmic format", LogBlockFormat.parse, lambda fmt: fmt.name
-)
-_ANTILOG = (
-    _choice("antilog", "lut", lbfp.ANTILOGS),
-    _optional("guard_bits", 4, lbfp.MAX_GUARD_BITS, "5, or as many as there are fraction bits"),
-)
-
-_BLOCK_FORMAT = Parameter(
-    "fmt", BLOCKS["bfp4"], "the name or spelling of a block format", BlockFormat.parse, lambda fmt: fmt.name
-)
-
-
-def _parse_precisions(text):
-    if not all(bits.isdecimal() for bits in text.split(",")):
-        raise ValueError(f"precisions must be one or more numbers of bits, like 2,4, not {text!r}")
-    return tuple(int(bits) for bits in text.split(","))
-
-
-_PRECISIONS = Parameter(
-    "precisions",
-    None,
-    "one or more numbers of bits; default those of fmt",
-    _parse_precisions,
-    lambda precisions: precisions and list(precisions),
-)
-_MAX_BITS = _one_of("max_bits", 4, BLOCK_MAN_BITS)
-_SUM_BITS = _integer("sum_bits", bfp_model.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
-
-
-def _codec_top(component):
-    return lambda formats, reset, **own: AxiStreamTop(component(formats, **own), reset)
-
-
-def _tap_top(component):
-    return lambda reset, **own: TapTop(component(**own), reset)
+    shapes: tuple[tuple[str, ...], ...] = ((),)
+    more: tuple[tuple[str, ...], ...] = ()
+    relative_to: Relative | None = None
+    operations: int | str = "lanes"
 
 
 @dataclass(frozen=True)
 class Design:
-    """A kind of block that can be emitted: what makes its flat top from its parameters, `reset` among them."""
+    """A kind of block that can be emitted.
 
+    Attributes
+    ----------
+    component : type
+        A `Block`.
+    name, summary : str
+    reference : str
+        Module and class of its reference object, MODULE:CLASS, which is imported by whoever needs it.
+    shipped : tuple of tuples of str
+        Settings, texts NAME=VALUE, of each configuration that is emitted by `make verilog`, co-simulated by `make sim` and
+        measured by `make synth`.
+    measured : Measured
+    """
+
+    component: type[Block]
     name: str
     summary: str
-    make_top: Callable[..., Any]
-    parameters: tuple[Parameter, ...]
+    reference: str
+    shipped: tuple[tuple[str, ...], ...] = ((),)
+    measured: Measured = Measured()
+
+    @property
+    def parameters(self):
+        """Those of the block and of its top."""
+        return (*self.component.parameters, RESET)
 
     def parse(self, settings):
         """Values of all parameters from NAME=VALUE texts.
@@ -148,295 +83,419 @@ class Design:
         Raises
         ------
         ValueError
-            A setting is not NAME=VALUE, names no parameter, or its value cannot be read.
+            A setting is not NAME=VALUE, names no parameter, or its value is not allowed.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
-        values = {parameter.name: parameter.default for parameter in self.parameters}
+        values = {}
         for setting in settings:
             name, equals, text = setting.partition("=")
             if not equals or name not in known:
                 raise ValueError(f"{self.name} has no parameter {setting!r}: use NAME=VALUE with one of {', '.join(known)}")
-            try:
-                values[name] = known[name].parse(text)
-            except ValueError:
-                if known[name].parse is int:
-                    raise ValueError(f"{name} must be an integer, {known[name].allowed}, not {text!r}") from None
-                raise
-        return values
+            values[name] = known[name].parse(text)
+        reset = values.pop(RESET.name, RESET.default)
+        return self.component.checked(values) | {RESET.name: reset}
+
+    def draw(self, rng, **given):
+        """Random legal values of all parameters but those `given`, as a dict, from `rng`, a `random.Random`."""
+        reset = given.pop(RESET.name, None) or RESET.draw(rng)
+        return self.component.draw(rng, **given) | {RESET.name: reset}
+
+    def settings(self, values):
+        """NAME=VALUE of each of `values` that is not at its default."""
+        reset = [f"{RESET.name}={values[RESET.name]}"] if values[RESET.name] != RESET.default else []
+        return [*self.component.settings(values), *reset]
 
     def top(self, values):
         """The flat top of the block with the parameters `values`."""
-        return self.make_top(**values)
+        block = self.component(**{name: value for name, value in values.items() if name != RESET.name})
+        return (TapTop if block.statistics else AxiStreamTop)(block, values[RESET.name])
 
     def to_json(self, values):
         """`values` as the manifest shows them."""
         return {parameter.name: parameter.to_json(values[parameter.name]) for parameter in self.parameters}
 
     def module(self, values):
-        """The module's name: the design, its formats and lanes if it has any, and every parameter that is not at its default."""
+        """The module's name: the design, its formats and lanes if it has any, and each parameter that is not at its default."""
         words = [self.name, *(fmt.name for fmt in values.get("formats", ()))]
         if "lanes" in values:
             words.append(f"x{values['lanes']}")
         for parameter in self.parameters:
             value = values[parameter.name]
             if parameter.name not in ("formats", "lanes") and value != parameter.default:
-                words += [parameter.name, *_words(parameter.to_json(value))]
+                words += [parameter.name, *parameter.to_text(value).split(",")]
         return "_".join(words)
 
 
-def _words(value):
-    return [str(each) for each in value] if isinstance(value, list) else [str(int(value) if isinstance(value, bool) else value)]
+def _undeclared(component, *parameters, relations=()):
+    """A component that does not declare its parameters yet, as a `Block`."""
+
+    class Undeclared(Block):
+        statistics = ()
+
+        def __new__(cls, **values):
+            block = component(**values)
+            if not hasattr(block, "statistics"):
+                block.statistics = ()
+            return block
+
+    Undeclared.parameters = tuple(parameters)
+    Undeclared.relations = relations
+    return Undeclared
+
+
+def _integer(name, default, low, high):
+    return Integer(default, low, high).named(name)
+
+
+def _choice(name, default, allowed):
+    return Choice(default, allowed).named(name)
+
+
+def _switch(name, default):
+    return Switch(default).named(name)
+
+
+def _several(name, default, each):
+    several = Several(default, each)
+    several.__set_name__(None, name)
+    return several
+
+
+_FORMATS = _several("formats", ("ab_e5m2",), Format("ab_e5m2", FloatFormat))
+_FORMAT = Format("ab_e5m2", FloatFormat).named("fmt")
+_SHELL = (
+    _FORMATS,
+    _integer("lanes", 4, 1, float_codec.MAX_LANES),
+    _integer("stages", 1, 0, float_codec.MAX_STAGES),
+    _switch("bias_port", True),
+    _integer("user_bits", 0, 0, float_codec.MAX_USER_BITS),
+)
+_TAP = (_integer("types", 4, 1, statistics.MAX_TYPES), _integer("lanes", 4, 1, statistics.MAX_LANES))
+_BIASES = tuple(
+    _integer(name, default, 0, BIAS_MAX) for name, default in (("initial_bias", 15), ("bias_min", 10), ("bias_max", 40))
+)
+_COUNTER = _integer("cnt_width", 40, 1, 64)
+_LOG_FORMAT = Format("lbfp8", LogBlockFormat).named("fmt")
+_ANTILOG = (_choice("antilog", "lut", lbfp.ANTILOGS), _integer("guard_bits", None, 0, lbfp.MAX_GUARD_BITS))
+_SUM_BITS = _integer("sum_bits", bfp_model.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
+_LANEWISE = (_integer("lanes", 4, 1, 64), _integer("stages", 1, 0, 3))
+_TAG = _integer("user_bits", 0, 0, 64)
+_FAST = _choice("accumulator", "fixed", bfp.ACCUMULATORS), _integer("width", 32, *bfp.FIXED_WIDTHS)
+# END OF WHAT IS TEMPORARY
+
+_SINGLE_FORMATS = tuple((f"formats={name}",) for name in ("ab_e5m2", "float8_e4m3fn", "float8_e5m2"))
+_CHOSEN_AT_RUN_TIME = ("formats=ab_e5m2,float8_e4m3fn,float8_e5m2",)
+_EVERY_OPTION = ("roundings=rne,rna,rtz,sr", "overflow=format", "flags=1", "stages=3", "user_bits=4")
+# One lane without registers, the form in which structures are compared.
+_BARE = ("lanes=1", "stages=0")
+_WIDE_CODECS = tuple((*fmt, "lanes=16") for fmt in _SINGLE_FORMATS)
+# Estimators for one type and four.
+_ESTIMATORS = ((), *((f"types={types}", f"lanes={lanes}") for types in (1, 4) for lanes in (1, 16)))
+_LIKE_THE_MEDIAN = Relative(
+    "median_estimator",
+    lambda parameters: tuple(f"{name}={parameters[name]}" for name in ("types", "lanes")),
+    "median_estimator of the same shape",
+)
+_INTEGER_DOT_PRODUCT = Relative("dot_product", ("method=baugh_wooley",), "dot_product method=baugh_wooley, per lane")
+_BOTH_ACCUMULATORS = tuple((f"accumulator={accumulator}",) for accumulator in bfp.ACCUMULATORS)
+
+
+def _like_plain(codec):
+    return Relative(
+        codec,
+        lambda parameters: ("formats=ab_e5m2", *(f"{name}={parameters[name]}" for name in ("lanes", "stages"))),
+        f"{codec} ab_e5m2 of the same shape",
+    )
 
 
 DESIGNS = {
     design.name: design
     for design in (
         Design(
-            "float_encoder",
-            "FP32 to narrow floats, bias at run time",
-            _codec_top(float_codec.FloatEncoder),
-            (
+            _undeclared(
+                float_codec.FloatEncoder,
                 *_SHELL,
-                _subset("roundings", ("rne",), ROUNDINGS),
+                _several("roundings", ("rne",), Choice("rne", ROUNDINGS)),
                 _choice("overflow", "saturate", float_codec.OVERFLOWS),
                 _switch("flags", False),
                 _integer("sr_bits", 8, 1, float_codec.MAX_SR_BITS),
                 _choice("random", "lfsr", float_codec.RANDOMS),
                 _integer("seed", 1, 1, 2**32 - 1),
-                _RESET,
             ),
+            "float_encoder",
+            "FP32 to narrow floats, bias at run time",
+            "narrowfloat.golden.reference.float_codec:FloatEncoder",
+            shipped=(*_SINGLE_FORMATS, _CHOSEN_AT_RUN_TIME, (*_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
+            measured=Measured((_BARE, ()), _WIDE_CODECS, Relative("fp32_to_e4m3", words="fp32_to_e4m3, per lane")),
         ),
         Design(
+            _undeclared(float_codec.FloatDecoder, *_SHELL),
             "float_decoder",
             "narrow floats to FP32, bias at run time",
-            _codec_top(float_codec.FloatDecoder),
-            (*_SHELL, _RESET),
+            "narrowfloat.golden.reference.float_codec:FloatDecoder",
+            shipped=(*_SINGLE_FORMATS, _CHOSEN_AT_RUN_TIME),
+            measured=Measured((_BARE, ()), _WIDE_CODECS, Relative("e4m3_to_fp32", words="e4m3_to_fp32, per lane")),
         ),
         Design(
-            "median_estimator",
-            "bias from the median, by counting in bins that narrow pass after pass",
-            _tap_top(statistics.MedianEstimator),
-            (
+            _undeclared(
+                statistics.MedianEstimator,
                 *_TAP,
                 _integer("bins", 20, 2, 32),
                 _integer("passes", 3, 1, 6),
                 _COUNTER,
                 _switch("continuous", False),
                 *_BIASES,
-                _RESET,
             ),
+            "median_estimator",
+            "bias from the median, by counting in bins that narrow pass after pass",
+            "narrowfloat.golden.reference.statistics:MedianEstimator",
+            measured=Measured(more=_ESTIMATORS, relative_to=_LIKE_THE_MEDIAN),
         ),
         Design(
+            _undeclared(
+                statistics.ExponentHistogram,
+                *_TAP,
+                _integer("first", 103, 1, 254),
+                _integer("last", 133, 1, 254),
+                _COUNTER,
+                *_BIASES,
+            ),
             "exponent_histogram",
             "bias from the median's octave, by a histogram of exponents",
-            _tap_top(statistics.ExponentHistogram),
-            (*_TAP, _integer("first", 103, 1, 254), _integer("last", 133, 1, 254), _COUNTER, *_BIASES, _RESET),
+            "narrowfloat.golden.reference.statistics:ExponentHistogram",
+            measured=Measured((), _ESTIMATORS, _LIKE_THE_MEDIAN),
         ),
         Design(
+            _undeclared(
+                statistics.MedianTracker, *_TAP, _integer("fraction", 7, 1, 15), _choice("run", 64, statistics.RUNS), *_BIASES
+            ),
             "median_tracker",
             "bias from a register per type that walks to the median",
-            _tap_top(statistics.MedianTracker),
-            (*_TAP, _integer("fraction", 7, 1, 15), _RUN, *_BIASES, _RESET),
+            "narrowfloat.golden.reference.statistics:MedianTracker",
+            measured=Measured(more=_ESTIMATORS, relative_to=_LIKE_THE_MEDIAN),
         ),
         Design(
-            "log_moments",
-            "mean and maximum of the logarithm, and the largest magnitude of a window of tensors",
-            _tap_top(statistics.LogMoments),
-            (
+            _undeclared(
+                statistics.LogMoments,
                 *_TAP,
                 _choice("log", "table", statistics.LOGS),
                 _integer("history", 16, 1, 64),
                 _FORMAT,
                 _COUNTER,
                 *_BIASES,
-                _RESET,
             ),
+            "log_moments",
+            "mean and maximum of the logarithm, and the largest magnitude of a window of tensors",
+            "narrowfloat.golden.reference.statistics:LogMoments",
+            measured=Measured((), _ESTIMATORS, _LIKE_THE_MEDIAN),
         ),
         Design(
-            "memory_port",
-            "FP32 to packed 8-bit floats and back, with biases that follow the data",
-            lambda reset, **own: AxiStreamTop(memory.MemoryPort(**own), reset),
-            (
+            _undeclared(
+                memory.MemoryPort,
                 _FORMAT,
                 _integer("lanes", 4, 1, statistics.MAX_LANES),
-                _one_of("types", 4, memory.TYPES),
-                _subset("estimators", ("median", "histogram", "tracker"), memory.ESTIMATORS),
+                _choice("types", 4, memory.TYPES),
+                _several("estimators", ("median", "histogram", "tracker"), Choice("median", memory.ESTIMATORS)),
                 _COUNTER,
                 *_BIASES[1:],
                 _switch("s2fp8", False),
-                _RESET,
+            ),
+            "memory_port",
+            "FP32 to packed 8-bit floats and back, with biases that follow the data",
+            "narrowfloat.golden.reference.memory:MemoryPort",
+            shipped=((), ("estimators=moments,tracker", "s2fp8=1")),
+            # With the smallest estimator; then what S2FP8 adds to the estimator that it takes.
+            measured=Measured(
+                (("estimators=tracker", "s2fp8=0"),), ((), ("estimators=moments",), ("estimators=moments", "s2fp8=1"))
             ),
         ),
         Design(
+            _undeclared(
+                bfp.FastMac,
+                _integer("lanes", 16, MIN_GROUP, MAX_GROUP),
+                *_FAST,
+                _choice("max_bits", 4, bfp.MAX_BITS),
+                _choice("chunk_bits", 2, bfp.CHUNKS),
+                _TAG,
+            ),
             "fast_mac",
             "dot products of block floating point groups, a pass of 2 by 2 mantissa bits per clock",
-            lambda reset, **own: AxiStreamTop(bfp.FastMac(**own), reset),
-            (
-                _integer("lanes", 16, MIN_GROUP, MAX_GROUP),
-                _choice("accumulator", "fixed", bfp.ACCUMULATORS),
-                _integer("width", 32, *bfp.FIXED_WIDTHS),
-                _one_of("max_bits", 4, bfp.MAX_BITS),
-                _one_of("chunk_bits", 2, bfp.CHUNKS),
-                _integer("user_bits", 0, 0, bfp.MAX_USER_BITS),
-                _RESET,
+            "narrowfloat.golden.reference.bfp:FastMac",
+            shipped=_BOTH_ACCUMULATORS,
+            # One pass for groups of 3 bits, as MSFP-12 has them, or of 4.
+            measured=Measured(
+                more=tuple(
+                    (*accumulator, *bits)
+                    for accumulator in _BOTH_ACCUMULATORS
+                    for bits in (("chunk_bits=3", "max_bits=3"), ("chunk_bits=4",))
+                ),
+                relative_to=_INTEGER_DOT_PRODUCT,
+                operations=1,
             ),
         ),
         Design(
-            "systolic_array",
-            "matrix products of block floating point, one operand or the results held still",
-            lambda reset, **own: AxiStreamTop(bfp.SystolicArray(**own), reset),
-            (
+            _undeclared(
+                bfp.SystolicArray,
                 _integer("rows", 4, 1, bfp.MAX_SIDE),
                 _integer("columns", 4, 1, bfp.MAX_SIDE),
                 _integer("lanes", 16, MIN_GROUP, MAX_GROUP),
-                _MAX_BITS,
-                _choice("accumulator", "fixed", bfp.ACCUMULATORS),
-                _integer("width", 32, *bfp.FIXED_WIDTHS),
-                _RESET,
+                _choice("max_bits", 4, BLOCK_MAN_BITS),
+                *_FAST,
             ),
+            "systolic_array",
+            "matrix products of block floating point, one operand or the results held still",
+            "narrowfloat.golden.reference.bfp:SystolicArray",
+            # Small ones: all of an array is in one module, and simulators take minutes to build one of 4 by 4 cells.
+            shipped=tuple(("rows=2", "columns=3", *accumulator) for accumulator in _BOTH_ACCUMULATORS),
+            measured=Measured((), tuple(("rows=1", "columns=1", *accumulator) for accumulator in _BOTH_ACCUMULATORS)),
         ),
         Design(
-            "lbfp_encoder",
-            "FP32 or sums in fixed point to logarithmic numbers with a shared exponent",
-            lambda reset, **own: AxiStreamTop(lbfp.LbfpEncoder(**own), reset),
-            (
+            _undeclared(
+                lbfp.LbfpEncoder,
                 _LOG_FORMAT,
-                _integer("lanes", 4, 1, lbfp.MAX_LANES),
-                _integer("stages", 1, 0, lbfp.MAX_STAGES),
+                *_LANEWISE,
                 _choice("source", "fp32", lbfp.SOURCES),
                 _integer("fixed_bits", 32, 4, lbfp.MAX_FIXED_BITS),
                 _choice("exponent", "given", lbfp.EXPONENTS),
                 _switch("flags", False),
-                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
-                _RESET,
+                _TAG,
             ),
+            "lbfp_encoder",
+            "FP32 or sums in fixed point to logarithmic numbers with a shared exponent",
+            "narrowfloat.golden.reference.lbfp:LbfpEncoder",
+            measured=Measured((_BARE, ()), ((*_BARE, "source=fixed"),)),
         ),
         Design(
+            _undeclared(lbfp.LbfpDecoder, _LOG_FORMAT, *_LANEWISE, _TAG),
             "lbfp_decoder",
             "logarithmic numbers with a shared exponent to FP32",
-            lambda reset, **own: AxiStreamTop(lbfp.LbfpDecoder(**own), reset),
-            (
-                _LOG_FORMAT,
-                _integer("lanes", 4, 1, lbfp.MAX_LANES),
-                _integer("stages", 1, 0, lbfp.MAX_STAGES),
-                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
-                _RESET,
-            ),
+            "narrowfloat.golden.reference.lbfp:LbfpDecoder",
+            measured=Measured((_BARE, ())),
         ),
         Design(
+            _undeclared(
+                lbfp.LbfpMultiplier,
+                _LOG_FORMAT,
+                *_LANEWISE,
+                *_ANTILOG,
+                _integer("out_bits", None, 2, 41),
+                _choice("output", "twos_complement", lbfp.OUTPUTS),
+                _TAG,
+            ),
             "lbfp_multiplier",
             "products of logarithmic numbers in fixed point",
-            lambda reset, **own: AxiStreamTop(lbfp.LbfpMultiplier(**own), reset),
-            (
-                _LOG_FORMAT,
-                _integer("lanes", 4, 1, lbfp.MAX_LANES),
-                _integer("stages", 1, 0, lbfp.MAX_STAGES),
-                *_ANTILOG,
-                _optional("out_bits", "guard_bits + 2", 41, "16, or the full product if that is narrower"),
-                _choice("output", "twos_complement", lbfp.OUTPUTS),
-                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
-                _RESET,
+            "narrowfloat.golden.reference.lbfp:LbfpMultiplier",
+            measured=Measured(
+                tuple((*_BARE, f"output={output}") for output in ("twos_complement", "sign_magnitude")),
+                (
+                    *(
+                        (*_BARE, "output=sign_magnitude", setting)
+                        for setting in (
+                            "antilog=mitchell",
+                            "antilog=two_segment",
+                            *(f"guard_bits={guard_bits}" for guard_bits in (4, 6, 7, 8)),
+                            *(f"fmt={name}" for name in ("lbfp7", "lbfp6", "lbfp5")),
+                        )
+                    ),
+                    (),
+                ),
+                Relative(
+                    "multiplier",
+                    lambda parameters: {
+                        "twos_complement": ("method=baugh_wooley",),
+                        "sign_magnitude": ("numbers=sign_magnitude",),
+                    }[parameters["output"]],
+                    "the smallest multiplier of 8 bits with the same form of product, per lane",
+                ),
             ),
         ),
         Design(
-            "lbfp_dot_product",
-            "dot products of logarithmic numbers in fixed point",
-            lambda reset, **own: AxiStreamTop(lbfp.LbfpDotProduct(**own), reset),
-            (
+            _undeclared(
+                lbfp.LbfpDotProduct,
                 _LOG_FORMAT,
                 _integer("lanes", 16, 1, lbfp.MAX_LANES),
                 _integer("stages", 0, 0, lbfp.MAX_DOT_STAGES),
                 *_ANTILOG,
-                _optional("out_bits", "guard_bits + 2", 41, "14, or the full product if that is narrower"),
+                _integer("out_bits", None, 2, 41),
                 _choice("output", "sign_magnitude", lbfp.OUTPUTS),
                 _integer("max_beats", 2**14, 1, lbfp.MAX_BEATS),
                 _switch("exponents", True),
-                _integer("user_bits", 0, 0, lbfp.MAX_USER_BITS),
-                _RESET,
+                _TAG,
+            ),
+            "lbfp_dot_product",
+            "dot products of logarithmic numbers in fixed point",
+            "narrowfloat.golden.reference.lbfp:LbfpDotProduct",
+            # Without exponents it does what the integer one does.
+            measured=Measured(
+                (("exponents=0",), ()),
+                (
+                    *(("exponents=0", f"out_bits={bits}") for bits in (12, 13, 16, 22)),
+                    ("exponents=0", "output=twos_complement", "out_bits=16"),
+                    *(("exponents=0", f"lanes={lanes}") for lanes in (1, 4, 64)),
+                ),
+                _INTEGER_DOT_PRODUCT,
+                operations=1,
             ),
         ),
         Design(
-            "bfp_converter",
-            "FP32 to block floating point, with the sums that its precision is chosen by",
-            lambda reset, **own: AxiStreamTop(bfp.BfpConverter(**own), reset),
-            (
-                _BLOCK_FORMAT,
+            _undeclared(
+                bfp.BfpConverter,
+                Format("bfp4", BlockFormat).named("fmt"),
                 _integer("lanes", 16, 1, MAX_GROUP),
-                _subset("roundings", ("rtz", "sr"), bfp_model.ROUNDINGS),
-                _PRECISIONS,
+                _several("roundings", ("rtz", "sr"), Choice("rtz", bfp_model.ROUNDINGS)),
+                _several("precisions", None, Integer(4, 1, 8)),
                 _switch("sums", True),
                 _SUM_BITS,
                 _integer("seed", 1, 1, 2**32 - 1),
-                _integer("user_bits", 0, 0, bfp.MAX_USER_BITS),
-                _RESET,
+                _TAG,
+            ),
+            "bfp_converter",
+            "FP32 to block floating point, with the sums that its precision is chosen by",
+            "narrowfloat.golden.reference.bfp:BfpConverter",
+            shipped=(("precisions=2,4",), ("lanes=4", "roundings=rtz,rne,sr", "precisions=2,4", "user_bits=4")),
+            # What of it the sums of relative improvement take, and roundings.
+            measured=Measured(
+                (),
+                (
+                    ("precisions=2,4",),
+                    ("precisions=2,4", "sums=0"),
+                    ("precisions=4", "sums=0"),
+                    ("precisions=4", "sums=0", "roundings=rtz"),
+                ),
             ),
         ),
         Design(
+            _undeclared(bfp.PrecisionPolicy, _SUM_BITS, _TAG),
             "precision_policy",
             "mantissa bits of a tensor, from its sums, its layer and the iteration",
-            lambda reset, **own: AxiStreamTop(bfp.PrecisionPolicy(**own), reset),
-            (_SUM_BITS, _integer("user_bits", 0, 0, bfp.MAX_USER_BITS), _RESET),
+            "narrowfloat.golden.reference.bfp:PrecisionPolicy",
         ),
         Design(
+            s2fp8.S2Encoder,
             "s2_encoder",
             "FP32 to FP8 of a shifted and squeezed tensor",
-            lambda reset, **own: AxiStreamTop(s2fp8.S2Encoder(**own), reset),
-            (
-                _integer("lanes", 4, 1, s2fp8.MAX_LANES),
-                _integer("stages", 1, 0, s2fp8.MAX_STAGES),
-                _switch("flags", False),
-                _integer("user_bits", 0, 0, s2fp8.MAX_USER_BITS),
-                _RESET,
-            ),
+            "narrowfloat.golden.reference.s2fp8:S2Encoder",
+            measured=Measured((), (_BARE,), _like_plain("float_encoder")),
         ),
         Design(
+            s2fp8.S2Decoder,
             "s2_decoder",
             "FP8 of a shifted and squeezed tensor to FP32",
-            lambda reset, **own: AxiStreamTop(s2fp8.S2Decoder(**own), reset),
-            (
-                _integer("lanes", 4, 1, s2fp8.MAX_LANES),
-                _integer("stages", 1, 0, s2fp8.MAX_STAGES),
-                _integer("user_bits", 0, 0, s2fp8.MAX_USER_BITS),
-                _RESET,
-            ),
+            "narrowfloat.golden.reference.s2fp8:S2Decoder",
+            measured=Measured((), (_BARE,), _like_plain("float_decoder")),
         ),
         Design(
+            s2fp8.S2Parameters,
             "s2_parameters",
             "shift and squeeze of a tensor from its mean and largest logarithm",
-            lambda reset, **own: AxiStreamTop(s2fp8.S2Parameters(**own), reset),
-            (_integer("user_bits", 0, 0, s2fp8.MAX_USER_BITS), _RESET),
+            "narrowfloat.golden.reference.s2fp8:S2Parameters",
+            measured=Measured((), ((),)),
         ),
     )
 }
 
-_SINGLE_FORMATS = ("ab_e5m2", "float8_e4m3fn", "float8_e5m2")
-_CHOSEN_AT_RUN_TIME = "formats=ab_e5m2,float8_e4m3fn,float8_e5m2"
-_EVERY_OPTION = "roundings=rne,rna,rtz,sr", "overflow=format", "flags=1", "stages=3", "user_bits=4"
-
 # Every row is emitted by `make verilog`, co-simulated by `make sim` and measured by `make synth`: a design and its settings.
-SHIPPED = tuple(
-    chain(
-        (("float_encoder", (f"formats={name}",)) for name in _SINGLE_FORMATS),
-        (("float_decoder", (f"formats={name}",)) for name in _SINGLE_FORMATS),
-        (
-            ("float_encoder", (_CHOSEN_AT_RUN_TIME,)),
-            ("float_decoder", (_CHOSEN_AT_RUN_TIME,)),
-            ("float_encoder", (_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
-        ),
-        ((name, ()) for name in ("lbfp_encoder", "lbfp_decoder", "lbfp_multiplier", "lbfp_dot_product")),
-        (("fast_mac", (f"accumulator={accumulator}",)) for accumulator in bfp.ACCUMULATORS),
-        # Small ones: all of an array is in one module, and simulators take minutes to build one of 4 by 4 cells.
-        (("systolic_array", ("rows=2", "columns=3", f"accumulator={accumulator}")) for accumulator in bfp.ACCUMULATORS),
-        ((name, ()) for name in ("median_estimator", "exponent_histogram", "median_tracker", "log_moments", "memory_port")),
-        (("memory_port", ("estimators=moments,tracker", "s2fp8=1")),),
-        (
-            ("bfp_converter", ("precisions=2,4",)),
-            ("bfp_converter", ("lanes=4", "roundings=rtz,rne,sr", "precisions=2,4", "user_bits=4")),
-            ("precision_policy", ()),
-        ),
-        ((name, ()) for name in ("s2_encoder", "s2_decoder", "s2_parameters")),
-    )
-)
+SHIPPED = tuple((design.name, settings) for design in DESIGNS.values() for settings in design.shipped)
 
 
 def find(name):

@@ -18,54 +18,22 @@ MORE_IS_BETTER = {"fmax_mhz"}
 # What is per lane where a unit has lanes; energies are per operation anyway.
 PER_LANE = {"lut4", "lut6", "carry", "ff", "bram", "dsp", "gate_equivalents", "area_um2"}
 
-# Estimators, whose figures are relative to the paper's structure of the same shape.
-_ESTIMATORS = ("median_estimator", "exponent_histogram", "median_tracker", "log_moments")
-# The baseline to which another design's figures are relative, and its settings.
-_REFERENCES = {
-    "float_encoder": ("fp32_to_e4m3", ()),
-    "float_decoder": ("e4m3_to_fp32", ()),
-    "fp32_to_bfloat16": ("fp32_to_e4m3", ()),
-    "fp32_to_e4m3": ("fp32_to_e4m3", ()),
-    "e4m3_to_fp32": ("e4m3_to_fp32", ()),
-    "multiplier": ("multiplier", ("method=baugh_wooley",)),
-    "dot_product": ("dot_product", ("method=baugh_wooley",)),
-    "multiply_add": ("multiply_add", ("format=bfloat16",)),
-    "lbfp_dot_product": ("dot_product", ("method=baugh_wooley",)),
-    "fast_mac": ("dot_product", ("method=baugh_wooley",)),
-}
-_PRODUCTS = {
-    "twos_complement": ("method=baugh_wooley",),
-    "sign_magnitude": ("numbers=sign_magnitude",),
-}
-# Designs that are relative to the codec with an exponent bias.
-_PLAIN_CODECS = {"s2_encoder": "float_encoder", "s2_decoder": "float_decoder"}
-# Lanes of baselines that have no parameter for them.
-_BASELINE_LANES = {"dot_product": 16}
+
+def _relative(design):
+    kind = KINDS[design]
+    return kind.measured.relative_to if design in DESIGNS else kind.relative_to
 
 
 def reference(design, parameters):
     """Name and settings of what the figures of a design are relative to when it is built with `parameters`, or None."""
-    if design in _ESTIMATORS:
-        return "median_estimator", tuple(f"{name}={parameters[name]}" for name in ("types", "lanes"))
-    if design == "lbfp_multiplier":
-        return "multiplier", _PRODUCTS[parameters["output"]]
-    if design in _PLAIN_CODECS:
-        return _PLAIN_CODECS[design], ("formats=ab_e5m2", *(f"{name}={parameters[name]}" for name in ("lanes", "stages")))
-    return _REFERENCES.get(design)
+    found = _relative(design)
+    return found and found.to(parameters)
 
 
 def reference_in_words(design):
     """What a design's figures are relative to, for headings, or None."""
-    if design in _ESTIMATORS:
-        return "median_estimator of the same shape"
-    if design == "lbfp_multiplier":
-        return "the smallest multiplier of 8 bits with the same form of product, per lane"
-    if design in _PLAIN_CODECS:
-        return f"{_PLAIN_CODECS[design]} ab_e5m2 of the same shape"
-    if design not in _REFERENCES:
-        return None
-    name, given = _REFERENCES[design]
-    return " ".join([name, *given]) + (", per lane" if design in DESIGNS else "")
+    found = _relative(design)
+    return found and found.in_words()
 
 
 def unit_key(row):
@@ -180,7 +148,7 @@ class Results:
 
 
 def _lanes(design, parameters):
-    return parameters.get("lanes", _BASELINE_LANES.get(design, 1))
+    return BASELINES[design].lanes if design in BASELINES else parameters.get("lanes", 1)
 
 
 def _kind(row):

@@ -5,72 +5,13 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 
 from narrowfloat.hdl import yosys
-from narrowfloat.hdl.catalog import DESIGNS, SHIPPED
+from narrowfloat.hdl.catalog import DESIGNS
 from narrowfloat.hdl.emit import emit
 from narrowfloat.synth import vectors
 from narrowfloat.synth.baselines import BASELINES
 from narrowfloat.synth.cache import cached
 
 from narrowfloat.freshness import fingerprint
-
-# A codec is measured as one lane without registers, the form in which structures are compared, and as it is shipped; a memory
-# port with the smallest estimator, all else as it is shipped. What takes minutes is left to those who ask for it.
-_CODEC = ({"lanes": "1", "stages": "0"}, {})
-_PRODUCT = {"lanes": "1", "stages": "0"}
-_SHAPES = {
-    "float_encoder": _CODEC,
-    "float_decoder": _CODEC,
-    "exponent_histogram": (),
-    "bfp_converter": (),
-    "systolic_array": (),
-    "log_moments": (),
-    "memory_port": ({"estimators": "tracker", "s2fp8": "0"},),
-    "s2_encoder": (),
-    "s2_decoder": (),
-    "s2_parameters": (),
-    "lbfp_encoder": _CODEC,
-    "lbfp_decoder": _CODEC,
-    "lbfp_multiplier": tuple(_PRODUCT | {"output": output} for output in ("twos_complement", "sign_magnitude")),
-    # without exponents it does what the integer one does
-    "lbfp_dot_product": ({"exponents": "0"}, {}),
-}
-# Who asks for a design gets these, too, which take long: wide codecs of one format, estimators for one type and four.
-_MORE_CODEC = ({"lanes": "16"},)
-_ANTILOGS = (
-    {"antilog": "mitchell"},
-    {"antilog": "two_segment"},
-    *({"guard_bits": guard_bits} for guard_bits in ("4", "6", "7", "8")),
-    *({"fmt": name} for name in ("lbfp7", "lbfp6", "lbfp5")),
-)
-_MORE_SHAPES = {
-    "float_encoder": _MORE_CODEC,
-    "float_decoder": _MORE_CODEC,
-    # what S2FP8 adds to the estimator that it takes
-    "memory_port": ({}, {"estimators": "moments"}, {"estimators": "moments", "s2fp8": "1"}),
-    "lbfp_encoder": ({"lanes": "1", "stages": "0", "source": "fixed"},),
-    "lbfp_decoder": (),
-    "lbfp_multiplier": (*(_PRODUCT | {"output": "sign_magnitude"} | antilog for antilog in _ANTILOGS), {}),
-    "lbfp_dot_product": (
-        *({"exponents": "0", "out_bits": bits} for bits in ("12", "13", "16", "22")),
-        {"exponents": "0", "output": "twos_complement", "out_bits": "16"},
-        *({"exponents": "0", "lanes": lanes} for lanes in ("1", "4", "64")),
-    ),
-    # what of it the sums of relative improvement take, and roundings
-    "bfp_converter": (
-        {},
-        {"sums": "0"},
-        {"sums": "0", "precisions": "4"},
-        {"sums": "0", "precisions": "4", "roundings": "rtz"},
-    ),
-    "precision_policy": (),
-    # one pass for groups of 3 bits, as MSFP-12 has them, or of 4
-    "fast_mac": ({"chunk_bits": "3", "max_bits": "3"}, {"chunk_bits": "4"}),
-    "systolic_array": ({"rows": "1", "columns": "1"},),
-    "s2_encoder": (_CODEC[0],),
-    "s2_decoder": (_CODEC[0],),
-    "s2_parameters": ({},),
-}
-_MORE_ESTIMATOR = ({}, *({"types": types, "lanes": lanes} for types in ("1", "4") for lanes in ("1", "16")))
 
 # The model's results for the inputs that a design is simulated with, from its manifest.
 _VECTORS = {
@@ -84,8 +25,6 @@ _VECTORS = {
     "s2_encoder": vectors.s2_codec,
     "s2_decoder": vectors.s2_codec,
 }
-# Designs whose lanes do one thing together.
-_ONE_OPERATION = ("lbfp_dot_product", "fast_mac")
 
 NAMES = (*DESIGNS, *BASELINES)
 
@@ -144,16 +83,15 @@ def builds(name, every_shape):
     """Settings of the builds of the design or baseline of that name that are measured."""
     if name in BASELINES:
         return [*BASELINES[name].builds, *(BASELINES[name].more if every_shape else ())]
-    found = {}
-    for design, settings in SHIPPED:
-        if design == name:
-            shapes = _SHAPES.get(name, ({},))
-            if every_shape and "," not in "".join(settings):
-                shapes += _MORE_SHAPES.get(name, _MORE_ESTIMATOR)
-            for shape in shapes:
-                kept = [setting for setting in settings if setting.partition("=")[0] not in shape]
-                found[(*kept, *map("=".join, shape.items()))] = None
-    return list(found)
+    design = DESIGNS[name]
+    shapes = [_with(settings, shape) for settings in design.shipped for shape in design.measured.shapes]
+    return list(dict.fromkeys([*shapes, *(design.measured.more if every_shape else ())]))
+
+
+def _with(settings, shape):
+    """`settings` with those of `shape` in their place."""
+    names = [setting.partition("=")[0] for setting in shape]
+    return (*(setting for setting in settings if setting.partition("=")[0] not in names), *shape)
 
 
 def unit(name, settings):
@@ -188,5 +126,7 @@ def _block(design, settings):
         for direction in ("input", "output")
     )
     verilog = emission.files[f"{emission.module}.sv"]
-    operations = 1 if design.name in _ONE_OPERATION else manifest["parameters"].get("lanes", 1)
+    operations = design.measured.operations
+    if isinstance(operations, str):
+        operations = manifest["parameters"].get(operations, 1)
     return Unit(design.name, manifest["parameters"], "block", emission.module, verilog, inputs, outputs, operations, manifest)

@@ -44,7 +44,12 @@ def beats(shape, lanes, user):
 
     Its payload is {data: `lanes` of `shape`, last, user: a struct of the fields `user`}.
     """
-    return stream.Signature(_beat({"data": data.ArrayLayout(shape, lanes)}, user))
+    return beats_of(data.ArrayLayout(shape, lanes), user)
+
+
+def beats_of(layout, user):
+    """Signature of a stream of beats whose data is a `layout` of any kind."""
+    return stream.Signature(_beat({"data": layout}, user))
 
 
 def two_halves(m, i, o, middle, stages, first, second):
@@ -55,13 +60,13 @@ def two_halves(m, i, o, middle, stages, first, second):
     goes to the output, the second between the halves, the third to the input: first cut what is longest.
     """
     tag = {"user": o.p.user.user.shape()} if "user" in dict(iter(o.p.user.shape())) else {}
-    source = _register(m, "input_register", i) if stages >= 3 else i
+    source = registered(m, "input_register", i) if stages >= 3 else i
     halfway = _between(m, "halfway", source, _beat(middle, tag), first)
     if stages >= 2:
-        halfway = _register(m, "middle_register", halfway)
+        halfway = registered(m, "middle_register", halfway)
     result = _between(m, "result", halfway, o.payload.shape(), second)
     if stages >= 1:
-        result = _register(m, "output_register", result)
+        result = registered(m, "output_register", result)
     m.d.comb += [o.valid.eq(result.valid), result.ready.eq(o.ready), o.payload.eq(result.payload)]
 
 
@@ -78,7 +83,8 @@ def _between(m, name, source, shape, half):
     return sink
 
 
-def _register(m, name, source):
+def registered(m, name, source):
+    """The stream `source` behind a `Register`, which becomes the submodule `name`."""
     m.submodules[name] = stage = Register(source.payload.shape())
     m.d.comb += [
         stage.i.valid.eq(source.valid),

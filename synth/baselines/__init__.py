@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import CATALOG, FloatFormat
-from narrowfloat.hdl.catalog import Parameter
+from narrowfloat.hdl.block import Choice, Integer, Parameter
+from narrowfloat.hdl.catalog import Relative
 from narrowfloat.synth.vectors import BEATS, RESULT_BEATS, SEED, Vectors, operands, real_tensors, runs
 
 BFLOAT16 = FloatFormat(name="bfloat16", exp_bits=8, man_bits=7, specials="ieee")
@@ -30,7 +30,8 @@ class Baseline:
     """A kind of plain design: how it is built, and what it computes.
 
     `interface` and `vectors` are called with the parameters' values by name; `builds` are the settings, texts NAME=VALUE,
-    that are measured by default, `more` those that are measured for who asks for this kind.
+    that are measured by default, `more` those that are measured for who asks for this kind. `lanes` is how many values it
+    takes.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Baseline:
     interface: Callable[..., Interface]
     vectors: Callable[..., Vectors]
     more: tuple[tuple[str, ...], ...] = ()
+    relative_to: Relative | None = None
+    lanes: int = 1
 
     def parse(self, settings):
         """Values of all parameters from NAME=VALUE texts.
@@ -74,26 +77,6 @@ class Baseline:
         body = f"  {interface.module} {f'#({settings}) ' if settings else ''}plain({connected});"
         texts = [files("narrowfloat.synth.baselines").joinpath(file).read_text() for file in self.files]
         return name, "\n".join([*texts, f"module {name}({', '.join(declared)});", body, "endmodule", ""])
-
-
-def _integer(name, default, low, high):
-    def parse(text):
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(f"{name} must be an integer, {low} to {high}, not {text!r}") from None
-        check_int(name, value, low, high)
-        return value
-
-    return Parameter(name, default, f"{low} to {high}", parse)
-
-
-def _choice(name, default, allowed):
-    def parse(text):
-        check_choice(name, text, allowed)
-        return text
-
-    return Parameter(name, default, " | ".join(allowed), parse)
 
 
 # --- multipliers --------------------------------------------------------------------------------------------------------------
@@ -260,9 +243,9 @@ BASELINES = {
             "integer multiplier",
             ("multiplier.v",),
             (
-                _integer("width", 8, 4, 16),
-                _choice("numbers", "signed", tuple(_NUMBERS)),
-                _choice("method", "star", ("star", "booth", "baugh_wooley")),
+                Integer(8, 4, 16).named("width"),
+                Choice("signed", _NUMBERS).named("numbers"),
+                Choice("star", ("star", "booth", "baugh_wooley")).named("method"),
             ),
             (*((f"method={method}",) for method in _NUMBERS["signed"]), ("numbers=sign_magnitude",)),
             _multiplier,
@@ -271,16 +254,19 @@ BASELINES = {
                 *(("numbers=unsigned", f"method={method}") for method in _NUMBERS["unsigned"]),
                 *((f"width={width}", f"method={method}") for width in (4, 16) for method in _NUMBERS["signed"]),
             ),
+            relative_to=Relative("multiplier", ("method=baugh_wooley",)),
         ),
         Baseline(
             "dot_product",
             "dot product of 16 with an accumulator of 32 bits",
             ("multiplier.v", "dot_product.v"),
-            (_integer("width", 8, 4, 8), _choice("method", "star", ("star", "booth", "baugh_wooley"))),
+            (Integer(8, 4, 8).named("width"), Choice("star", ("star", "booth", "baugh_wooley")).named("method")),
             (("method=booth",), ("method=baugh_wooley",)),
             _dot_product,
             _dot_product_vectors,
             (("method=star",), *(("width=4", f"method={method}") for method in ("star", "booth", "baugh_wooley"))),
+            relative_to=Relative("dot_product", ("method=baugh_wooley",)),
+            lanes=_LANES,
         ),
         Baseline(
             "fp32_to_bfloat16",
@@ -290,6 +276,7 @@ BASELINES = {
             ((),),
             lambda: Interface("fp32_to_bfloat16", {}, {"word": 32}, {"code": 16}),
             _to_codes(BFLOAT16, "format"),
+            relative_to=Relative("fp32_to_e4m3"),
         ),
         Baseline(
             "fp32_to_e4m3",
@@ -299,6 +286,7 @@ BASELINES = {
             ((),),
             lambda: Interface("fp32_to_e4m3", {}, {"word": 32}, {"code": 8}),
             _to_codes(E4M3, "saturate"),
+            relative_to=Relative("fp32_to_e4m3"),
         ),
         Baseline(
             "e4m3_to_fp32",
@@ -308,16 +296,18 @@ BASELINES = {
             ((),),
             lambda: Interface("e4m3_to_fp32", {}, {"code": 8}, {"word": 32}),
             _from_codes(E4M3),
+            relative_to=Relative("e4m3_to_fp32"),
         ),
         Baseline(
             "multiply_add",
             "fused multiply-add of floats, nearest even, subnormals as zero",
             ("multiply_add.v",),
-            (_choice("format", "fp32", tuple(_MULTIPLY_ADD)),),
+            (Choice("fp32", _MULTIPLY_ADD).named("format"),),
             (("format=bfloat16",),),
             _multiply_add,
             _multiply_add_vectors,
             (("format=fp32",),),
+            relative_to=Relative("multiply_add", ("format=bfloat16",)),
         ),
     )
 }

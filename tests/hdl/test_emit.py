@@ -194,7 +194,7 @@ def test_module_names_differ():
     [
         (["emit", "float_encodr"], "unknown design 'float_encodr': use one of float_encoder, float_decoder"),
         (["emit", "float_encoder", "--set", "lanes=0"], "lanes must be an integer from 1 to 64, not 0"),
-        (["emit", "float_encoder", "--set", "lanes=four"], "lanes must be an integer, 1 to 64, not 'four'"),
+        (["emit", "float_encoder", "--set", "lanes=four"], "lanes must be an integer from 1 to 64, not 'four'"),
         (["emit", "float_encoder", "--set", "stages=4"], "stages must be an integer from 0 to 3, not 4"),
         (
             ["emit", "float_encoder", "--set", "lanes"],
@@ -203,10 +203,16 @@ def test_module_names_differ():
         (["emit", "float_decoder", "--set", "flags=1"], "float_decoder has no parameter 'flags=1': use NAME=VALUE with one of"),
         (["emit", "float_encoder", "--set", "formats=e4m3x"], "unknown format 'e4m3x': use one of ab_e5m2,"),
         (["emit", "float_encoder", "--set", "formats=e9m3"], "exp_bits must be an integer from 2 to 8, not 9"),
-        (["emit", "float_encoder", "--set", "formats=ab_e5m2,ab_e5m2"], "formats must differ from one another"),
+        (
+            ["emit", "float_encoder", "--set", "formats=ab_e5m2,ab_e5m2"],
+            "formats must be one or more different values, each the name or spelling of a float format, not 'ab_e5m2,ab_e5m2'",
+        ),
         (["emit", "float_encoder", "--set", "formats=ab_e5m2,e8m7_ieee"], "a format of 8 exponent bits must be the only one"),
-        (["emit", "float_encoder", "--set", "roundings=rne,up"], "rounding must be one of rne, rna, rtz, sr, not 'up'"),
-        (["emit", "float_encoder", "--set", "roundings=rne,rne"], "roundings must be one or more different ones of"),
+        (["emit", "float_encoder", "--set", "roundings=rne,up"], "roundings must be one of rne, rna, rtz, sr, not 'up'"),
+        (
+            ["emit", "float_encoder", "--set", "roundings=rne,rne"],
+            "roundings must be one or more different values, each one of rne, rna, rtz, sr, not 'rne,rne'",
+        ),
         (["emit", "float_encoder", "--set", "overflow=wrap"], "overflow must be one of saturate, format, not 'wrap'"),
         (["emit", "float_encoder", "--set", "flags=yes"], "flags must be one of 0, 1, false, true, not 'yes'"),
         (["emit", "float_encoder", "--set", "seed=0"], "seed must be an integer from 1 to 4294967295, not 0"),
@@ -248,7 +254,7 @@ def test_list_as_json_holds_every_parameter(capsys):
     assert [entry["design"] for entry in listed] == list(DESIGNS)
     for entry in listed:
         assert [parameter["name"] for parameter in entry["parameters"]] == [p.name for p in DESIGNS[entry["design"]].parameters]
-        assert all(parameter.keys() == {"name", "default", "allowed"} for parameter in entry["parameters"])
+        assert all(parameter.keys() == {"name", "default", "allowed", "meaning"} for parameter in entry["parameters"])
 
 
 def test_list_as_table_names_every_design(capsys):

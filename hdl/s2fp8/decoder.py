@@ -1,0 +1,130 @@
+"""The codes of a shifted and squeezed tensor to FP32."""
+
+from amaranth.hdl import Array, Cat, Const, Mux, Signal, signed
+from amaranth.lib import data
+from narrowfloat.golden.s2fp8 import ANTILOG_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, RESULT_BITS
+from narrowfloat.hdl.block import Integer, Lanewise
+from narrowfloat.hdl.s2fp8.lines import INVERSE_BITS, MEAN_BITS, antilog_nodes, on_lines, rows, sum_of
+from narrowfloat.hdl.shapes import Float32
+
+FP32_MAN_BITS = 23
+ANTILOG_NODES = antilog_nodes()
+MAX_USER_BITS = 1024
+
+# Of a decoded logarithm, which is the exponent field of an FP32 word and its fraction: |1 / alpha * 16| < 2**9.
+_FIELD_BITS = 11
+
+
+class _Expanded(data.StructLayout):
+    """A lane between the halves of the decoder."""
+
+    def __init__(self):
+        super().__init__(
+            {
+                "sign": 1,
+                "power": signed(_FIELD_BITS + ANTILOG_BITS),
+                "zero": 1,
+                "special": 1,
+                "mantissa": 2,
+            }
+        )
+
+
+class S2Decoder(Lanewise):
+    """Codes of a tensor to FP32, `lanes` values per beat, one beat per clock.
+
+    Equation: ``log2|X| = mu + log2|Y| / alpha`` in units of 2**-14, and X = 2 to that power by 32 straight lines, 13 fraction
+    bits (`golden.s2fp8.decode`): within 2**-12 of the exact value, or for alpha below 1 within 2**-12 / alpha. In each lane 1 /
+    alpha is multiplied with the exponent, and once for all with the logarithms of the three mantissas: 1078 of the 2597 GE of a
+    lone lane.
+
+    ==========  ==========================================================
+    zero        keeps its sign, and so does what is below 2**-126
+    too large   the largest number of 13 fraction bits
+    infinity    FP32 infinity
+    NaN         quiet, with its sign and mantissa
+    ==========  ==========================================================
+
+    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+
+    Source: Cambier et al. 2020, Eq. 5.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: code lanes, last, user: {inverse, mean, user}}: those of `golden.s2fp8.Parameters`.
+    o : Out(stream.Signature)
+        Payload {data: FP32 lanes, last, user: {user}}.
+    """
+
+    user_bits = Integer(0, 0, MAX_USER_BITS, "Width of a tag that passes through.", place=3)
+
+    def input_shapes(self):
+        return 8, {"inverse": INVERSE_BITS, "mean": MEAN_BITS}
+
+    def middle_shapes(self):
+        return _Expanded(), {}
+
+    def output_shapes(self):
+        return Float32, {}
+
+    def first_half(self, m, source, sink):
+        inverse = source.p.user.inverse
+        drop = INVERSE_FRACTION_BITS - ANTILOG_BITS
+        half = 1 << drop - 1
+        mean = Cat(Const(half, INVERSE_FRACTION_BITS - MEAN_FRACTION_BITS), source.p.user.mean)
+        starts = [Signal(INVERSE_FRACTION_BITS + 9, name=f"start{quarter}") for quarter in range(4)]
+        for start, product in zip(starts, _by_log_of_quarters(inverse)):
+            m.d.comb += start.eq(mean + product)
+        for index, (code, lane) in enumerate(zip(source.p.data, sink.p.lanes)):
+            field, mantissa = code[2:7], code[:2]
+            exponent, quarter = Signal(signed(5), name=f"exponent{index}"), Signal(2, name=f"quarter{index}")
+            # E - 15; 2**-16 times a mantissa of 1 is 2**-16, of 2 and 3 is 2**-15 times 1 and 1.5
+            m.d.comb += [exponent.eq(field - 15), quarter.eq(mantissa)]
+            with m.If(~field.any()):
+                m.d.comb += [exponent.eq(Cat(mantissa[1], Const(0b1000, 4))), quarter.eq(Cat(0, mantissa.all()))]
+            power = sum_of([Array(starts)[quarter], *rows(inverse, exponent)])
+            m.d.comb += [
+                lane.sign.eq(code[7]),
+                lane.power.eq(power >> drop),
+                lane.zero.eq(~code[:7].any()),
+                lane.special.eq(field.all()),
+                lane.mantissa.eq(mantissa),
+            ]
+
+    def second_half(self, m, source, sink):
+        for index, (lane, word) in enumerate(zip(source.p.lanes, sink.p.data)):
+            fraction, field = lane.power[:ANTILOG_BITS], lane.power[ANTILOG_BITS:].as_signed()
+            significand = Signal(RESULT_BITS, name=f"significand{index}")
+            m.d.comb += [
+                significand.eq(on_lines(m, f"antilog{index}", ANTILOG_NODES, fraction)),
+                word.sign.eq(lane.sign),
+            ]
+            with m.If(lane.special):
+                # an infinity has no mantissa, a NaN some
+                m.d.comb += [
+                    word.exponent.eq(255),
+                    word.fraction.eq(
+                        Cat(Const(0, FP32_MAN_BITS - 2), lane.mantissa) | lane.mantissa.any() << FP32_MAN_BITS - 1
+                    ),
+                ]
+            with m.Elif(~lane.zero & ~field[-1] & field.any()):
+                too_large = field[8:].any() | field[:8].all()
+                m.d.comb += [
+                    word.exponent.eq(Mux(too_large, 254, field)),
+                    word.fraction.eq(
+                        Cat(Const(0, FP32_MAN_BITS - RESULT_BITS), significand | too_large.replicate(RESULT_BITS))
+                    ),
+                ]
+
+
+def _by_log_of_quarters(value):
+    """`value` times log2 of 1, 1.25, 1.5 and 1.75, which are 0, 5274, 9584 and 13228 in units of 2**-14, in seven additions."""
+    by_5 = value + (value << 2)
+    by_75 = (by_5 << 4) - by_5
+    by_599 = (by_75 << 3) - value
+    by_77 = by_75 + (value << 1)
+    by_2637 = (by_5 << 9) + by_77
+    by_907 = by_599 + (by_77 << 2)
+    by_3307 = (by_75 << 5) + by_907
+    return [Const(0, 1), by_2637 >> ANTILOG_BITS - 1, by_599 >> ANTILOG_BITS - 4, by_3307 >> ANTILOG_BITS - 2]
