@@ -122,24 +122,32 @@ def designs_page():
     parts = ["# Designs", "`narrowfloat list` prints the same. Any parameter is set by `--set NAME=VALUE`."]
     for design in designs():
         rows = [
-            [f"`{parameter['name']}`", f"`{_text(parameter['default'])}`", parameter["allowed"].replace("|", "\\|")]
+            [f"`{parameter['name']}`", _default(parameter["default"]), parameter["allowed"], parameter["meaning"]]
             for parameter in design["parameters"]
+        ]
+        relations = [_sentence(relation["text"]) for relation in design["relations"]]
+        shipped = [
+            " ".join(f"`{setting}`" for setting in settings) or "all parameters at their defaults"
+            for settings in design["shipped"]
         ]
         parts += [
             f"## `{design['design']}`",
             _sentence(design["summary"]),
-            tables.left_table(["parameter", "default", "allowed"], rows),
+            tables.left_table(["parameter", "default", "allowed", "meaning"], rows),
+            *_bullets("What must hold between parameters:", relations),
+            *_bullets("Shipped builds:", shipped),
         ]
-        shipped = [
-            f"- {' '.join(f'`{setting}`' for setting in settings) or 'all parameters at their defaults'}"
-            for settings in design["shipped"]
-        ]
-        parts += ["Shipped builds:", "\n".join(shipped)]
     return "\n\n".join(parts) + "\n"
 
 
-def _text(value):
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _bullets(heading, lines):
+    return [heading, "\n".join(f"- {line}" for line in lines)] if lines else []
+
+
+def _default(value):
+    if value is None:
+        return "derived"
+    return f"`{','.join(map(str, value)) if isinstance(value, list) else int(value) if isinstance(value, bool) else value}`"
 
 
 def _sentence(text):
