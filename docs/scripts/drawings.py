@@ -275,19 +275,29 @@ def architecture():
     """Layers by families, and the way in which imports run."""
     families = ("float_codec", "statistics", "memory", "lbfp", "bfp", "s2fp8")
     layers = (
-        ("golden", "NumPy models and reference objects", MODEL),
-        ("hdl", "Amaranth components, emission", HARDWARE),
-        ("cosim, synth", "drive and measure what was emitted", CHECK),
-        ("evidence", "experiments, outside the package", PLAIN),
+        ("golden", "NumPy models and reference objects", MODEL, ("codec", "estimators", "port", "products", "groups", "codec")),
+        (
+            "hdl",
+            "Amaranth components, emission",
+            HARDWARE,
+            ("converters", "estimators", "port", "arithmetic", "arithmetic", "converters"),
+        ),
+        ("cosim, synth", "drive and measure what was emitted", CHECK, ("generic",) * 6),
+        (
+            "evidence",
+            "experiments, outside the package",
+            PLAIN,
+            ("training", "biases", "energy", "inference", "training", "training"),
+        ),
     )
     drawing = Drawing(900, 320, "Layers by families; imports run upward")
     for column, family in enumerate(families):
         drawing.text(345 + 96 * column, 22, family, size=13, bold=True)
-    for row, (layer, words, fill) in enumerate(layers):
+    for row, (layer, words, fill, cells) in enumerate(layers):
         y = 42 + 68 * row
         drawing.box(20, y, 265, 50, layer, words, fill=fill, size=13)
-        for column in range(len(families)):
-            drawing.box(301 + 96 * column, y, 88, 50, fill=fill)
+        for column, cell in enumerate(cells):
+            drawing.box(301 + 96 * column, y, 88, 50, cell, fill=fill, size=12)
         if row:
             drawing.arrow((150, y), (150, y - 18))
     return drawing

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from docs.scripts import tables
@@ -111,6 +112,7 @@ def _marked_last(columns):
     return [(index == len(columns) - 1, column) for index, column in enumerate(columns)]
 
 
+@cache
 def designs():
     """What `narrowfloat list --json` prints."""
     command = [sys.executable, "-m", "narrowfloat.hdl", "list", "--json"]

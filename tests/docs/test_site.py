@@ -23,6 +23,13 @@ def test_site_has_every_page(site):
     assert {path.relative_to(site) for path in site.rglob("*.html")} == pages | {Path("404.html")}
 
 
+@pytest.mark.parametrize("layer", ["golden", "hdl"])
+def test_family_has_one_name_everywhere(layer):
+    for page in (ROOT / "docs" / "families").glob("*.md"):
+        place = ROOT / layer / page.stem
+        assert place.is_dir() or place.with_suffix(".py").exists(), place
+
+
 def test_site_has_no_scripts(site):
     assert not list(site.rglob("*.py"))
 
