@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import cocotb
 import numpy as np
 from narrowfloat.cosim.beats import Stream, StreamBench
-from narrowfloat.golden.bfp import accumulate_fixed, accumulate_fp32, convert
+from narrowfloat.golden.bfp import Passes, accumulate_passes, convert, to_passes
 from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.reference.stimulus import real_tensors
 
 RANDOM_RESULTS = 300
 MIXED_RESULTS = 60
 REAL_GROUPS = 96  # of each tensor
-PAD = 7  # groups more than one result has in the longest
 
 
 @dataclass
@@ -45,77 +44,24 @@ class FastMacBench(StreamBench):
         self.bits = np.arange(self.chunk_bits, most + 1, self.chunk_bits)
 
     def passes(self, pairs, window=0):
-        """The stream of all passes: of each pair from the highest weight down, as "fp32" needs them."""
-        rows = {name: [] for name in ("x", "y", "x_exponent", "y_exponent", "lower", "complete", "last")}
-        for k in range(len(pairs)):
-            x, y = (self._chunks(values[k], bits[k]) for values, bits in ((pairs.x, pairs.x_bits), (pairs.y, pairs.y_bits)))
-            order = sorted(np.ndindex(len(x), len(y)), key=sum)
-            before = 0
-            for number, (i, j) in enumerate(order):
-                complete = number == len(order) - 1
-                values = (
-                    x[i],
-                    y[j],
-                    pairs.x_exponent[k] - self.chunk_bits * i - window,
-                    pairs.y_exponent[k] - self.chunk_bits * j,
-                )
-                for name, value in zip(rows, (*values, i + j > before, complete, complete and pairs.last[k]), strict=True):
-                    rows[name].append(value)
-                before = i + j
-        columns = {name: np.array(values) for name, values in rows.items()}
-        user = ("x_exponent", "y_exponent", *(("lower", "complete") if self.fused else ()))
-        data = {name: columns[name] for name in "xy"}
-        return Stream(data, {name: columns[name].astype(np.int64) for name in user}, columns["last"].astype(bool))
-
-    def _chunks(self, integers, bits):
-        """Of one group: [chunks, group], each {sign, magnitude}, the highest first."""
-        shifts = np.arange(bits - self.chunk_bits, -1, -self.chunk_bits)[:, None]
-        magnitudes = np.abs(integers) >> shifts & 2**self.chunk_bits - 1
-        return magnitudes | (integers < 0) << self.chunk_bits
+        """The stream of all passes."""
+        each = ((pairs.x, pairs.y), (pairs.x_exponent, pairs.y_exponent), (pairs.x_bits, pairs.y_bits))
+        passes = to_passes(*map(np.array, each), pairs.last, chunk_bits=self.chunk_bits, window=window)
+        names = ("x_exponent", "y_exponent", *(("lower", "complete") if self.fused else ()))
+        user = {name: getattr(passes, name).astype(np.int64) for name in names}
+        return Stream({"x": passes.x, "y": passes.y}, user, passes.last)
 
     def model(self, stream):
-        ends = self.ends(stream)
-        sums = self._pass_sums(stream)
-        # E is the weight of a chunk's highest bit.
-        weights = stream.user["x_exponent"] + stream.user["y_exponent"] - 254 - 2 * (self.chunk_bits - 1)
-        tags = stream.user["user"][ends]
-        results, position = self._places(stream)
-        steps = position.max() + 1
-        per_step = np.zeros((2, steps, len(ends)), np.int64)
-        per_step[:, position, results] = sums, weights
+        single = np.zeros(len(stream), bool), np.ones(len(stream), bool)
+        lower, complete = (stream.user[name] != 0 for name in ("lower", "complete")) if self.fused else single
+        exponents = stream.user["x_exponent"], stream.user["y_exponent"]
+        passes = Passes(stream.data["x"], stream.data["y"], *exponents, lower, complete, stream.last)
+        kind = {name: self.parameters[name] for name in ("accumulator", "width", "chunk_bits")}
+        total, saturated = accumulate_passes(passes, **kind)
+        tags = {"user": stream.user["user"][self.ends(stream)]}
         if self.fixed:
-            width = self.parameters["width"]
-            total, flag = np.zeros(len(ends), np.int64), np.zeros(len(ends), bool)
-            for values, exponents in zip(*per_step, strict=True):
-                total, saturated = accumulate_fixed(
-                    total, values, exponents, width=width, base=-254 - 2 * (self.chunk_bits - 1)
-                )
-                flag |= saturated
-            return Stream({"sum": total}, {"saturated": flag.astype(np.int64), "user": tags})
-        total = np.zeros(len(ends), np.float32)
-        for values, exponents in zip(*per_step, strict=True):
-            total = accumulate_fp32(total, values, exponents)
-        return Stream({"sum": total.view(np.uint32)}, {"user": tags})
-
-    def _pass_sums(self, stream):
-        """What is added with each pass: for "fixed" the pass, for "fp32" the whole group with its last one, else 0."""
-        sign = 2**self.chunk_bits
-        x, y = (np.where(values & sign, -(values % sign), values % sign) for values in (stream.data["x"], stream.data["y"]))
-        sums = (x * y).sum(axis=1)
-        if not self.fused:
-            return sums
-        totals, total = np.zeros(len(sums), np.int64), 0
-        for k in range(len(sums)):
-            total = total * 2 ** (self.chunk_bits * int(stream.user["lower"][k])) + int(sums[k])
-            if stream.user["complete"][k]:
-                totals[k], total = total, 0
-        return totals
-
-    def _places(self, stream):
-        """Of each pass the number of its result, and which one of that result it is."""
-        results = np.cumsum(np.concatenate([[0], stream.last[:-1]]))
-        starts = np.concatenate([[0], self.ends(stream)[:-1] + 1])
-        return results, np.arange(len(stream)) - starts[results]
+            return Stream({"sum": total}, {"saturated": saturated.astype(np.int64)} | tags)
+        return Stream({"sum": total.view(np.uint32)}, tags)
 
     def ends(self, stream):
         return np.flatnonzero(stream.last)

@@ -4,7 +4,7 @@ import cocotb
 import numpy as np
 from narrowfloat.cosim.beats import Stream
 from narrowfloat.cosim.lbfp_beats import LbfpBench
-from narrowfloat.golden.lbfp import lsb_exponent, multiply
+from narrowfloat.golden.lbfp import dot, lsb_exponent
 from narrowfloat.golden.reference.inference import mlp_batch
 
 IMAGES = 16
@@ -18,9 +18,9 @@ class DotProductBench(LbfpBench):
             "guard_bits": self.parameters["guard_bits"],
             "out_bits": self.manifest["product_bits"],
         }
-        products = multiply(stream.data["a"], stream.data["b"], self.fmt, **scale, output=self.parameters["output"])
+        beats = dot(stream.data["a"], stream.data["b"], self.fmt, **scale, output=self.parameters["output"])
         last = self.ends(stream)
-        sums = np.diff(np.cumsum(products.sum(axis=1))[last], prepend=0)
+        sums = np.diff(np.cumsum(beats)[last], prepend=0)
         assert np.abs(sums).max() < 2 ** (self.manifest["sum_bits"] - 1)
         exponent = lsb_exponent(self.fmt, stream.user["exponent_a"][last] + stream.user["exponent_b"][last], **scale)
         user = {"exponent": exponent, "user": stream.user["user"][last]}

@@ -8,28 +8,17 @@ from narrowfloat.golden.lbfp import block_exponent, encode, multiply
 from narrowfloat.golden.reference.stimulus import real_tensors
 
 
-def sign_magnitude(product, a, b, fmt, bits):
-    """The model's products with a sign, which it leaves open for zeros: there is none if a factor is zero."""
-    sign = ((a ^ b) >> fmt.magnitude_bits).astype(np.int64)
-    sign[((a & fmt.max_magnitude) == 0) | ((b & fmt.max_magnitude) == 0)] = 0
-    return np.abs(product) | sign << bits - 1
-
-
 class MultiplierBench(LbfpBench):
     def model(self, stream):
-        bits = self.manifest["product_bits"]
-        output = self.parameters["output"]
         product = multiply(
             stream.data["a"],
             stream.data["b"],
             self.fmt,
             antilog=self.parameters["antilog"],
             guard_bits=self.parameters["guard_bits"],
-            out_bits=bits,
-            output=output,
+            out_bits=self.manifest["product_bits"],
+            output=self.parameters["output"],
         )
-        if output == "sign_magnitude":
-            product = sign_magnitude(product, stream.data["a"], stream.data["b"], self.fmt, bits)
         return Stream({"lane": product}, {"user": stream.user["user"]}, stream.last)
 
     def describe(self, stream, beat, lane):

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 from narrowfloat.cosim.native import Model
 from narrowfloat.cosim.scoreboard import Mismatch
-from narrowfloat.golden.bfp import accumulate_fixed, accumulate_fp32
+from narrowfloat.golden.bfp import accumulate_passes, to_passes
 from narrowfloat.golden.formats import BLOCK_MAN_BITS
 
 WINDOW = 256
@@ -89,38 +89,18 @@ class MacCheck:
         return np.select([style[..., None] == number for number in range(len(_STYLES))], choices)
 
     def _run(self, groups):
-        """Send all passes, of each pair from the highest weight down, and compare the results."""
-        chunks = groups.bits // 2
-        number = chunks.prod(axis=0)
-        pair = np.repeat(np.arange(len(number)), number)
-        place = np.arange(len(pair)) - np.repeat(np.cumsum(number) - number, number)
-        which = np.zeros((2, len(pair)), np.int64)
-        for sizes in product(range(1, 5), repeat=2):
-            order = np.array(sorted(np.ndindex(sizes), key=sum)).T
-            of_these = (chunks[:, pair] == np.array(sizes)[:, None]).all(axis=0)
-            which[:, of_these] = order[:, place[of_these]]
-        integers = groups.integers[:, pair]
-        magnitudes = np.abs(integers) >> (groups.bits[:, pair] - 2 * (which + 1))[..., None] & 3
-        negative = integers < 0
-        exponents = groups.exponents[:, pair] - 2 * which
-        complete = place == number[pair] - 1
-        weight = which.sum(axis=0)
-        user = dict(zip(("x_exponent", "y_exponent"), exponents - np.array([[WINDOW if self._fixed else 0], [0]]), strict=True))
-        user = {name: values % 2**10 for name, values in user.items()}
+        """Send all passes and compare the results."""
+        passes = to_passes(groups.integers, groups.exponents, groups.bits, groups.last, window=WINDOW if self._fixed else 0)
+        user = {name: getattr(passes, name) % 2**10 for name in ("x_exponent", "y_exponent")}
         if not self._fixed:
-            user |= {"lower": (np.diff(weight, prepend=0) > 0) & (place > 0), "complete": complete}
-            user |= {name: user[name].astype(np.int64) for name in ("lower", "complete")}
-        last = complete & groups.last[pair]
-        data = dict(zip("xy", magnitudes | negative * 4, strict=True))
-        got, flags = self._model.gather(data, last, **user)
+            user |= {name: getattr(passes, name).astype(np.int64) for name in ("lower", "complete")}
+        got, flags = self._model.gather({"x": passes.x, "y": passes.y}, passes.last, **user)
+        accumulator = "fixed" if self._fixed else "fp32"
+        want, saturated = accumulate_passes(passes, accumulator=accumulator, width=self._width)
         if self._fixed:
-            sums = np.where(negative, -magnitudes, magnitudes).prod(axis=0).sum(axis=1)
-            want, saturated = self._fixed_sums(sums, exponents.sum(axis=0), last)
             want, saturated = want % 2**self._width, saturated == flags["saturated"].ravel()
         else:
-            weights = groups.exponents.sum(axis=0) - 256 - (groups.bits - 2).sum(axis=0)
-            want = self._fp32_sums(groups.integers.prod(axis=0).sum(axis=1), weights, groups.last)
-            saturated = np.ones(len(want), bool)
+            want, saturated = want.view(np.uint32), ~saturated
         same = (got["sum"].ravel() == want.astype(np.uint64)) & saturated
         if not same.all():
             index = int(np.argmin(same))
@@ -128,29 +108,5 @@ class MacCheck:
             raise Mismatch(
                 f"{module}: result {index}: got {got['sum'].flat[index]:#x}, want {want[index]:#x}; {(~same).sum()} differ"
             )
-        self.groups += len(number)
-        self.passes += len(pair)
-
-    def _fixed_sums(self, sums, exponents, last):
-        total, saturated = np.zeros(int(last.sum()), np.int64), np.zeros(int(last.sum()), bool)
-        for these, of in _steps(last):
-            total[these], flag = accumulate_fixed(
-                total[these], sums[of], exponents[of] - 256, width=self._width, base=WINDOW - 256
-            )
-            saturated[these] |= flag
-        return total, saturated
-
-    def _fp32_sums(self, sums, weights, last):
-        total = np.zeros(int(last.sum()), np.float32)
-        for these, of in _steps(last):
-            total[these] = accumulate_fp32(total[these], sums[of], weights[of])
-        return total.view(np.uint32)
-
-
-def _steps(last):
-    """For what comes first, second and so on of each result: the results that have so much, and where in the stream it is."""
-    ends = np.flatnonzero(last)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    for step in range(int((ends - starts).max()) + 1):
-        these = np.flatnonzero(starts + step <= ends)
-        yield these, starts[these] + step
+        self.groups += len(groups.last)
+        self.passes += len(passes)

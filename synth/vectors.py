@@ -8,7 +8,7 @@ from threading import Lock
 
 import numpy as np
 from narrowfloat.golden import lbfp, s2fp8
-from narrowfloat.golden.bfp import accumulate_fixed, accumulate_fp32, convert
+from narrowfloat.golden.bfp import accumulate_passes, convert, to_passes
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import BIAS_BITS, BlockFormat, FloatFormat, LogBlockFormat
 from narrowfloat.golden.lfsr import lane_bits
@@ -197,14 +197,8 @@ def lbfp_multiplier(manifest):
     """Vectors for a multiplier of logarithmic numbers with this manifest, a beat in every cycle."""
     parameters = manifest["parameters"]
     codes, _ = _log_operands(parameters)
-    output = parameters["output"]
     bits = manifest["product_bits"]
-    product = _log_products(manifest, codes)
-    if output == "sign_magnitude":
-        fmt = LogBlockFormat.parse(parameters["fmt"])
-        nonzero = np.all([code & fmt.max_magnitude for code in codes], axis=0)
-        sign = np.where(nonzero, (codes[0] ^ codes[1]) >> fmt.magnitude_bits, 0).astype(np.int64)
-        product = np.abs(product) | sign << bits - 1
+    product = lbfp.multiply(*codes, **_log_products(manifest))
     data = _lanes(codes[0], "a") | _lanes(codes[1], "b")
     last = np.zeros(len(product), bool)
     user = {"user": np.zeros(len(product), np.int64)}
@@ -228,23 +222,22 @@ def _log_operands(parameters):
     return codes, exponents
 
 
-def _log_products(manifest, codes):
+def _log_products(manifest):
     parameters = manifest["parameters"]
-    return lbfp.multiply(
-        *codes,
-        LogBlockFormat.parse(parameters["fmt"]),
-        antilog=parameters["antilog"],
-        guard_bits=manifest["guard_bits"],
-        out_bits=manifest["product_bits"],
-        output=parameters["output"],
-    )
+    return {
+        "fmt": LogBlockFormat.parse(parameters["fmt"]),
+        "antilog": parameters["antilog"],
+        "guard_bits": manifest["guard_bits"],
+        "out_bits": manifest["product_bits"],
+        "output": parameters["output"],
+    }
 
 
 def lbfp_dot_product(manifest):
     """Vectors for a dot product of logarithmic numbers with this manifest, a beat in every cycle."""
     parameters = manifest["parameters"]
     codes, exponents = _log_operands(parameters)
-    sums = _log_products(manifest, codes).sum(axis=1)
+    sums = lbfp.dot(*codes, **_log_products(manifest))
     count = len(sums)
     last = np.arange(count) % RESULT_BEATS == RESULT_BEATS - 1
     ends = np.flatnonzero(last)
@@ -279,61 +272,34 @@ def fast_mac(manifest):
     fixed = parameters["accumulator"] == "fixed"
     bits = 4 if chunk == 2 and parameters["max_bits"] >= 4 else chunk
     fmt = BlockFormat(name="groups", man_bits=4, group=lanes)
-    chunked, exponents, sums = [], [], 1
+    integers, exponents = [], []
     for values in operands(lanes):
         blocks = convert(values.reshape(-1, lanes)[: PRODUCTS // 4], fmt, rounding="rne", bits=bits)
-        magnitudes = blocks.magnitudes[:, 0].astype(np.int64) >> 4 - bits
-        parts = [magnitudes >> shift & 2**chunk - 1 for shift in range(bits - chunk, -1, -chunk)]
-        chunked.append(np.stack(parts) | blocks.signs[:, 0] << chunk)
+        integers.append(blocks.integers[:, 0].astype(np.int64) >> 4 - bits)
         exponents.append(np.maximum(blocks.exponents[:, 0], 1).astype(np.int64))
-        sums = sums * np.where(blocks.signs[:, 0], -magnitudes, magnitudes)
-    groups, sums = len(sums), sums.sum(axis=1)
-    order = np.array(sorted(np.ndindex(bits // chunk, bits // chunk), key=sum))
-    each = len(order)
+    groups = len(integers[0])
     # The largest group is added with its sign's place in the window.
     window = int((exponents[0] + exponents[1]).max()) - width + 8 if fixed else 0
-    x, y = (part[order[:, side]].swapaxes(0, 1).reshape(-1, lanes) for side, part in enumerate(chunked))
-    x_exponent, y_exponent = ((e[:, None] - chunk * order[:, side]).ravel() for side, e in enumerate(exponents))
-    count = each * groups
-    number = np.arange(count)
-    last = number % RESULT_BEATS == RESULT_BEATS - 1
-    exponent_bits = 2**10 - 1
-    user = {"x_exponent": x_exponent - window & exponent_bits, "y_exponent": y_exponent & exponent_bits}
-    lower = np.diff(order.sum(axis=1), prepend=0)
-    user |= {"lower": lower[number % each], "complete": (number % each == each - 1).astype(int)}
+    last = np.arange(1, groups + 1) * (bits // chunk) ** 2 % RESULT_BEATS == 0
+    passes = to_passes(
+        np.array(integers), np.array(exponents), np.full((2, groups), bits), last, chunk_bits=chunk, window=window
+    )
+    count = len(passes)
+    ends = np.flatnonzero(passes.last)
+    totals, saturated = accumulate_passes(passes, accumulator=parameters["accumulator"], width=width, chunk_bits=chunk)
+    shown = {"sum": totals & 2**width - 1 if fixed else totals.view(np.uint32).astype(np.int64)}
+    shown |= {"saturated": saturated.astype(np.int64), "user": np.zeros(len(totals), np.int64)}
+    user = {name: getattr(passes, name) & 2**10 - 1 for name in ("x_exponent", "y_exponent")}
+    user |= {name: getattr(passes, name).astype(np.int64) for name in ("lower", "complete")}
     user |= {"user": np.zeros(count, np.int64)}
-    ends = np.flatnonzero(last)
-    results = count // RESULT_BEATS
-    if fixed:
-        products = (
-            (_signed_chunks(x, chunk) * _signed_chunks(y, chunk)).sum(axis=1)[: results * RESULT_BEATS].reshape(results, -1)
-        )
-        weights = (x_exponent + y_exponent - window)[: results * RESULT_BEATS].reshape(results, -1)
-        total, saturated = np.zeros(results, np.int64), np.zeros(results, bool)
-        for step in range(RESULT_BEATS):
-            total, out = accumulate_fixed(total, products[:, step], weights[:, step], width=width, base=0)
-            saturated |= out
-        shown = {"sum": total & 2**width - 1, "saturated": saturated.astype(np.int64)}
-    else:
-        per_result = RESULT_BEATS // each
-        weights = exponents[0] + exponents[1] - 2 * (127 + bits - 1)
-        total = np.zeros(results, np.float32)
-        for step in range(per_result):
-            chosen = slice(step, results * per_result, per_result)
-            total = accumulate_fp32(total, sums[chosen], weights[chosen])
-        shown = {"sum": total.view(np.uint32).astype(np.int64)}
-    shown |= {"user": np.zeros(results, np.int64)}
-    outputs = {"s_axis_tready": [1] * count, "m_axis_tvalid": last.astype(int).tolist(), "m_axis_tlast": [1] * count}
+    valid = passes.last.astype(int).tolist()
+    outputs = {"s_axis_tready": [1] * count, "m_axis_tvalid": valid, "m_axis_tlast": [1] * count}
     for port in manifest["ports"]:
         if port["direction"] == "output" and "fields" in port:
-            words = dict(zip(ends.tolist(), _pack(port["fields"], shown, results), strict=True))
+            words = dict(zip(ends.tolist(), _pack(port["fields"], shown, len(ends)), strict=True))
             outputs[port["name"]] = [words.get(beat) for beat in range(count)]
-    return Vectors(_inputs(manifest, _lanes(x, "x") | _lanes(y, "y"), user, last), outputs, manifest["latency"])
-
-
-def _signed_chunks(values, bits):
-    magnitudes = values % 2**bits
-    return np.where(values >> bits, -magnitudes, magnitudes)
+    data = _lanes(passes.x, "x") | _lanes(passes.y, "y")
+    return Vectors(_inputs(manifest, data, user, passes.last), outputs, manifest["latency"])
 
 
 def _inputs(manifest, data, user, last):

@@ -8,10 +8,13 @@ accumulators' widths: those are ours.
 
 from narrowfloat.golden.bfp.accumulate import MAX_FIXED_BITS, MIN_FIXED_BITS, accumulate_fixed, accumulate_fp32, dot, matmul
 from narrowfloat.golden.bfp.blocks import ROUNDINGS, SR_BITS, Blocks, chunks, convert, decode
+from narrowfloat.golden.bfp.mac import ACCUMULATORS, CHUNK_BITS, Passes, accumulate_passes, to_passes
 from narrowfloat.golden.bfp.mxint8 import from_mxint8, to_mxint8
 from narrowfloat.golden.bfp.policy import EPSILON_BITS, SUM_BITS, precision, relative_improvement
 
 __all__ = [
+    "ACCUMULATORS",
+    "CHUNK_BITS",
     "EPSILON_BITS",
     "MAX_FIXED_BITS",
     "MIN_FIXED_BITS",
@@ -19,8 +22,10 @@ __all__ = [
     "SR_BITS",
     "SUM_BITS",
     "Blocks",
+    "Passes",
     "accumulate_fixed",
     "accumulate_fp32",
+    "accumulate_passes",
     "chunks",
     "convert",
     "decode",
@@ -30,4 +35,5 @@ __all__ = [
     "precision",
     "relative_improvement",
     "to_mxint8",
+    "to_passes",
 ]

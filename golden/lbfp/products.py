@@ -101,9 +101,17 @@ def lsb_exponent(fmt, exponent, *, antilog="lut", guard_bits=None, out_bits=None
 
 
 def multiply(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement"):
-    """Products of codes, as integers whose last bit weighs ``2**lsb_exponent(...)``.
+    """Products of codes as the hardware gives them, whose last bit weighs ``2**lsb_exponent(...)``.
 
     With t the sum of both c: ``A[t mod 2**frac_bits] << (t >> frac_bits)``, negative if the signs differ, 0 if either c is 0.
+
+    ===============  ==========================================================================================
+    output           a product
+    ===============  ==========================================================================================
+    twos_complement  an integer with its sign; bits that are cut off round it toward minus infinity
+    sign_magnitude   the word {sign, magnitude} of `out_bits` bits; bits that are cut off round it toward zero.
+                     A product that becomes zero so keeps its sign, one with a factor of zero is +0
+    ===============  ==========================================================================================
 
     Parameters
     ----------
@@ -113,10 +121,9 @@ def multiply(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output
     antilog, guard_bits
         As for `antilog_table`.
     out_bits : int or None
-        Width of a signed product, 2 to `product_bits`: so many of its upper bits are kept. None keeps all.
+        Width of a product with its sign, 2 to `product_bits`: so many of its upper bits are kept. None keeps all.
     output : str
-        How the hardware gives a product, which matters where bits are cut off: "twos_complement" then rounds toward minus
-        infinity, "sign_magnitude" toward zero (with no statement about the sign of zero).
+        One of `OUTPUTS`.
 
     Returns
     -------
@@ -130,22 +137,30 @@ def multiply(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output
     ValueError
         A code has more than ``fmt.bits`` bits; another argument is not among what is allowed.
     """
+    magnitude, negative, bits = _products(a, b, fmt, antilog, guard_bits, out_bits, output)
+    if output == "sign_magnitude":
+        return magnitude | negative.astype(np.int64) << bits - 1
+    return np.where(negative, -magnitude, magnitude)
+
+
+def _products(a, b, fmt, antilog, guard_bits, out_bits, output):
+    """Magnitudes of products, which of them are negative, and their width; negative ones are rounded as `output` has it."""
     a, b = checked_codes("a", a, fmt), checked_codes("b", b, fmt)
     check_choice("output", output, OUTPUTS)
     table = antilog_table(fmt, antilog, guard_bits)
     dropped = _dropped_bits(fmt, antilog, guard_bits, out_bits)
     c_a, c_b = (codes.astype(np.int64) & fmt.max_magnitude for codes in (a, b))
     t = c_a + c_b
-    magnitude = np.where((c_a == 0) | (c_b == 0), 0, table[t & 2**fmt.frac_bits - 1] << (t >> fmt.frac_bits))
-    negative = (a ^ b) >> fmt.magnitude_bits != 0
-    if output == "sign_magnitude":
-        magnitude >>= dropped
-        return np.where(negative, -magnitude, magnitude)
-    return np.where(negative, -magnitude, magnitude) >> dropped
+    is_zero = (c_a == 0) | (c_b == 0)
+    magnitude = np.where(is_zero, 0, table[t & 2**fmt.frac_bits - 1] << (t >> fmt.frac_bits))
+    negative = ((a ^ b) >> fmt.magnitude_bits != 0) & ~is_zero
+    if output == "twos_complement":
+        magnitude = np.where(negative, magnitude + 2**dropped - 1, magnitude)
+    return magnitude >> dropped, negative, product_bits(fmt, antilog, guard_bits) - dropped
 
 
 def dot(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement", axis=-1):
-    """Dot products of codes: the exact sum of `multiply`'s integers, whose last bit weighs ``2**lsb_exponent(...)``.
+    """Dot products of codes: the exact sum of `multiply`'s products, whose last bit weighs ``2**lsb_exponent(...)``.
 
     Parameters
     ----------
@@ -164,11 +179,9 @@ def dot(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="two
     TypeError, ValueError
         As `multiply`; `axis` is out of range; so many products could overflow int64.
     """
-    products = multiply(a, b, fmt, antilog=antilog, guard_bits=guard_bits, out_bits=out_bits, output=output)
+    products, bits = _signed_products(a, b, fmt, antilog, guard_bits, out_bits, output)
     check_int("axis", axis, -products.ndim, products.ndim - 1)
-    _check_count(
-        products.shape[axis], product_bits(fmt, antilog, guard_bits) - _dropped_bits(fmt, antilog, guard_bits, out_bits)
-    )
+    _check_count(products.shape[axis], bits)
     return products.sum(axis=axis)
 
 
@@ -197,15 +210,20 @@ def matmul(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="
     a, b = checked_codes("a", a, fmt), checked_codes("b", b, fmt)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"a and b must be matrices with rows of one length, not of shapes {a.shape} and {b.shape}")
-    _check_count(a.shape[1], product_bits(fmt, antilog, guard_bits) - _dropped_bits(fmt, antilog, guard_bits, out_bits))
     codes = np.arange(2**fmt.bits, dtype=np.uint8)
-    keywords = {"antilog": antilog, "guard_bits": guard_bits, "out_bits": out_bits, "output": output}
-    table = multiply(codes[:, None], codes, fmt, **keywords).reshape(-1)
+    table, bits = _signed_products(codes[:, None], codes, fmt, antilog, guard_bits, out_bits, output)
+    _check_count(a.shape[1], bits)
     rows = a.astype(np.uint16) << fmt.bits
     sums = np.empty((a.shape[0], b.shape[0]), np.int64)
     for row, result in zip(rows, sums, strict=True):
         np.sum(table.take(row | b), axis=1, out=result)
     return sums
+
+
+def _signed_products(*arguments):
+    """Products as integers with their signs, and their width."""
+    magnitude, negative, bits = _products(*arguments)
+    return np.where(negative, -magnitude, magnitude), bits
 
 
 def _dropped_bits(fmt, antilog, guard_bits, out_bits):

@@ -302,8 +302,8 @@ def test_multiply_all_pairs(antilog, guard_bits):
     floored = multiply(a, b, LBFP8, **keywords, out_bits=16).reshape(-1).tolist()
     assert floored == [product // unit for product in full]
     assert min(floored) >= -(2**15) and max(floored) < 2**15
-    truncated = multiply(a, b, LBFP8, **keywords, out_bits=16, output="sign_magnitude").reshape(-1).tolist()
-    assert truncated == [abs(product) // unit * (1 if product > 0 else -1) for product in full]
+    words = multiply(a, b, LBFP8, **keywords, out_bits=16, output="sign_magnitude").reshape(-1).tolist()
+    assert words == [abs(product) // unit + (2**15 if product < 0 else 0) for product in full]
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -330,8 +330,14 @@ def test_dot_is_the_sum_of_products(out_bits, output):
     keywords = {"out_bits": out_bits, "output": output}
     found = dot(a, b, LBFP8, **keywords)
     assert found.shape == (4, 3) and found.dtype == np.int64
+    sign = 2 ** ((out_bits or product_bits(LBFP8)) - 1)
+
+    def product(x, y):
+        word = int(multiply(x, y, LBFP8, **keywords))
+        return -(word - sign) if output == "sign_magnitude" and word >= sign else word
+
     for i, j in np.ndindex(4, 3):
-        assert found[i, j] == sum(int(multiply(x, y, LBFP8, **keywords)) for x, y in zip(a[j], b[i, 0], strict=True))
+        assert found[i, j] == sum(product(x, y) for x, y in zip(a[j], b[i, 0], strict=True))
     assert np.array_equal(dot(a.T, b.transpose(2, 1, 0)[:, 0, :1], LBFP8, **keywords, axis=0), found[0])
 
 
