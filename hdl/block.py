@@ -291,13 +291,15 @@ class Block(wiring.Component):
 
     def __init_subclass__(cls, **more):
         super().__init_subclass__(**more)
-        found = {parameter.name: parameter for parameter in super(cls, cls).parameters}
-        for name, value in vars(cls).items():
-            if isinstance(value, Parameter):
-                found.pop(name, None)
-                found[name] = value
+        found, related = {}, {}
+        for base in reversed(cls.__mro__):
+            for name, value in vars(base).items():
+                if isinstance(value, Parameter):
+                    found.pop(name, None)
+                    found[name] = value
+            related |= dict.fromkeys(vars(base).get("relations", ()))
         cls.parameters = tuple(sorted(found.values(), key=lambda parameter: parameter.place))
-        cls.relations = (*super(cls, cls).relations, *vars(cls).get("relations", ()))
+        cls.relations = tuple(related)
         if cls.__doc__ and cls.parameters:
             cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\n{_section(cls.parameters)}"
 

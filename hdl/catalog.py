@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from narrowfloat.golden import bfp as bfp_model
-from narrowfloat.golden.formats import BIAS_MAX, BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP, BlockFormat, FloatFormat, LogBlockFormat
+from narrowfloat.golden.formats import BIAS_MAX, BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP, BlockFormat, FloatFormat
 from narrowfloat.hdl import bfp, float_codec, lbfp, memory, s2fp8, statistics
-from narrowfloat.hdl.parts.axi import RESETS, AxiStreamTop, TapTop
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Several, Switch
-from narrowfloat.hdl.shapes import ROUNDINGS
+from narrowfloat.hdl.parts.axi import RESETS, AxiStreamTop, TapTop
 
 # The one parameter of a top.
 RESET = Choice("sync_high", RESETS, "Polarity of the reset, and whether it is synchronous.").named("reset")
@@ -161,24 +160,13 @@ def _several(name, default, each):
     return several
 
 
-_FORMATS = _several("formats", ("ab_e5m2",), Format("ab_e5m2", FloatFormat))
 _FORMAT = Format("ab_e5m2", FloatFormat).named("fmt")
-_SHELL = (
-    _FORMATS,
-    _integer("lanes", 4, 1, float_codec.MAX_LANES),
-    _integer("stages", 1, 0, float_codec.MAX_STAGES),
-    _switch("bias_port", True),
-    _integer("user_bits", 0, 0, float_codec.MAX_USER_BITS),
-)
 _TAP = (_integer("types", 4, 1, statistics.MAX_TYPES), _integer("lanes", 4, 1, statistics.MAX_LANES))
 _BIASES = tuple(
     _integer(name, default, 0, BIAS_MAX) for name, default in (("initial_bias", 15), ("bias_min", 10), ("bias_max", 40))
 )
 _COUNTER = _integer("cnt_width", 40, 1, 64)
-_LOG_FORMAT = Format("lbfp8", LogBlockFormat).named("fmt")
-_ANTILOG = (_choice("antilog", "lut", lbfp.ANTILOGS), _integer("guard_bits", None, 0, lbfp.MAX_GUARD_BITS))
 _SUM_BITS = _integer("sum_bits", bfp_model.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
-_LANEWISE = (_integer("lanes", 4, 1, 64), _integer("stages", 1, 0, 3))
 _TAG = _integer("user_bits", 0, 0, 64)
 _FAST = _choice("accumulator", "fixed", bfp.ACCUMULATORS), _integer("width", 32, *bfp.FIXED_WIDTHS)
 # END OF WHAT IS TEMPORARY
@@ -212,16 +200,7 @@ DESIGNS = {
     design.name: design
     for design in (
         Design(
-            _undeclared(
-                float_codec.FloatEncoder,
-                *_SHELL,
-                _several("roundings", ("rne",), Choice("rne", ROUNDINGS)),
-                _choice("overflow", "saturate", float_codec.OVERFLOWS),
-                _switch("flags", False),
-                _integer("sr_bits", 8, 1, float_codec.MAX_SR_BITS),
-                _choice("random", "lfsr", float_codec.RANDOMS),
-                _integer("seed", 1, 1, 2**32 - 1),
-            ),
+            float_codec.FloatEncoder,
             "float_encoder",
             "FP32 to narrow floats, bias at run time",
             "narrowfloat.golden.reference.float_codec:FloatEncoder",
@@ -229,7 +208,7 @@ DESIGNS = {
             measured=Measured((_BARE, ()), _WIDE_CODECS, Relative("fp32_to_e4m3", words="fp32_to_e4m3, per lane")),
         ),
         Design(
-            _undeclared(float_codec.FloatDecoder, *_SHELL),
+            float_codec.FloatDecoder,
             "float_decoder",
             "narrow floats to FP32, bias at run time",
             "narrowfloat.golden.reference.float_codec:FloatDecoder",
@@ -350,38 +329,21 @@ DESIGNS = {
             measured=Measured((), tuple(("rows=1", "columns=1", *accumulator) for accumulator in _BOTH_ACCUMULATORS)),
         ),
         Design(
-            _undeclared(
-                lbfp.LbfpEncoder,
-                _LOG_FORMAT,
-                *_LANEWISE,
-                _choice("source", "fp32", lbfp.SOURCES),
-                _integer("fixed_bits", 32, 4, lbfp.MAX_FIXED_BITS),
-                _choice("exponent", "given", lbfp.EXPONENTS),
-                _switch("flags", False),
-                _TAG,
-            ),
+            lbfp.LbfpEncoder,
             "lbfp_encoder",
             "FP32 or sums in fixed point to logarithmic numbers with a shared exponent",
             "narrowfloat.golden.reference.lbfp:LbfpEncoder",
             measured=Measured((_BARE, ()), ((*_BARE, "source=fixed"),)),
         ),
         Design(
-            _undeclared(lbfp.LbfpDecoder, _LOG_FORMAT, *_LANEWISE, _TAG),
+            lbfp.LbfpDecoder,
             "lbfp_decoder",
             "logarithmic numbers with a shared exponent to FP32",
             "narrowfloat.golden.reference.lbfp:LbfpDecoder",
             measured=Measured((_BARE, ())),
         ),
         Design(
-            _undeclared(
-                lbfp.LbfpMultiplier,
-                _LOG_FORMAT,
-                *_LANEWISE,
-                *_ANTILOG,
-                _integer("out_bits", None, 2, 41),
-                _choice("output", "twos_complement", lbfp.OUTPUTS),
-                _TAG,
-            ),
+            lbfp.LbfpMultiplier,
             "lbfp_multiplier",
             "products of logarithmic numbers in fixed point",
             "narrowfloat.golden.reference.lbfp:LbfpMultiplier",
@@ -410,18 +372,7 @@ DESIGNS = {
             ),
         ),
         Design(
-            _undeclared(
-                lbfp.LbfpDotProduct,
-                _LOG_FORMAT,
-                _integer("lanes", 16, 1, lbfp.MAX_LANES),
-                _integer("stages", 0, 0, lbfp.MAX_DOT_STAGES),
-                *_ANTILOG,
-                _integer("out_bits", None, 2, 41),
-                _choice("output", "sign_magnitude", lbfp.OUTPUTS),
-                _integer("max_beats", 2**14, 1, lbfp.MAX_BEATS),
-                _switch("exponents", True),
-                _TAG,
-            ),
+            lbfp.LbfpDotProduct,
             "lbfp_dot_product",
             "dot products of logarithmic numbers in fixed point",
             "narrowfloat.golden.reference.lbfp:LbfpDotProduct",

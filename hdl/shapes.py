@@ -30,3 +30,11 @@ class Flags(data.Struct):
     underflow: 1
     inexact: 1
     invalid: 1
+
+
+class LogFlags(data.Struct):
+    """What an encoder of logarithms raised, per element."""
+
+    saturated: 1
+    flushed: 1
+    invalid: 1

@@ -49,38 +49,7 @@ def beats(shape, lanes, user):
 
 def beats_of(layout, user):
     """Signature of a stream of beats whose data is a `layout` of any kind."""
-    return stream.Signature(_beat({"data": layout}, user))
-
-
-def two_halves(m, i, o, middle, stages, first, second):
-    """Build a block of two combinational halves between the streams of beats `i` and `o`, with 0 to 3 pipeline registers.
-
-    ``first(m, source, sink)`` and ``second(m, source, sink)`` add the logic from the payload of one stream to that of the next.
-    The fields `middle` travel between them beside `last` and the tag `user.user`, which pass through all. The first register
-    goes to the output, the second between the halves, the third to the input: first cut what is longest.
-    """
-    tag = {"user": o.p.user.user.shape()} if "user" in dict(iter(o.p.user.shape())) else {}
-    source = registered(m, "input_register", i) if stages >= 3 else i
-    halfway = _between(m, "halfway", source, _beat(middle, tag), first)
-    if stages >= 2:
-        halfway = registered(m, "middle_register", halfway)
-    result = _between(m, "result", halfway, o.payload.shape(), second)
-    if stages >= 1:
-        result = registered(m, "output_register", result)
-    m.d.comb += [o.valid.eq(result.valid), result.ready.eq(o.ready), o.payload.eq(result.payload)]
-
-
-def _beat(fields, user):
-    return data.StructLayout({**fields, "last": 1, "user": data.StructLayout(user)})
-
-
-def _between(m, name, source, shape, half):
-    sink = stream.Signature(shape).create(path=(name,))
-    m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready), sink.p.last.eq(source.p.last)]
-    if "user" in dict(iter(sink.p.user.shape())):
-        m.d.comb += sink.p.user.user.eq(source.p.user.user)
-    half(m, source, sink)
-    return sink
+    return stream.Signature(data.StructLayout({"data": layout, "last": 1, "user": data.StructLayout(user)}))
 
 
 def registered(m, name, source):

@@ -2,12 +2,12 @@
 
 from amaranth.hdl import Array, Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
+from narrowfloat.golden.fp32 import FP32_MAN_BITS
 from narrowfloat.golden.s2fp8 import ANTILOG_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, RESULT_BITS
 from narrowfloat.hdl.block import Integer, Lanewise
 from narrowfloat.hdl.s2fp8.lines import INVERSE_BITS, MEAN_BITS, antilog_nodes, on_lines, rows, sum_of
 from narrowfloat.hdl.shapes import Float32
 
-FP32_MAN_BITS = 23
 ANTILOG_NODES = antilog_nodes()
 MAX_USER_BITS = 1024
 

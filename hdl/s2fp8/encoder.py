@@ -3,6 +3,7 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from narrowfloat.golden.fp32 import FP32_MAN_BITS
 from narrowfloat.golden.s2fp8 import (
     ALPHA_FRACTION_BITS,
     FORMAT,
@@ -13,11 +14,9 @@ from narrowfloat.golden.s2fp8 import (
     log_nodes,
 )
 from narrowfloat.hdl.block import Integer, Lanewise, Switch
-from narrowfloat.hdl.lbfp import LogFlags
 from narrowfloat.hdl.s2fp8.lines import ALPHA_BITS, MEAN_BITS, on_lines, rows, sum_of
-from narrowfloat.hdl.shapes import Float32
+from narrowfloat.hdl.shapes import Float32, LogFlags
 
-FP32_MAN_BITS = 23
 LOG_NODES = log_nodes().tolist()
 MAX_USER_BITS = 1024
 # L - mu times the power of two in alpha: beyond 32 octaves a code is the largest or zero, as alpha's significand is 1 or more.

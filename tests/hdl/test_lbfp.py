@@ -1,18 +1,13 @@
-"""The LBFP blocks: tables and thresholds against the model's, parameters that are refused, linters and manifests."""
+"""The LBFP blocks: parameters that exclude one another, linters and manifests."""
 
 import re
 
 import pytest
-from narrowfloat.golden.formats import CATALOG, LOGARITHMS, LogBlockFormat
-from narrowfloat.golden.lbfp import ANTILOGS, antilog_table, product_bits
 from narrowfloat.hdl import lint
 from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
-from narrowfloat.hdl.lbfp import Antilog, LbfpDecoder, LbfpDotProduct, LbfpEncoder, LbfpMultiplier
 
-LBFP8 = CATALOG["lbfp8"]
-BLOCKS = LogBlockFormat(name="i3f4b8", block=8)
 CORNERS = (
     ("lbfp_encoder", "fmt=i4f0", "flags=1", "stages=0", "lanes=1"),
     ("lbfp_encoder", "fmt=i1f6", "stages=3", "user_bits=64", "lanes=3"),
@@ -38,17 +33,6 @@ def test_linter_is_silent_at_the_corners_of_the_parameters(name, settings):
     lint.verilator(emit(find(name), settings))
 
 
-@pytest.mark.parametrize(
-    "fmt", [*LOGARITHMS.values(), *(LogBlockFormat.parse(name) for name in ("i4f0", "i1f6", "i4f3"))], ids=str
-)
-@pytest.mark.parametrize("antilog", ANTILOGS)
-def test_tables_are_the_models(fmt, antilog):
-    for guard_bits in (None, *range(max(4, fmt.frac_bits), 9)):
-        table = Antilog(fmt, antilog, guard_bits, None, 64)
-        assert table.table == antilog_table(fmt, antilog, guard_bits).tolist()
-        assert table.full_bits == product_bits(fmt, antilog, guard_bits)
-
-
 def test_manifest_holds_what_a_reader_needs():
     manifest = emit(find("lbfp_dot_product")).manifest
     fields = {port["name"]: [(f["name"], f["lsb"], f["msb"]) for f in port.get("fields", ())] for port in manifest["ports"]}
@@ -66,46 +50,28 @@ def test_block_latency_covers_a_block():
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "message"),
+    ("name", "settings", "message"),
     [
-        (lambda: LbfpEncoder(CATALOG["ab_e5m2"]), TypeError, "fmt must be a LogBlockFormat, not FloatFormat"),
-        (lambda: LbfpDecoder(LBFP8, lanes=65), ValueError, "lanes must be an integer from 1 to 64, not 65"),
-        (lambda: LbfpEncoder(LBFP8, source="int8"), ValueError, "source must be one of fp32, fixed, not 'int8'"),
-        (lambda: LbfpEncoder(LBFP8, fixed_bits=3), ValueError, "fixed_bits must be an integer from 4 to 64, not 3"),
-        (lambda: LbfpEncoder(BLOCKS, exponent="max", source="fixed"), ValueError, "exponent 'max' needs source 'fp32'"),
-        (
-            lambda: LbfpEncoder(LBFP8, exponent="max"),
-            ValueError,
-            "exponent 'max' needs a format whose block is a multiple of 4 lanes, not None",
-        ),
-        (
-            lambda: LbfpMultiplier(LBFP8, antilog="exact"),
-            ValueError,
-            "antilog must be one of lut, two_segment, mitchell, not 'exact'",
-        ),
-        (
-            lambda: LbfpMultiplier(LBFP8, guard_bits=9),
-            ValueError,
-            "guard_bits of antilog 'lut' must be an integer from 4 to 8, not 9",
-        ),
-        (
-            lambda: LbfpMultiplier(LogBlockFormat.parse("i1f6"), guard_bits=4),
-            ValueError,
-            "guard_bits of antilog 'lut' must be an integer from 5 to 8, not 4",
-        ),
-        (
-            lambda: LbfpMultiplier(LBFP8, antilog="mitchell", guard_bits=3),
-            ValueError,
-            "guard_bits of antilog 'mitchell' must be an integer from 4 to 8, not 3",
-        ),
-        (lambda: LbfpMultiplier(LBFP8, out_bits=23), ValueError, "out_bits must be an integer from 7 to 22, not 23"),
-        (lambda: LbfpDotProduct(LBFP8, max_beats=0), ValueError, "max_beats must be an integer from 1 to 16777216, not 0"),
-        (lambda: LbfpDotProduct(LBFP8, stages=3), ValueError, "stages must be an integer from 0 to 2, not 3"),
+        ("lbfp_encoder", "exponent=max fmt=i3f4b8 source=fixed", "exponent=max needs source=fp32"),
+        ("lbfp_encoder", "exponent=max", "exponent=max needs a format whose block is a multiple of lanes"),
+        ("lbfp_encoder", "exponent=max fmt=i3f4b6", "exponent=max needs a format whose block is a multiple of lanes"),
+        ("lbfp_multiplier", "guard_bits=3", "guard_bits must be at least"),
+        ("lbfp_multiplier", "fmt=i1f6 guard_bits=4", "guard_bits must be at least"),
+        ("lbfp_multiplier", "antilog=mitchell guard_bits=3", "guard_bits must be at least"),
+        ("lbfp_dot_product", "out_bits=23", "out_bits must be from guard_bits + 2"),
+        ("lbfp_dot_product", "out_bits=6", "out_bits must be from guard_bits + 2"),
     ],
 )
-def test_wrong_parameters(make, error, message):
-    with pytest.raises(error, match=re.escape(message)):
-        make()
+def test_what_excludes_one_another_is_refused(name, settings, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}.*, unlike "):
+        find(name).parse(settings.split())
+
+
+@pytest.mark.parametrize(
+    "settings", ["fmt=i1f6 guard_bits=5", "antilog=mitchell fmt=i4f0 guard_bits=0", "out_bits=22", "out_bits=7", "guard_bits=4"]
+)
+def test_ends_of_what_parameters_allow_together(settings):
+    find("lbfp_multiplier").parse(settings.split())
 
 
 def test_wrong_setting_gets_one_line(tmp_path, capsys):

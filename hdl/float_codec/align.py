@@ -1,0 +1,141 @@
+"""First half of an encoder lane."""
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from narrowfloat.golden.fp32 import FP32_MAN_BITS
+from narrowfloat.hdl.float_codec.common import bias_of, control_layout, for_format, max_man_bits
+from narrowfloat.hdl.shapes import ROUNDINGS, Float32
+
+
+class Located(data.StructLayout):
+    """A lane between the halves of the encoder: what to keep of the significand, and whether to round it up."""
+
+    def __init__(self, formats):
+        super().__init__(
+            {
+                "sign": 1,
+                "nan": 1,
+                "infinity": 1,
+                "nonzero": 1,
+                # e32; where subnormals had to be found already e32 + bias, which is E + 127
+                "exponent": 9,
+                "kept": max_man_bits(formats),
+                "round_up": 1,
+                "lossy": 1,
+            }
+        )
+
+
+class Align(wiring.Component):
+    """First half of an encoder lane: align subnormals, find the last bit to keep, decide whether to round up."""
+
+    def __init__(self, formats, bias_port, roundings, sr_bits):
+        self._formats = formats
+        self._bias_port = bias_port
+        self._roundings = roundings
+        # The discarded bits that rounding looks at one by one; of those below only "any of them set" counts.
+        self._discarded = sr_bits if "sr" in roundings else 1
+        super().__init__(
+            {
+                "word": In(Float32),
+                "control": In(control_layout(formats, bias_port, roundings)),
+                "random": In(sr_bits if "sr" in roundings else 0),
+                "o": Out(Located(formats)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        fraction, exponent = self.word.fraction, self.word.exponent
+        width = 1 + max_man_bits(self._formats) + self._discarded
+        cut = FP32_MAN_BITS + 1 - width
+        significand = Signal(width)
+        sticky = Signal()
+        m.d.comb += [
+            self.o.exponent.eq(exponent),
+            # Zero and FP32's subnormals have no leading one, but are so small that it never reaches a code.
+            significand.eq(Cat(fraction[cut:], 1)),
+            sticky.eq(fraction[:cut].any()),
+        ]
+        if self._formats[0].specials == "fnu":
+            self._align_full_range(m, cut, significand, sticky)
+        elif locates(self._formats):
+            self._align_subnormals(m, cut, significand, sticky)
+        self._round(m, significand, sticky)
+
+        no_fraction = ~fraction.any()
+        m.d.comb += [
+            self.o.sign.eq(self.word.sign),
+            self.o.nan.eq(exponent.all() & ~no_fraction),
+            self.o.infinity.eq(exponent.all() & no_fraction),
+            self.o.nonzero.eq(exponent.any() | ~no_fraction),
+        ]
+        return m
+
+    def _align_full_range(self, m, cut, significand, sticky):
+        """Without a sign and a zero, code 0 is 2**-127: a subnormal of FP32, whose leading one is the top fraction bit."""
+        fraction = self.word.fraction
+        with m.If(~self.word.exponent.any()):
+            m.d.comb += [significand.eq(fraction[cut - 1 :]), sticky.eq(fraction[: cut - 1].any())]
+            with m.If(~fraction[-1]):
+                m.d.comb += [significand.eq(0), sticky.eq(1), self.o.exponent[8].eq(1)]
+
+    def _align_subnormals(self, m, cut, significand, sticky):
+        """Shift right by 1 - E where E < 1. The sum below is E + 127, so its low bits inverted are that distance less one."""
+        raw, raw_sticky = Cat(self.word.fraction[cut:], Const(1, 1)), self.word.fraction[:cut].any()
+        total = Signal(9)
+        m.d.comb += [
+            total.eq(self.word.exponent + bias_of(self._formats, self._bias_port, self.control)),
+            self.o.exponent.eq(total),
+        ]
+        gradual = for_format(self._formats, self.control, [Const(fmt.underflow == "gradual", 1) for fmt in self._formats])
+        less_one = ~total[:7]
+        near_bits = (len(significand) - 1).bit_length()
+        # A case for each distance is smaller than a chain of shifters.
+        with m.If(~total[7] & ~total[8] & gradual):
+            with m.If(less_one[near_bits:].any()):
+                m.d.comb += [significand.eq(0), sticky.eq(1)]
+            with m.Else(), m.Switch(less_one[:near_bits]):
+                for distance in range(1, 2**near_bits + 1):
+                    with m.Case(distance - 1):
+                        m.d.comb += [
+                            significand.eq(raw >> distance),
+                            sticky.eq(raw_sticky | raw[:distance].any()),
+                        ]
+
+    def _round(self, m, significand, sticky):
+        """Formats with fewer mantissa bits than the widest discard bits from the kept ones, too, and leave ones behind there,
+        through which a carry runs to the last bit that they keep."""
+        man_bits = max_man_bits(self._formats)
+        k = self._discarded
+        extras = [man_bits - fmt.man_bits for fmt in self._formats]
+
+        def choose(bits):
+            return for_format(self._formats, self.control, [bits(extra) for extra in extras])
+
+        odd, guard, lower = Signal(), Signal(), Signal()
+        m.d.comb += [
+            odd.eq(choose(lambda extra: significand[k + extra])),
+            guard.eq(choose(lambda extra: significand[k + extra - 1])),
+            lower.eq(choose(lambda extra: significand[: k + extra - 1].any()) | sticky),
+            self.o.kept.eq(choose(lambda extra: Cat(Const(2**extra - 1, extra), significand[k + extra : -1]))),
+            self.o.lossy.eq(guard | lower),
+        ]
+        decisions = {"rne": guard & (lower | odd), "rna": guard, "rtz": Const(0, 1)}
+        if "sr" in self._roundings:
+            # The sum of both carries exactly if one is above the other inverted.
+            decisions["sr"] = self.random > ~choose(lambda extra: significand[extra : k + extra])
+        if len(self._roundings) == 1:
+            m.d.comb += self.o.round_up.eq(decisions[self._roundings[0]])
+        else:
+            with m.Switch(self.control.rounding):
+                for rounding in self._roundings:
+                    with m.Case(ROUNDINGS[rounding]):
+                        m.d.comb += self.o.round_up.eq(decisions[rounding])
+
+
+def locates(formats):
+    """Whether the first half adds the bias, to know what is subnormal; one format without subnormals needs no such thing, and
+    those of 8 exponent bits are FP32's own."""
+    return formats[0].exp_bits < 8 and (len(formats) > 1 or formats[0].underflow == "gradual")

@@ -1,0 +1,182 @@
+"""Narrow floats to FP32."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from narrowfloat.golden.fp32 import FP32_MAN_BITS
+from narrowfloat.hdl.float_codec.common import (
+    FloatCodec,
+    bias_of,
+    code_bits,
+    control_layout,
+    fields_of,
+    for_format,
+    max_exp_bits,
+    max_man_bits,
+)
+from narrowfloat.hdl.shapes import Float32
+
+
+class _Unpacked(data.StructLayout):
+    """A lane between the halves of the decoder: a number as sign, E of its leading one and the fraction after it."""
+
+    def __init__(self, formats):
+        super().__init__(
+            {
+                "sign": 1,
+                # down to that of the smallest subnormal
+                "exponent": range(1 - max(1, max_man_bits(formats)), 2 ** max_exp_bits(formats)),
+                "fraction": max_man_bits(formats),
+                "zero": 1,
+                "nan": 1,
+                "infinity": 1,
+            }
+        )
+
+
+class _Unpack(wiring.Component):
+    """First half of a decoder lane: split the code, normalise subnormals, recognise special values."""
+
+    def __init__(self, formats, bias_port):
+        self._formats = formats
+        super().__init__(
+            {
+                "code": In(code_bits(formats)),
+                "control": In(control_layout(formats, bias_port)),
+                "o": Out(_Unpacked(formats)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        results = []
+        for fmt in self._formats:
+            result = Signal(_Unpacked(self._formats), name=f"unpacked_{fmt.name}")
+            self._unpack(m, fmt, result)
+            results.append(result)
+        m.d.comb += self.o.eq(for_format(self._formats, self.control, results))
+        return m
+
+    def _unpack(self, m, fmt, result):
+        mantissa = self.code[: fmt.man_bits]
+        exponent = self.code[fmt.man_bits : fmt.magnitude_bits]
+        magnitude = self.code[: fmt.magnitude_bits]
+        sign = self.code[fmt.bits - 1] if fmt.signed else Const(0, 1)
+        left = max_man_bits(self._formats) - fmt.man_bits
+        m.d.comb += [
+            result.sign.eq(sign),
+            result.exponent.eq(exponent),
+            result.fraction.eq(Cat(Const(0, left), mantissa)),
+        ]
+        if fmt.underflow != "paper":
+            negative_zero_is_nan = sign if fmt.specials == "fnuz" else 0
+            m.d.comb += result.zero.eq(~magnitude.any() & ~negative_zero_is_nan)
+        if fmt.underflow == "gradual" and fmt.exp_bits < 8:
+            with m.If(~exponent.any()):
+                for leading_zeros in reversed(range(fmt.man_bits)):
+                    with m.If(mantissa[-1 - leading_zeros]):
+                        m.d.comb += [
+                            result.exponent.eq(-leading_zeros),
+                            result.fraction.eq(Cat(Const(0, left), mantissa) << (leading_zeros + 1)),
+                        ]
+        if fmt.specials == "ieee":
+            m.d.comb += [
+                result.nan.eq(exponent.all() & mantissa.any()),
+                result.infinity.eq(exponent.all() & ~mantissa.any()),
+            ]
+        elif fmt.specials == "fnuz":
+            m.d.comb += result.nan.eq(~magnitude.any() & sign)
+        elif fmt.nan is not None:
+            m.d.comb += result.nan.eq(magnitude.all())
+
+
+class _Rebias(wiring.Component):
+    """Second half of a decoder lane: the FP32 exponent, E + 127 - bias, and special values."""
+
+    def __init__(self, formats, bias_port):
+        self._formats = formats
+        self._bias_port = bias_port
+        super().__init__(
+            {
+                "i": In(_Unpacked(formats)),
+                "control": In(control_layout(formats, bias_port)),
+                "word": Out(Float32),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        fmt = self._formats[0]
+        man_bits = max_man_bits(self._formats)
+        fraction = Cat(Const(0, FP32_MAN_BITS - man_bits), self.i.fraction)
+        exponent = Signal(8)
+        if fmt.exp_bits == 8:
+            m.d.comb += exponent.eq(self.i.exponent)
+            if fmt.specials == "fnu":
+                fraction = Cat(Const(0, FP32_MAN_BITS - 1), ~self.i.exponent.any())
+        else:
+            # 127 - bias is a one and then the bias inverted: no carry to add. To subtract E from the bias and to invert the
+            # difference takes fewer LUTs and more gates.
+            offset = Cat(~bias_of(self._formats, self._bias_port, self.control), 1)
+            m.d.comb += exponent.eq(self.i.exponent + offset)
+        quiet = Const(1 << (FP32_MAN_BITS - 1), FP32_MAN_BITS)
+        m.d.comb += [
+            self.word.sign.eq(self.i.sign),
+            self.word.exponent.eq(Mux(self.i.nan | self.i.infinity, 255, Mux(self.i.zero, 0, exponent))),
+            self.word.fraction.eq(fraction | Mux(self.i.nan, quiet, 0)),
+        ]
+        return m
+
+
+class FloatDecoder(FloatCodec):
+    """Narrow floats to FP32, `lanes` values per beat, one beat per clock. Every result is exact.
+
+    Equation: ``(-1)**sign * 1.M * 2**(E - bias)``; with E = 0 in a gradual format ``0.M * 2**(1 - bias)``.
+
+    ==============  =====================================================================================================
+    rounding        none: every code at every bias is an FP32 number
+    zero            keeps its sign
+    infinity        FP32 infinity
+    NaN             quiet, with its sign, M in the top bits of the fraction
+    ==============  =====================================================================================================
+
+    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+
+    Sources: Sadi et al. 2024, Eq. 1; OCP OFP8 1.0.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: code lanes, last, user: {bias, format, user}}.
+    o : Out(stream.Signature)
+        Payload {data: FP32 lanes, last, user: {user}}.
+    """
+
+    def input_shapes(self):
+        return code_bits(self.formats), fields_of(self.control)
+
+    def middle_shapes(self):
+        return _Unpacked(self.formats), {"control": self.control}
+
+    def output_shapes(self):
+        return Float32, {}
+
+    def first_half(self, m, source, sink):
+        for name in fields_of(self.control):
+            m.d.comb += sink.p.control[name].eq(source.p.user[name])
+        for lane in range(self.lanes):
+            m.submodules[f"unpack{lane}"] = unpack = _Unpack(self.formats, self.biased)
+            m.d.comb += [
+                unpack.code.eq(source.p.data[lane]),
+                unpack.control.eq(sink.p.control),
+                sink.p.lanes[lane].eq(unpack.o),
+            ]
+
+    def second_half(self, m, source, sink):
+        for lane in range(self.lanes):
+            m.submodules[f"rebias{lane}"] = rebias = _Rebias(self.formats, self.biased)
+            m.d.comb += [
+                rebias.i.eq(source.p.lanes[lane]),
+                rebias.control.eq(source.p.control),
+                sink.p.data[lane].eq(rebias.word),
+            ]

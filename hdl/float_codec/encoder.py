@@ -1,0 +1,109 @@
+"""FP32 to narrow floats."""
+
+from amaranth.hdl import Const
+from amaranth.lib import data
+from narrowfloat.golden.rounding import OVERFLOWS
+from narrowfloat.hdl.block import Choice, Integer, Several, Switch
+from narrowfloat.hdl.float_codec.align import Align, Located
+from narrowfloat.hdl.float_codec.common import FloatCodec, code_bits, fields_of
+from narrowfloat.hdl.float_codec.pack import Pack
+from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
+from narrowfloat.hdl.parts.lfsr import Lfsr, seeds
+from narrowfloat.hdl.shapes import ROUNDINGS, Flags, Float32
+
+
+class FloatEncoder(FloatCodec):
+    """FP32 to narrow floats, `lanes` values per beat, one beat per clock.
+
+    Equation: with E + 127 = e32 + bias, the code is the integer {E, M} rounded to M's last bit, so that a carry moves into E.
+
+    ==============  =====================================================================================================
+    rounding        rne nearest, ties to even; rna nearest, ties away from zero; rtz toward zero; sr stochastic: up if the
+                    discarded fraction, cut to `sr_bits` bits, plus as many random bits carries
+    underflow       as the format says: gradual, zero_code, paper
+    overflow        decided after rounding. saturate: the largest finite number; format: infinity, else NaN, else the
+                    largest finite number (which rtz gives for every finite input)
+    NaN             the format's NaN, or the largest finite number where it has none
+    infinity        as overflow
+    zero            keeps its sign; fnuz has only +0, fnu makes it NaN, as every negative input; paper has none
+    ==============  =====================================================================================================
+
+    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+
+    Sources: Sadi et al. 2024, Algorithm 1, for run-time bias; OCP OFP8 1.0; IEEE 754-2019 for flags, with tininess before
+    rounding.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: FP32 lanes, last, user: {bias, rounding, format, random, user}}.
+    o : Out(stream.Signature)
+        Payload {data: code lanes, last, user: {flags, user}}.
+    """
+
+    roundings = Several(
+        ("rne",), Choice("rne", ROUNDINGS), "Roundings that are built; with more than one, each beat chooses among them."
+    )
+    overflow = Choice("saturate", OVERFLOWS, "What is too large becomes the largest number, or what the format has for it.")
+    flags = Switch(False, "Whether each element comes with its flags overflow, underflow, inexact and invalid.")
+    sr_bits = Integer(8, 1, 16, "Random bits per element, for the rounding sr.")
+    random = Choice(
+        "lfsr", ("lfsr", "port"), "Where random bits come from: registers inside that step with each beat taken, or each beat."
+    )
+    seed = Integer(1, 1, 2**LFSR_WIDTH - 1, "Seed of the first register.")
+
+    def prepare(self):
+        self._random_bits = self.sr_bits if "sr" in self.roundings else 0
+        self._from_lfsr = self._random_bits > 0 and self.random == "lfsr"
+
+    @property
+    def clocked(self):
+        return self.stages > 0 or self._from_lfsr
+
+    def input_shapes(self):
+        random = {"random": data.ArrayLayout(self._random_bits, self.lanes)}
+        return Float32, fields_of(self.control) | (random if self._random_bits and not self._from_lfsr else {})
+
+    def middle_shapes(self):
+        return Located(self.formats), {"control": self.control}
+
+    def output_shapes(self):
+        return code_bits(self.formats), {"flags": data.ArrayLayout(Flags, self.lanes)} if self.flags else {}
+
+    def first_half(self, m, source, sink):
+        random = self._random(m, source)
+        for name in fields_of(self.control):
+            m.d.comb += sink.p.control[name].eq(source.p.user[name])
+        for lane in range(self.lanes):
+            m.submodules[f"align{lane}"] = align = Align(self.formats, self.biased, self.roundings, self._random_bits)
+            m.d.comb += [
+                align.word.eq(source.p.data[lane]),
+                align.control.eq(sink.p.control),
+                align.random.eq(random[lane]),
+                sink.p.lanes[lane].eq(align.o),
+            ]
+
+    def second_half(self, m, source, sink):
+        for lane in range(self.lanes):
+            m.submodules[f"pack{lane}"] = pack = Pack(self.formats, self.biased, self.roundings, self.overflow)
+            m.d.comb += [
+                pack.i.eq(source.p.lanes[lane]),
+                pack.control.eq(source.p.control),
+                sink.p.data[lane].eq(pack.code),
+            ]
+            if self.flags:
+                m.d.comb += sink.p.user.flags[lane].eq(pack.flags)
+
+    def _random(self, m, source):
+        """Random bits of each lane for the beat at the input of the first half."""
+        if not self._random_bits:
+            return [Const(0, 0)] * self.lanes
+        if not self._from_lfsr:
+            return source.p.user.random
+        per_register = LFSR_WIDTH // self._random_bits
+        words = []
+        for index, seed in enumerate(seeds(self.seed, -(-self.lanes // per_register))):
+            m.submodules[f"lfsr{index}"] = lfsr = Lfsr(seed)
+            m.d.comb += lfsr.step.eq(source.valid & source.ready)
+            words.append(lfsr.word)
+        return [words[lane // per_register].word_select(lane % per_register, self._random_bits) for lane in range(self.lanes)]

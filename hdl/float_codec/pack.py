@@ -1,0 +1,198 @@
+"""Second half of an encoder lane."""
+
+from types import SimpleNamespace
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from narrowfloat.golden.fp32 import FP32_BIAS
+from narrowfloat.hdl.float_codec.align import Located, locates
+from narrowfloat.hdl.float_codec.common import bias_of, code_bits, control_layout, for_format, max_exp_bits, max_man_bits
+from narrowfloat.hdl.shapes import Flags, Rounding
+
+
+class Pack(wiring.Component):
+    """Second half of an encoder lane: round {E, M} as one number, so that a carry moves into E by itself, and clamp.
+
+    Each `_pack_...` method gives for its formats the {E, M} in range, whether it is too large, whether its value differs from
+    the input's, and whether it is below the smallest normal value.
+    """
+
+    def __init__(self, formats, bias_port, roundings, overflow):
+        self._formats = formats
+        self._bias_port = bias_port
+        self._roundings = roundings
+        self._overflow = overflow
+        super().__init__(
+            {
+                "i": In(Located(formats)),
+                "control": In(control_layout(formats, bias_port, roundings)),
+                "code": Out(code_bits(formats)),
+                "flags": Out(Flags),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        if self._formats[0].exp_bits == 8:
+            packed = [self._pack_full_range(m)]
+        elif locates(self._formats):
+            packed = self._pack_located(m)
+        else:
+            packed = [self._pack_flushed(m)]
+        codes, flags = zip(*(self._finish(m, fmt, lane) for fmt, lane in zip(self._formats, packed)))
+        m.d.comb += [
+            self.code.eq(for_format(self._formats, self.control, codes)),
+            self.flags.eq(for_format(self._formats, self.control, flags)),
+        ]
+        return m
+
+    def _pack_full_range(self, m):
+        """8 exponent bits: the exponent is FP32's."""
+        (fmt,) = self._formats
+        magnitude = Signal(fmt.magnitude_bits + 1)
+        m.d.comb += magnitude.eq(Cat(self.i.kept, self.i.exponent[:8]) + self.i.round_up)
+        return SimpleNamespace(
+            magnitude=magnitude[:-1],
+            too_large=magnitude[fmt.man_bits : -1].all() | magnitude[-1],
+            changed=self.i.lossy,
+            tiny=self.i.exponent[8] if fmt.specials == "fnu" else ~self.i.exponent[:8].any(),
+        )
+
+    def _pack_flushed(self, m):
+        """One format without subnormals: one adder takes bias and rounding. Its upper part is E + 127, and adding one to that
+        costs less behind the adder, where E's lowest bits need a gate each, than a second carry into it would."""
+        (fmt,) = self._formats
+        man_bits, exp_bits = fmt.man_bits, fmt.exp_bits
+        bias = bias_of(self._formats, self._bias_port, self.control)
+        total = Signal(man_bits + 9)
+        m.d.comb += total.eq(_sum_with_carry(man_bits, self.i.round_up, bias, Cat(self.i.kept, self.i.exponent[:8])))
+        mantissa, above = total[:man_bits], total[man_bits:]
+        exponent = Cat(above[i] ^ above[:i].all() for i in range(exp_bits))
+        at_least_one = above[7] | above[8]
+        zero, below = Signal(), Signal()  # E = 0, E < 0
+        m.d.comb += [zero.eq(~at_least_one & above[:7].all()), below.eq(~at_least_one & ~above[:7].all())]
+        too_large = Signal()
+        m.d.comb += too_large.eq(
+            above[8]
+            | (above[7] & (above[exp_bits:7].any() | above[:exp_bits].all()))
+            | (_reserved(fmt, mantissa, exponent) & ~below)
+        )
+        if fmt.underflow == "paper":
+            return SimpleNamespace(
+                magnitude=Cat(mantissa, *((bit & ~below) | too_large for bit in exponent)),
+                too_large=too_large,
+                changed=below | self.i.lossy,
+                tiny=below | (zero & ~mantissa.any() & self.i.round_up),
+            )
+        magnitude = Cat(mantissa, exponent)
+        lowest = magnitude[0] | (~at_least_one & ~mantissa[1:].any())
+        # What was rounded up to code 1 came from below it.
+        code_one = zero & mantissa[0] & ~mantissa[1:].any() if man_bits else above[7] & ~above[8] & ~above[:7].any()
+        from_below = self.i.round_up & code_one
+        return SimpleNamespace(
+            magnitude=Cat(bit & ~below for bit in (lowest, *magnitude[1:])),
+            too_large=too_large,
+            changed=Mux(below, self.i.nonzero, self.i.lossy | (zero & ~mantissa.any())),
+            tiny=below | (zero & ~mantissa.any()) | from_below,
+        )
+
+    def _pack_located(self, m):
+        """Any set of formats; a subnormal is aligned already, and its exponent counts as 0 instead of E."""
+        man_bits, exp_bits = max_man_bits(self._formats), max_exp_bits(self._formats)
+        above = self.i.exponent
+        normal, zero, base = Signal(), Signal(), Signal(exp_bits)  # E >= 1, E = 0, E - 1
+        total = Signal(man_bits + exp_bits + 1)
+        m.d.comb += [
+            normal.eq(above[7] | above[8]),
+            zero.eq(~normal & above[:7].all()),
+            base.eq(Mux(normal, above[:exp_bits], 0)),
+        ]
+        m.d.comb += total.eq(_sum_with_carry(man_bits, self.i.round_up, normal, Cat(self.i.kept, base)))
+        out_of_reach = above[8] | (above[7] & above[exp_bits:7].any())
+
+        def pack(fmt):
+            mantissa = total[man_bits - fmt.man_bits : man_bits]
+            exponent = total[man_bits : man_bits + fmt.exp_bits]
+            too_large = out_of_reach | total[man_bits + fmt.exp_bits :].any() | _reserved(fmt, mantissa, exponent)
+            magnitude = Cat(mantissa, exponent)
+            below = ~normal & ~zero
+            if fmt.underflow == "gradual":
+                changed, tiny = self.i.lossy & self.i.nonzero, ~normal
+            elif fmt.underflow == "paper":
+                magnitude = Cat(mantissa, *((bit & ~below) | too_large for bit in exponent))
+                changed, tiny = below | self.i.lossy, below
+            else:
+                at_zero = zero & ~magnitude.any()
+                reaches_zero = (above[:7] == FP32_BIAS - 1) & total[man_bits]
+                lowest = Mux(below, reaches_zero, magnitude[0] | at_zero)
+                changed = Mux(below, self.i.nonzero, self.i.lossy | at_zero)
+                tiny = below | (zero & ~self.i.kept[man_bits - fmt.man_bits :].any())
+                magnitude = Cat(lowest, *(bit & ~below for bit in magnitude[1:]))
+            return SimpleNamespace(magnitude=magnitude, too_large=too_large, changed=changed, tiny=tiny)
+
+        return [pack(fmt) for fmt in self._formats]
+
+    def _finish(self, m, fmt, lane):
+        """The code and the flags, with overflow and special values in place."""
+        special = self.i.nan | self.i.infinity
+        if fmt.underflow == "paper" and fmt.specials == "none":
+            magnitude, invalid = lane.magnitude, special
+        else:
+            magnitude, invalid = self._clamp(fmt, lane), self._invalid(fmt)
+        sign = self.i.sign
+        if fmt.specials == "fnuz":
+            is_nan = self.i.nan | (lane.too_large & ~self._stays_finite(fmt) & (self._on_overflow(fmt) == fmt.nan))
+            sign = is_nan | (sign & magnitude.any())
+        number = ~special
+        if fmt.specials == "fnu":
+            number = number & ~self.i.sign & self.i.nonzero
+        flags = Signal(Flags)
+        m.d.comb += [
+            flags.overflow.eq(number & lane.too_large),
+            flags.underflow.eq(number & lane.changed & lane.tiny),
+            flags.inexact.eq(number & (lane.changed | lane.too_large)),
+            flags.invalid.eq(invalid),
+        ]
+        return Cat(magnitude, sign) if fmt.signed else magnitude, flags
+
+    def _on_overflow(self, fmt):
+        """{E, M} of what is too large."""
+        if self._overflow == "saturate" or fmt.specials == "none":
+            return fmt.max_finite
+        return fmt.nan if fmt.infinity is None else fmt.infinity
+
+    def _stays_finite(self, fmt):
+        """Whether what is too large becomes the largest finite number although overflow follows the format."""
+        if "rtz" not in self._roundings or self._on_overflow(fmt) == fmt.max_finite:
+            return Const(0, 1)
+        toward_zero = self.control.rounding == Rounding.RTZ if len(self._roundings) > 1 else 1
+        return toward_zero & ~self.i.infinity
+
+    def _clamp(self, fmt, lane):
+        largest = Mux(self._stays_finite(fmt), fmt.max_finite, Const(self._on_overflow(fmt), fmt.magnitude_bits))
+        magnitude = Mux(lane.too_large, largest, lane.magnitude)
+        if fmt.nan is None:
+            return magnitude
+        to_nan = self.i.nan | self.i.sign | ~self.i.nonzero if fmt.specials == "fnu" else self.i.nan
+        return Mux(to_nan, fmt.nan, magnitude)
+
+    def _invalid(self, fmt):
+        infinity_lost = self._on_overflow(fmt) != fmt.infinity
+        if fmt.specials == "fnu":
+            return ~self.i.nan & (self.i.sign | ~self.i.nonzero | self.i.infinity)
+        return (self.i.nan & (fmt.nan is None)) | (self.i.infinity & infinity_lost)
+
+
+def _sum_with_carry(man_bits, round_up, to_exponent, magnitude):
+    """{E, M} plus an addend to E plus a carry into M, in one adder wherever M has a bit to carry into."""
+    if man_bits == 0:
+        return magnitude + to_exponent + round_up
+    return magnitude + Cat(round_up, Const(0, man_bits - 1), to_exponent)
+
+
+def _reserved(fmt, mantissa, exponent):
+    """Whether {E, M}, not too large for its bits, lies above the largest finite number."""
+    if fmt.specials == "ieee":
+        return exponent.all()
+    return Cat(mantissa, exponent).all() if fmt.specials == "fn" else Const(0, 1)

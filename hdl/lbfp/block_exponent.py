@@ -1,0 +1,108 @@
+"""The shared exponent of a block, from its largest value."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
+from narrowfloat.hdl.lbfp.logarithm import EXTRA_BITS
+from narrowfloat.hdl.parts.stream import beats
+from narrowfloat.hdl.shapes import Float32
+
+# Cycles from the last beat of a block to its first at the output: through the queue of exponents.
+BLOCK_LATENCY = 1
+
+
+class BlockMaximum(wiring.Component):
+    """Stores blocks of FP32 values until all of one are there, and gives each beat its block's exponent.
+
+    While one block leaves the next one comes, so that a beat per clock goes through.
+    """
+
+    def __init__(self, fmt, lanes, flags, tag):
+        self._fmt = fmt
+        self._beats = fmt.block // lanes
+        # Of the fraction all that counts: the bits that are compared, and for flags whether there are any below.
+        self._compared = fmt.frac_bits + EXTRA_BITS
+        word = {"sign": 1, "exponent": 8, "fraction": self._compared, "rest": int(flags)}
+        self._stored = data.StructLayout(
+            {"data": data.ArrayLayout(data.StructLayout(word), lanes), "last": 1, "user": data.StructLayout(tag)}
+        )
+        super().__init__(
+            {
+                "i": In(beats(Float32, lanes, tag)),
+                "o": Out(beats(Float32, lanes, {"exponent": signed(fmt.exp_bits), **tag})),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        kept, stored = Signal(self._stored), Signal(self._stored)
+        m.d.comb += [kept.last.eq(self.i.p.last), self.o.p.last.eq(stored.last)]
+        if "user" in dict(iter(kept.user.shape())):
+            m.d.comb += [kept.user.user.eq(self.i.p.user.user), self.o.p.user.user.eq(stored.user.user)]
+        cut = FP32_MAN_BITS - self._compared
+        for given, lane, lane_out, word in zip(self.i.p.data, kept.data, stored.data, self.o.p.data):
+            m.d.comb += [
+                lane.sign.eq(given.sign),
+                lane.exponent.eq(given.exponent),
+                lane.fraction.eq(given.fraction[cut:]),
+                lane.rest.eq(given.fraction[:cut].any()),
+                word.sign.eq(lane_out.sign),
+                word.exponent.eq(lane_out.exponent),
+                word.fraction.eq(Cat(lane_out.rest, Const(0, cut - len(lane_out.rest)), lane_out.fraction)),
+            ]
+        m.submodules.values = values = SyncFIFOBuffered(width=len(kept.as_value()), depth=2 * self._beats + 2)
+        m.submodules.exponents = exponents = SyncFIFOBuffered(width=self._fmt.exp_bits, depth=4)
+        taken, left = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(values.w_rdy & exponents.w_rdy),
+            taken.eq(self.i.valid & self.i.ready),
+            values.w_en.eq(taken),
+            values.w_data.eq(kept),
+        ]
+
+        largest = Signal(8)
+        so_far = Signal(8)
+        m.d.comb += largest.eq(_largest([so_far, *(word.exponent for word in self.i.p.data)]))
+        last_in, last_out = self._count(m, "beats_in", taken), self._count(m, "beats_out", left)
+        with m.If(taken):
+            m.d.sync += so_far.eq(Mux(last_in, 0, largest))
+        # E + 126, which is the exponent field of the largest value where E is in its range.
+        low, high = (end + FP32_BIAS - 1 for end in self._fmt.exponent_range)
+        too_low = largest < low if low > 1 else ~largest.any()
+        clamped = Signal(self._fmt.exp_bits)
+        mask = 2**self._fmt.exp_bits - 1
+        m.d.comb += [
+            clamped.eq(Mux(too_low, low & mask, Mux(largest > high, high & mask, largest[: len(clamped)]))),
+            exponents.w_data.eq(clamped - (FP32_BIAS - 1)),
+        ]
+        m.d.comb += exponents.w_en.eq(taken & last_in)
+
+        m.d.comb += [
+            stored.eq(values.r_data),
+            self.o.p.user.exponent.eq(exponents.r_data),
+            self.o.valid.eq(values.r_rdy & exponents.r_rdy),
+            left.eq(self.o.valid & self.o.ready),
+            values.r_en.eq(left),
+            exponents.r_en.eq(left & last_out),
+        ]
+        return m
+
+    def _count(self, m, name, step):
+        """Count beats within blocks; whether this one is the last."""
+        if self._beats == 1:
+            return Const(1, 1)
+        count = Signal(range(self._beats), name=name)
+        last = Signal(name=f"{name}_last")
+        m.d.comb += last.eq(count == self._beats - 1)
+        with m.If(step):
+            m.d.sync += count.eq(Mux(last, 0, count + 1))
+        return last
+
+
+def _largest(values):
+    while len(values) > 1:
+        pairs = [Mux(left > right, left, right) for left, right in zip(values[::2], values[1::2])]
+        values = pairs + values[2 * len(pairs) :]
+    return values[0]

@@ -1,0 +1,74 @@
+"""Logarithmic numbers with a shared exponent to FP32."""
+
+from amaranth.hdl import Signal, signed
+from amaranth.lib import data
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
+from narrowfloat.hdl.block import Format, Lanewise
+from narrowfloat.hdl.shapes import Float32
+
+
+class _Spread(data.StructLayout):
+    """A lane between the halves of the decoder."""
+
+    def __init__(self, fmt):
+        # |E - 2**I + i + 127| < 2**9
+        super().__init__({"sign": 1, "zero": 1, "exponent": signed(10), "fraction": FP32_MAN_BITS})
+
+
+class LbfpDecoder(Lanewise):
+    """Codes to FP32, rounded to nearest, `lanes` values per beat, one beat per clock.
+
+    Equation: ``(-1)**sign * 2**(E - 2**I + c / 2**F)`` (`golden.lbfp.decode`).
+
+    =========  ==================================================================
+    rounding   to nearest of the 24 bits of 2**(f / 2**F), from a table
+    zero       positive, and so is what is below the smallest normal FP32 number
+    overflow   none, as E is below 128
+    =========  ==================================================================
+
+    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+
+    Sources: "LBFP", APCCAS 2020.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: code lanes, last, user: {exponent, user}}.
+    o : Out(stream.Signature)
+        Payload {data: FP32 lanes, last, user: {user}}.
+    """
+
+    fmt = Format("lbfp8", LogBlockFormat, "Format of the codes.", place=0)
+
+    def input_shapes(self):
+        return self.fmt.bits, {"exponent": signed(self.fmt.exp_bits)}
+
+    def middle_shapes(self):
+        return _Spread(self.fmt), {}
+
+    def output_shapes(self):
+        return Float32, {}
+
+    def first_half(self, m, source, sink):
+        fmt = self.fmt
+        steps = 2**fmt.frac_bits
+        one = 2**FP32_MAN_BITS
+        base = Signal(signed(10))
+        m.d.comb += base.eq(source.p.user.exponent + (FP32_BIAS - 2**fmt.int_bits))
+        for code, lane in zip(source.p.data, sink.p.lanes):
+            magnitude = code[: fmt.magnitude_bits]
+            m.d.comb += [
+                lane.sign.eq(code[-1]),
+                lane.zero.eq(~magnitude.any()),
+                lane.exponent.eq(base + magnitude[fmt.frac_bits :]),
+            ]
+            with m.Switch(magnitude[: fmt.frac_bits]):
+                for f in range(steps):
+                    with m.Case(f):
+                        m.d.comb += lane.fraction.eq(round(2 ** (f / steps) * one) - one)
+
+    def second_half(self, m, source, sink):
+        for lane, word in zip(source.p.lanes, sink.p.data):
+            with m.If(~lane.zero & ~lane.exponent[-1] & lane.exponent.any()):
+                m.d.comb += [word.sign.eq(lane.sign), word.exponent.eq(lane.exponent), word.fraction.eq(lane.fraction)]

@@ -1,0 +1,115 @@
+"""FP32 or sums in fixed point to logarithmic numbers with a shared exponent."""
+
+from amaranth.hdl import signed
+from amaranth.lib import data, wiring
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.hdl.block import Choice, Format, Integer, Lanewise, Relation, Switch
+from narrowfloat.hdl.lbfp.block_exponent import BLOCK_LATENCY, BlockMaximum
+from narrowfloat.hdl.lbfp.logarithm import LSB_BITS, Clamp, Locate, Rounded, integer_bits
+from narrowfloat.hdl.shapes import Float32, LogFlags
+
+
+class LbfpEncoder(Lanewise):
+    """FP32 values or sums in fixed point to codes, rounded to the nearest logarithm, `lanes` per beat, one beat per clock.
+
+    Equation: for a significand s and an exponent e, with j the number of thresholds ``2**((j - 1/2) / 2**F)`` up to s, j from 1
+    to ``2**F``, ``c = 2**F * (e - E + 2**I) + j`` (`golden.lbfp.encode`, `encode_fixed`). Thresholds are compared with s cut to
+    F + 4 fraction bits.
+
+    ================  =======================================================================  =========
+    value             code                                                                     flag
+    ================  =======================================================================  =========
+    above the range   the largest number; so is infinity                                       saturated
+    below the range   the smallest number from half of it on, otherwise zero                   flushed
+    zero              zero, never with a sign
+    FP32 subnormal    zero                                                                     flushed
+    NaN               the largest number, with its sign                                        invalid
+    ================  =======================================================================  =========
+
+    Latency: `stages` cycles; with `exponent` "max" those of a block and `BLOCK_LATENCY` more. Throughput: a beat per clock;
+    `ready` is combinational from output to input, except with "max".
+
+    Sources: "LBFP", APCCAS 2020.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: lanes, last, user: {exponent, lsb_exponent, user}}; the weight of the last bit has three bits more than
+        the exponent.
+    o : Out(stream.Signature)
+        Payload {data: code lanes, last, user: {exponent, flags, user}}; the exponent only if it was found here.
+    """
+
+    fmt = Format("lbfp8", LogBlockFormat, "Format of the codes.", place=0)
+    source = Choice("fp32", ("fp32", "fixed"), "FP32, or integers in two's complement whose last bit weighs 2**lsb_exponent.")
+    fixed_bits = Integer(32, 4, 64, "Width of those integers.")
+    exponent = Choice(
+        "given", ("given", "max"), "Whether shared exponents come with each beat, or are found from each block of the format."
+    )
+    flags = Switch(False, "Whether each element comes with its flags saturated, flushed and invalid.")
+    relations = (
+        Relation("exponent=max needs source=fp32", lambda exponent, source: exponent == "given" or source == "fp32"),
+        Relation(
+            "exponent=max needs a format whose block is a multiple of lanes",
+            lambda exponent, fmt, lanes: exponent == "given" or (fmt.block is not None and fmt.block % lanes == 0),
+        ),
+    )
+
+    @property
+    def latency(self):
+        return self.stages + (self.fmt.block // self.lanes + BLOCK_LATENCY if self._blocks else 0)
+
+    @property
+    def _blocks(self):
+        return self.exponent == "max"
+
+    @property
+    def _exponents(self):
+        return {"exponent": signed(self.fmt.exp_bits)}
+
+    @property
+    def _integer_bits(self):
+        return integer_bits(self.fmt, self.source, self.fixed_bits)
+
+    def input_shapes(self):
+        user = {} if self._blocks else self._exponents
+        if self.source == "fp32":
+            return Float32, user
+        return signed(self.fixed_bits), {**user, "lsb_exponent": signed(self.fmt.exp_bits + LSB_BITS)}
+
+    def middle_shapes(self):
+        return Rounded(self.fmt, self._integer_bits), self._exponents if self._blocks else {}
+
+    def output_shapes(self):
+        raised = {"flags": data.ArrayLayout(LogFlags, self.lanes)} if self.flags else {}
+        return self.fmt.bits, (self._exponents if self._blocks else {}) | raised
+
+    def incoming(self, m):
+        if not self._blocks:
+            return self.i
+        m.submodules.maximum = maximum = BlockMaximum(self.fmt, self.lanes, self.flags, self.tag)
+        wiring.connect(m, wiring.flipped(self.i), maximum.i)
+        return maximum.o
+
+    def first_half(self, m, source, sink):
+        user = source.p.user
+        for lane in range(self.lanes):
+            m.submodules[f"locate{lane}"] = locate = Locate(self.fmt, self.source, self.fixed_bits)
+            m.d.comb += [
+                locate.value.eq(source.p.data[lane]),
+                locate.exponent.eq(user.exponent),
+                sink.p.lanes[lane].eq(locate.o),
+            ]
+            if self.source == "fixed":
+                m.d.comb += locate.lsb_exponent.eq(user.lsb_exponent)
+        if self._blocks:
+            m.d.comb += sink.p.exponent.eq(user.exponent)
+
+    def second_half(self, m, source, sink):
+        for lane in range(self.lanes):
+            m.submodules[f"clamp{lane}"] = clamp = Clamp(self.fmt, self._integer_bits)
+            m.d.comb += [clamp.i.eq(source.p.lanes[lane]), sink.p.data[lane].eq(clamp.code)]
+            if self.flags:
+                m.d.comb += sink.p.user.flags[lane].eq(clamp.flags)
+        if self._blocks:
+            m.d.comb += sink.p.user.exponent.eq(source.p.exponent)

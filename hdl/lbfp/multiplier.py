@@ -1,0 +1,47 @@
+"""Products of logarithmic numbers in fixed point."""
+
+from amaranth.lib.wiring import In, Out
+from narrowfloat.hdl.block import Lanewise
+from narrowfloat.hdl.lbfp.products import LogSum, Products, Shift, log_sum, pairs
+from narrowfloat.hdl.parts.stream import beats
+
+
+class LbfpMultiplier(Products, Lanewise):
+    """Products of codes, `lanes` per beat, one beat per clock.
+
+    Equation: with t = ca + cb, ``A[t mod 2**F] << (t >> F)``, negative if the signs differ, in units of
+    ``2**(Ea + Eb - 2**(I + 1) - G)`` (`golden.lbfp.multiply`). The shared exponents are not needed.
+
+    ============  ==================================================================================
+    rounding      that of the table A; then bits below `out_bits` are cut off: in two's complement
+                  toward minus infinity, with sign and magnitude toward zero
+    zero          the product is positive zero if a factor is zero; what becomes zero by cutting keeps its sign
+    overflow      none
+    ============  ==================================================================================
+
+    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+
+    Sources: Mitchell 1962 for the antilogarithm as 1 + f; "LBFP", APCCAS 2020.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        Payload {data: {a: code lanes, b: code lanes}, last, user: {user}}.
+    o : Out(stream.Signature)
+        Payload {data: product lanes, last, user: {user}}.
+    """
+
+    def members(self):
+        return {"i": In(pairs(self.fmt, self.lanes, self.tag)), "o": Out(beats(self.table.out_bits, self.lanes, self.tag))}
+
+    def middle_shapes(self):
+        return LogSum(self.fmt), {}
+
+    def first_half(self, m, source, sink):
+        for lane in range(self.lanes):
+            log_sum(m, self.fmt, source.p.data.a[lane], source.p.data.b[lane], sink.p.lanes[lane])
+
+    def second_half(self, m, source, sink):
+        for lane in range(self.lanes):
+            m.submodules[f"shift{lane}"] = shift = Shift(self.fmt, self.table, self.output)
+            m.d.comb += [shift.i.eq(source.p.lanes[lane]), sink.p.data[lane].eq(shift.product)]

@@ -1,0 +1,158 @@
+"""What multipliers and dot products share: the sum of two logarithms, a table of powers of two, and a shift."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.golden.lbfp import (
+    ANTILOGS,
+    MAX_GUARD_BITS,
+    OUTPUTS,
+    antilog_table,
+    lsb_exponent,
+    product_bits,
+    table_guard_bits,
+)
+from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation
+from narrowfloat.hdl.parts.stream import beats_of
+
+
+class Antilog:
+    """The table of a multiplier (`golden.lbfp.antilog_table`), and what follows from it.
+
+    Attributes
+    ----------
+    guard_bits, out_bits : int
+        Those given, or what they are where none is given: `out_bits` is then `usual_bits`, or `full_bits` if they are fewer.
+    table : list of int
+    full_bits : int
+        Width of a full product with its sign.
+    dropped : int
+        How many bits are cut off below.
+    largest : int
+        The largest magnitude of a product that was cut.
+    """
+
+    def __init__(self, fmt, mode, guard_bits, out_bits, usual_bits):
+        self.guard_bits = table_guard_bits(fmt, mode, guard_bits)
+        self.table = antilog_table(fmt, mode, guard_bits).tolist()
+        self.full_bits = product_bits(fmt, mode, guard_bits)
+        self.out_bits = min(usual_bits, self.full_bits) if out_bits is None else out_bits
+        self.dropped = self.full_bits - self.out_bits
+        # Both factors at their largest: t = 2**(int_bits + frac_bits + 1) - 2.
+        t = 2 * fmt.max_magnitude
+        self.largest = self.table[t % 2**fmt.frac_bits] << (t >> fmt.frac_bits) >> self.dropped
+        self.lsb_offset = lsb_exponent(fmt, 0, antilog=mode, guard_bits=guard_bits, out_bits=self.out_bits)
+
+
+class Products(Block):
+    """What multiplier and dot product have in common."""
+
+    fmt = Format("lbfp8", LogBlockFormat, "Format of the factors.", place=0)
+    antilog = Choice("lut", ANTILOGS, "The table of powers of two: nearest integers, two straight lines, or one.")
+    guard_bits = Integer(
+        None,
+        0,
+        MAX_GUARD_BITS,
+        "Fraction bits of the table; else 5, or as many as fmt has if that is more or antilog=mitchell.",
+    )
+    out_bits = Integer(None, 2, 41, "Bits kept of a signed product; else 16, or 14 in a dot product, or all if they are fewer.")
+    output = Choice("twos_complement", OUTPUTS, "Form of a product: in two's complement, or {sign, magnitude}.")
+    relations = (
+        Relation(
+            "guard_bits must be at least the fraction bits of fmt; with antilog=lut at least 4, or 5 for 6 fraction bits",
+            lambda guard_bits, antilog, fmt: guard_bits is None or guard_bits >= _least_guard_bits(antilog, fmt),
+        ),
+        # Fewer would cut off the table's last bits from the largest product, too.
+        Relation(
+            "out_bits must be from guard_bits + 2 to the full product's, guard_bits + 2**(int_bits + 1) + 1",
+            lambda out_bits, guard_bits, antilog, fmt: out_bits is None or _keeps_enough(out_bits, guard_bits, antilog, fmt),
+        ),
+    )
+    usual_bits = 16
+
+    def prepare(self):
+        self.table = Antilog(self.fmt, self.antilog, self.guard_bits, self.out_bits, self.usual_bits)
+
+    @property
+    def facts(self):
+        return {"guard_bits": self.table.guard_bits, "product_bits": self.table.out_bits}
+
+
+def _keeps_enough(out_bits, guard_bits, antilog, fmt):
+    if guard_bits is None:
+        guard_bits = table_guard_bits(fmt, antilog)
+    return guard_bits + 2 <= out_bits <= guard_bits + 2 ** (fmt.int_bits + 1) + 1
+
+
+def _least_guard_bits(antilog, fmt):
+    # With 4 guard bits and 6 fraction bits the last entry would be rounded up to 2**(G + 1).
+    return max(4, fmt.frac_bits - 1) if antilog == "lut" else fmt.frac_bits
+
+
+class LogSum(data.StructLayout):
+    """A product between the halves of a multiplier: sign, t, and whether a factor is zero."""
+
+    def __init__(self, fmt):
+        super().__init__({"sign": 1, "t": fmt.magnitude_bits + 1, "zero": 1})
+
+
+def log_sum(m, fmt, a, b, result):
+    """Add the logarithms of two codes."""
+    c_a, c_b = a[: fmt.magnitude_bits], b[: fmt.magnitude_bits]
+    zero = ~c_a.any() | ~c_b.any()
+    m.d.comb += [
+        # Without a sign a zero is quiet in what follows, which saves energy on real tensors.
+        result.sign.eq((a[-1] ^ b[-1]) & ~zero),
+        result.t.eq(c_a + c_b),
+        result.zero.eq(zero),
+    ]
+
+
+class Shift(wiring.Component):
+    """From the sum of two logarithms to a product: table and shift.
+
+    `product` is {sign, magnitude} or in two's complement.
+    """
+
+    def __init__(self, fmt, antilog, output):
+        self._fmt, self._antilog, self._output = fmt, antilog, output
+        super().__init__({"i": In(LogSum(fmt)), "product": Out(antilog.out_bits)})
+
+    def elaborate(self, platform):
+        m = Module()
+        fmt, antilog = self._fmt, self._antilog
+        two = self._output == "twos_complement"
+        sign = self.i.sign if two else Const(0, 1)
+        f, shift = self.i.t[: fmt.frac_bits], self.i.t[fmt.frac_bits :]
+        power = Signal(antilog.guard_bits + 1)
+        with m.Switch(f):
+            for key, value in enumerate(antilog.table):
+                with m.Case(key):
+                    m.d.comb += power.eq(value)
+        shifted = power
+        if two:
+            shifted = Signal(antilog.guard_bits + 2)
+            m.d.comb += shifted.eq(Mux(sign, -power, power))
+        for stage in range(fmt.int_bits):
+            # Each stage keeps what it shifts out, below, until the end.
+            distance = 2**stage
+            wider = Signal(len(shifted) + distance, name=f"shifted{stage}")
+            m.d.comb += wider.eq(Mux(shift[stage], Cat(Const(0, distance), shifted), Cat(shifted, sign.replicate(distance))))
+            shifted = wider
+        # Where the top bit of t is set, no factor was zero, as c < 2**(int_bits + frac_bits).
+        upper, lower = shift[-1], Signal()
+        m.d.comb += lower.eq(~(upper | self.i.zero))
+        distance = 2**fmt.int_bits
+        high = Cat(Const(0, distance), shifted)
+        low = Cat(shifted, sign.replicate(distance))
+        kept = antilog.out_bits - 1 + two
+        result = Cat((upper & h) | (lower & l) for h, l in zip(high[len(high) - kept :], low[len(low) - kept :], strict=True))
+        m.d.comb += self.product.eq(result if two else Cat(result, self.i.sign))
+        return m
+
+
+def pairs(fmt, lanes, user):
+    """Signature of a stream of beats of two codes per lane."""
+    codes = data.ArrayLayout(fmt.bits, lanes)
+    return beats_of(data.StructLayout({"a": codes, "b": codes}), user)
