@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 from narrowfloat.golden import s2fp8
+from narrowfloat.golden.lbfp import Flag
 from narrowfloat.golden.reference.network import load_mnist, train
 
 MAN_BITS = 23  # of FP32
@@ -139,7 +140,7 @@ def s2_corners(alpha, mean, places=range(MAN_BITS)):
     while (high - low > 1).any():
         middle = low + high >> 1
         found, flags = s2fp8.encode(middle.astype(np.uint32).view(np.float32), alpha, mean, flags=True)
-        reached = found + (flags == s2fp8.Flag.SATURATED) >= codes
+        reached = found + (flags == Flag.SATURATED) >= codes
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
     far = 2 ** np.array(places)
     points = high[:, None] + np.concatenate([-far, [0], far])
