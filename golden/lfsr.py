@@ -10,7 +10,7 @@ from narrowfloat.golden.checks import check_int
 
 _TAPS = (32, 31, 30, 10)
 _PERIOD = 2**32 - 1
-_GOLDEN_RATIO = 0x9E3779B9  # 2**32 over the golden ratio keeps the seeds of the registers apart
+SEED_STEP = 0x9E3779B9  # 2**32 over the golden ratio keeps the seeds of the registers apart
 
 
 def words(seed, count):
@@ -92,9 +92,7 @@ def lane_bits(seed, beats, lanes, sr_bits=8):
     check_int("sr_bits", sr_bits, 1, 16)
     per_register = 32 // sr_bits
     lane = np.arange(lanes)
-    registers = [
-        words((seed + _GOLDEN_RATIO * j) % 2**32 or 1, beats) for j in range((lanes + per_register - 1) // per_register)
-    ]
+    registers = [words((seed + SEED_STEP * j) % 2**32 or 1, beats) for j in range((lanes + per_register - 1) // per_register)]
     taken = np.stack(registers, axis=1)[:, lane // per_register]
     shift = (sr_bits * (lane % per_register)).astype(np.uint32)
     return (taken >> shift & 2**sr_bits - 1).astype(np.uint8 if sr_bits <= 8 else np.uint16)

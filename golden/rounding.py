@@ -9,6 +9,7 @@ import enum
 import numpy as np
 from narrowfloat.golden.fp32 import FP32_INFINITY
 
+# The index is the encoding of a mode in hardware.
 ROUNDINGS = ("rne", "rna", "rtz", "sr")
 OVERFLOWS = ("saturate", "format")
 

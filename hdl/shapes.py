@@ -1,15 +1,16 @@
 """Data layouts and modes of the float blocks."""
 
 from amaranth.lib import data, enum
+from narrowfloat.golden import rounding
 
 
 class Rounding(enum.Enum, shape=2):
     """Rounding modes, in the encoding of every `rounding` field."""
 
-    RNE = 0
-    RNA = 1
-    RTZ = 2
-    SR = 3
+    RNE = rounding.ROUNDINGS.index("rne")
+    RNA = rounding.ROUNDINGS.index("rna")
+    RTZ = rounding.ROUNDINGS.index("rtz")
+    SR = rounding.ROUNDINGS.index("sr")
 
 
 ROUNDINGS = {mode.name.lower(): mode for mode in Rounding}

@@ -1,4 +1,4 @@
-"""S2FP8: tensors shifted and squeezed into FP8, exactly as Cambier et al. have it, and in fixed point, bit-exact to `hdl.s2fp8`.
+"""S2FP8: tensors shifted and squeezed into FP8, as Cambier et al. have it, and in fixed point, bit-exact to `hdl.s2fp8`.
 
 A tensor X is stored as codes Y of 1 sign, 5 exponent and 2 mantissa bits, ``float8_e5m2``, with two numbers of its own:
 
@@ -22,6 +22,7 @@ from narrowfloat.golden.s2fp8.codec import (
     POWER_BITS,
     RESULT_BITS,
     antilog,
+    antilog_nodes,
     decode,
     encode,
     log2_fraction,
@@ -30,11 +31,14 @@ from narrowfloat.golden.s2fp8.codec import (
 )
 from narrowfloat.golden.s2fp8.exact import exact_decode, exact_encode, exact_parameters
 from narrowfloat.golden.s2fp8.tensor import (
+    ALPHA_BITS,
     ALPHA_FRACTION_BITS,
     ALPHA_RANGE,
     FORMAT,
+    INVERSE_BITS,
     INVERSE_FRACTION_BITS,
     INVERSE_RANGE,
+    MEAN_BITS,
     MEAN_FRACTION_BITS,
     MEAN_RANGE,
     MIN_SPREAD,
@@ -45,15 +49,18 @@ from narrowfloat.golden.s2fp8.tensor import (
 )
 
 __all__ = [
+    "ALPHA_BITS",
     "ALPHA_FRACTION_BITS",
     "ALPHA_RANGE",
     "ANTILOG_BITS",
     "ANTILOG_SEGMENTS",
     "FORMAT",
+    "INVERSE_BITS",
     "INVERSE_FRACTION_BITS",
     "INVERSE_RANGE",
     "LOG_BITS",
     "LOG_SEGMENTS",
+    "MEAN_BITS",
     "MEAN_FRACTION_BITS",
     "MEAN_RANGE",
     "MIN_SPREAD",
@@ -61,6 +68,7 @@ __all__ = [
     "RESULT_BITS",
     "Parameters",
     "antilog",
+    "antilog_nodes",
     "decode",
     "encode",
     "exact_decode",

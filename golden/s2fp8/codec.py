@@ -148,16 +148,22 @@ def log2_fraction(fraction):
     return _on_lines(log_nodes(), fraction, LOG_BITS)
 
 
-def antilog(fraction):
-    """2**f - 1 in units of 2**-13, from f in units of 2**-14: int64 of its shape.
+def antilog_nodes():
+    """The ends of the straight lines that stand for 2**f - 1, in units of 2**-13: int64 [33].
 
-    By 32 straight lines between points of the curve, lowered by a twelfth of the curvature times the square of the width, but
-    for the first one, which is 0. The fractions nearest to log2 of 1.25, 1.5 and 1.75 give exactly these.
+    At f = i / 32, lowered by a twelfth of the curvature times the square of the width, but for the first one, which is 0.
     """
     i = np.arange(ANTILOG_SEGMENTS + 1)
     exact = np.exp2(i / ANTILOG_SEGMENTS) * (1 - (np.log(2) / ANTILOG_SEGMENTS) ** 2 / 12) - 1
-    nodes = np.rint(np.maximum(exact, 0) * 2**RESULT_BITS).astype(np.int64)
-    return _on_lines(nodes, fraction, ANTILOG_BITS)
+    return np.rint(np.maximum(exact, 0) * 2**RESULT_BITS).astype(np.int64)
+
+
+def antilog(fraction):
+    """2**f - 1 in units of 2**-13, from f in units of 2**-14: int64 of its shape.
+
+    The fractions nearest to log2 of 1.25, 1.5 and 1.75 give exactly these.
+    """
+    return _on_lines(antilog_nodes(), fraction, ANTILOG_BITS)
 
 
 def thresholds():

@@ -10,12 +10,12 @@ from narrowfloat.golden.statistics import LogMoments
 
 FORMAT = CATALOG["float8_e5m2"]
 # alpha is an exponent and a fraction, the others are fixed-point numbers.
-ALPHA_FRACTION_BITS = 7
-ALPHA_RANGE = -8 << ALPHA_FRACTION_BITS, (8 << ALPHA_FRACTION_BITS) - 1
-MEAN_FRACTION_BITS = 8
-MEAN_RANGE = 0, 2**16 - 1
-INVERSE_FRACTION_BITS = 17
-INVERSE_RANGE = 0, 2**22 - 1
+ALPHA_BITS, ALPHA_FRACTION_BITS = 11, 7
+ALPHA_RANGE = -(2 ** (ALPHA_BITS - 1)), 2 ** (ALPHA_BITS - 1) - 1
+MEAN_BITS, MEAN_FRACTION_BITS = 16, 8
+MEAN_RANGE = 0, 2**MEAN_BITS - 1
+INVERSE_BITS, INVERSE_FRACTION_BITS = 22, 17
+INVERSE_RANGE = 0, 2**INVERSE_BITS - 1
 # m - mu is 2**-3 at least, in units of 2**-8: of tensors whose numbers are all alike alpha is then 120.
 MIN_SPREAD = 32
 

@@ -7,12 +7,12 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.lfsr import SEED_STEP
 
 WIDTH = 32
-# x**32 + x**31 + x**30 + x**10 + 1, the reciprocal of the tap set 32, 22, 2, 1. In this orientation a new bit depends on none of
-# the nine before it, so that a whole word of new bits is one 4-input XOR per bit and at most four in series.
+# x**32 + x**31 + x**30 + x**10 + 1, the reciprocal of the tap set 32, 22, 2, 1. In this orientation a new bit depends on none
+# of the nine before it, so that a whole word of new bits is one 4-input XOR per bit and at most four in series.
 TAPS = (31, 30, 29, 9)
-SEED_STEP = 0x9E3779B9
 
 
 def seeds(seed, count):

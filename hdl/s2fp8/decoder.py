@@ -3,12 +3,20 @@
 from amaranth.hdl import Array, Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
-from narrowfloat.golden.s2fp8 import ANTILOG_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, RESULT_BITS
+from narrowfloat.golden.s2fp8 import (
+    ANTILOG_BITS,
+    INVERSE_BITS,
+    INVERSE_FRACTION_BITS,
+    MEAN_BITS,
+    MEAN_FRACTION_BITS,
+    RESULT_BITS,
+    antilog_nodes,
+)
 from narrowfloat.hdl.block import Integer, Lanewise
-from narrowfloat.hdl.s2fp8.lines import INVERSE_BITS, MEAN_BITS, antilog_nodes, on_lines, rows, sum_of
+from narrowfloat.hdl.s2fp8.lines import on_lines, rows, sum_of
 from narrowfloat.hdl.shapes import Float32
 
-ANTILOG_NODES = antilog_nodes()
+ANTILOG_NODES = antilog_nodes().tolist()
 MAX_USER_BITS = 1024
 
 # Of a decoded logarithm, which is the exponent field of an FP32 word and its fraction: |1 / alpha * 16| < 2**9.

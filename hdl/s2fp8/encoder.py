@@ -5,16 +5,18 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
 from narrowfloat.golden.s2fp8 import (
+    ALPHA_BITS,
     ALPHA_FRACTION_BITS,
     FORMAT,
     LOG_BITS,
     LOG_SEGMENTS,
+    MEAN_BITS,
     MEAN_FRACTION_BITS,
     POWER_BITS,
     log_nodes,
 )
 from narrowfloat.hdl.block import Integer, Lanewise, Switch
-from narrowfloat.hdl.s2fp8.lines import ALPHA_BITS, MEAN_BITS, on_lines, rows, sum_of
+from narrowfloat.hdl.s2fp8.lines import on_lines, rows, sum_of
 from narrowfloat.hdl.shapes import Float32, LogFlags
 
 LOG_NODES = log_nodes().tolist()

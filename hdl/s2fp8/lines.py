@@ -1,22 +1,10 @@
 """Logarithm and antilogarithm as straight lines from node to node."""
 
 from functools import reduce
-from math import log, log2
+from math import log2
 from operator import add
 
 from amaranth.hdl import Cat, Const, Mux, Signal
-from narrowfloat.golden.s2fp8 import ALPHA_RANGE, ANTILOG_SEGMENTS, INVERSE_RANGE, MEAN_RANGE, RESULT_BITS
-
-ALPHA_BITS = ALPHA_RANGE[1].bit_length() + 1
-MEAN_BITS = MEAN_RANGE[1].bit_length()
-INVERSE_BITS = INVERSE_RANGE[1].bit_length()
-
-
-def antilog_nodes():
-    """``2**(i / 32) - 1``, lowered by a twelfth of the curvature over the square of 32, in units of 2**-13; the first is 0."""
-    lowered = 1 - (log(2) / ANTILOG_SEGMENTS) ** 2 / 12
-    exact = (2 ** (i / ANTILOG_SEGMENTS) * lowered - 1 for i in range(ANTILOG_SEGMENTS + 1))
-    return [round(max(node, 0) * 2**RESULT_BITS) for node in exact]
 
 
 def on_lines(m, name, nodes, fraction):

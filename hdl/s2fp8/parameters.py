@@ -6,10 +6,9 @@ from types import MappingProxyType
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.s2fp8 import ALPHA_FRACTION_BITS, MIN_SPREAD, Parameters
+from narrowfloat.golden.s2fp8 import ALPHA_BITS, ALPHA_FRACTION_BITS, INVERSE_BITS, MEAN_BITS, MIN_SPREAD, Parameters
 from narrowfloat.hdl.block import Block, Integer
 from narrowfloat.hdl.parts.stream import Register, beats_of
-from narrowfloat.hdl.s2fp8.lines import ALPHA_BITS, INVERSE_BITS, MEAN_BITS
 
 MAX_USER_BITS = 1024
 # The parameters of bias 15, with which codes are those of the plain format.

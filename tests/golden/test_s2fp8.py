@@ -1,5 +1,6 @@
 """`golden.s2fp8`: the exact transform against rational arithmetic and the plain codec, that in fixed point against it."""
 
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from narrowfloat.golden.s2fp8 import (
     FORMAT,
     Parameters,
     antilog,
+    antilog_nodes,
     decode,
     encode,
     exact_decode,
@@ -20,6 +22,7 @@ from narrowfloat.golden.s2fp8 import (
     exact_parameters,
     inverse,
     log2_fraction,
+    log_nodes,
     parameters,
     tensor_parameters,
     thresholds,
@@ -259,3 +262,20 @@ def test_arrays_of_parameters_broadcast():
 def test_wrong_arguments(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_nodes_of_the_logarithm_are_exact():
+    """To 28 digits: log2(1 + i / 64) + log2(e) / (12 * (64 + i)**2) in units of 2**-15, at eighths in units of 2**-12."""
+    ln2 = Decimal(2).ln()
+    for i, node in enumerate(log_nodes().tolist()):
+        exact = (1 + Decimal(i) / 64).ln() / ln2 + 1 / (ln2 * 12 * (64 + i) ** 2)
+        unit = 1 if i % 8 else 8
+        assert node == unit * int((exact * 2**15 / unit).to_integral_value())
+
+
+def test_nodes_of_the_antilogarithm_are_exact():
+    """To 28 digits: ``2**(i / 32) * (1 - (ln 2 / 32)**2 / 12) - 1`` in units of 2**-13, but 0 for i = 0."""
+    ln2 = Decimal(2).ln()
+    for i, node in enumerate(antilog_nodes().tolist()):
+        exact = Decimal(2) ** (Decimal(i) / 32) * (1 - (ln2 / 32) ** 2 / 12) - 1
+        assert node == (int((exact * 2**13).to_integral_value()) if i else 0)

@@ -1,15 +1,12 @@
-"""The S2FP8 blocks: tables against the model's, parameters that are refused, linters and manifests."""
+"""The S2FP8 blocks: linters and manifests."""
 
 import re
 
-import numpy as np
 import pytest
-from narrowfloat.golden import s2fp8 as model
 from narrowfloat.hdl import lint
 from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
-from narrowfloat.hdl.s2fp8 import lines as hardware
 
 CORNERS = (
     ("s2_encoder", "lanes=1", "stages=0"),
@@ -25,15 +22,6 @@ CORNERS = (
 @pytest.mark.parametrize("name, settings", [(name, settings) for name, *settings in CORNERS], ids=lambda v: "".join(v)[:50])
 def test_linter_is_silent_at_the_corners_of_the_parameters(name, settings):
     lint.verilator(emit(find(name), settings))
-
-
-def test_tables_and_widths_are_the_models():
-    width = 2**model.ANTILOG_BITS // model.ANTILOG_SEGMENTS
-    nodes = model.antilog(np.arange(model.ANTILOG_SEGMENTS) * width)
-    assert hardware.antilog_nodes()[:-1] == nodes.tolist()
-    assert model.ALPHA_RANGE == (-(2 ** (hardware.ALPHA_BITS - 1)), 2 ** (hardware.ALPHA_BITS - 1) - 1)
-    assert model.MEAN_RANGE == (0, 2**hardware.MEAN_BITS - 1)
-    assert model.INVERSE_RANGE == (0, 2**hardware.INVERSE_BITS - 1)
 
 
 def test_manifests_hold_what_a_reader_needs():
