@@ -273,6 +273,8 @@ class Block(wiring.Component):
         Of an estimator, which listens to a stream, the names of what can be read.
     encodings : dict of dict
         For each field of a stream that holds an encoding, its words with their values, for the manifest.
+    fraction_bits : dict of int
+        For each field of a stream that is in fixed point, how many of its bits lie below the binary point, for the manifest.
 
     Raises
     ------
@@ -288,6 +290,7 @@ class Block(wiring.Component):
     facts = MappingProxyType({})
     registers = ()
     encodings = MappingProxyType({})
+    fraction_bits = MappingProxyType({})
 
     def __init_subclass__(cls, **more):
         super().__init_subclass__(**more)

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from narrowfloat.golden import bfp as bfp_model
-from narrowfloat.golden.formats import BIAS_MAX, BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP, BlockFormat, FloatFormat
 from narrowfloat.hdl import bfp, float_codec, lbfp, memory, s2fp8, statistics
-from narrowfloat.hdl.block import Block, Choice, Format, Integer, Several, Switch
+from narrowfloat.hdl.block import Block, Choice
 from narrowfloat.hdl.parts.axi import RESETS, AxiStreamTop, TapTop
 
 # The one parameter of a top.
@@ -125,52 +123,6 @@ class Design:
         return "_".join(words)
 
 
-def _undeclared(component, *parameters, relations=()):
-    """A component that does not declare its parameters yet, as a `Block`."""
-
-    class Undeclared(Block):
-        statistics = ()
-
-        def __new__(cls, **values):
-            block = component(**values)
-            if not hasattr(block, "statistics"):
-                block.statistics = ()
-            return block
-
-    Undeclared.parameters = tuple(parameters)
-    Undeclared.relations = relations
-    return Undeclared
-
-
-def _integer(name, default, low, high):
-    return Integer(default, low, high).named(name)
-
-
-def _choice(name, default, allowed):
-    return Choice(default, allowed).named(name)
-
-
-def _switch(name, default):
-    return Switch(default).named(name)
-
-
-def _several(name, default, each):
-    several = Several(default, each)
-    several.__set_name__(None, name)
-    return several
-
-
-_FORMAT = Format("ab_e5m2", FloatFormat).named("fmt")
-_TAP = (_integer("types", 4, 1, statistics.MAX_TYPES), _integer("lanes", 4, 1, statistics.MAX_LANES))
-_BIASES = tuple(
-    _integer(name, default, 0, BIAS_MAX) for name, default in (("initial_bias", 15), ("bias_min", 10), ("bias_max", 40))
-)
-_COUNTER = _integer("cnt_width", 40, 1, 64)
-_SUM_BITS = _integer("sum_bits", bfp_model.SUM_BITS, bfp.MIN_SUM_BITS, bfp.MAX_SUM_BITS)
-_TAG = _integer("user_bits", 0, 0, 64)
-_FAST = _choice("accumulator", "fixed", bfp.ACCUMULATORS), _integer("width", 32, *bfp.FIXED_WIDTHS)
-# END OF WHAT IS TEMPORARY
-
 _SINGLE_FORMATS = tuple((f"formats={name}",) for name in ("ab_e5m2", "float8_e4m3fn", "float8_e5m2"))
 _CHOSEN_AT_RUN_TIME = ("formats=ab_e5m2,float8_e4m3fn,float8_e5m2",)
 _EVERY_OPTION = ("roundings=rne,rna,rtz,sr", "overflow=format", "flags=1", "stages=3", "user_bits=4")
@@ -216,69 +168,35 @@ DESIGNS = {
             measured=Measured((_BARE, ()), _WIDE_CODECS, Relative("e4m3_to_fp32", words="e4m3_to_fp32, per lane")),
         ),
         Design(
-            _undeclared(
-                statistics.MedianEstimator,
-                *_TAP,
-                _integer("bins", 20, 2, 32),
-                _integer("passes", 3, 1, 6),
-                _COUNTER,
-                _switch("continuous", False),
-                *_BIASES,
-            ),
+            statistics.MedianEstimator,
             "median_estimator",
             "bias from the median, by counting in bins that narrow pass after pass",
             "narrowfloat.golden.reference.statistics:MedianEstimator",
             measured=Measured(more=_ESTIMATORS, relative_to=_LIKE_THE_MEDIAN),
         ),
         Design(
-            _undeclared(
-                statistics.ExponentHistogram,
-                *_TAP,
-                _integer("first", 103, 1, 254),
-                _integer("last", 133, 1, 254),
-                _COUNTER,
-                *_BIASES,
-            ),
+            statistics.ExponentHistogram,
             "exponent_histogram",
             "bias from the median's octave, by a histogram of exponents",
             "narrowfloat.golden.reference.statistics:ExponentHistogram",
             measured=Measured((), _ESTIMATORS, _LIKE_THE_MEDIAN),
         ),
         Design(
-            _undeclared(
-                statistics.MedianTracker, *_TAP, _integer("fraction", 7, 1, 15), _choice("run", 64, statistics.RUNS), *_BIASES
-            ),
+            statistics.MedianTracker,
             "median_tracker",
             "bias from a register per type that walks to the median",
             "narrowfloat.golden.reference.statistics:MedianTracker",
             measured=Measured(more=_ESTIMATORS, relative_to=_LIKE_THE_MEDIAN),
         ),
         Design(
-            _undeclared(
-                statistics.LogMoments,
-                *_TAP,
-                _choice("log", "table", statistics.LOGS),
-                _integer("history", 16, 1, 64),
-                _FORMAT,
-                _COUNTER,
-                *_BIASES,
-            ),
+            statistics.LogMoments,
             "log_moments",
             "mean and maximum of the logarithm, and the largest magnitude of a window of tensors",
             "narrowfloat.golden.reference.statistics:LogMoments",
             measured=Measured((), _ESTIMATORS, _LIKE_THE_MEDIAN),
         ),
         Design(
-            _undeclared(
-                memory.MemoryPort,
-                _FORMAT,
-                _integer("lanes", 4, 1, statistics.MAX_LANES),
-                _choice("types", 4, memory.TYPES),
-                _several("estimators", ("median", "histogram", "tracker"), Choice("median", memory.ESTIMATORS)),
-                _COUNTER,
-                *_BIASES[1:],
-                _switch("s2fp8", False),
-            ),
+            memory.MemoryPort,
             "memory_port",
             "FP32 to packed 8-bit floats and back, with biases that follow the data",
             "narrowfloat.golden.reference.memory:MemoryPort",
@@ -289,14 +207,7 @@ DESIGNS = {
             ),
         ),
         Design(
-            _undeclared(
-                bfp.FastMac,
-                _integer("lanes", 16, MIN_GROUP, MAX_GROUP),
-                *_FAST,
-                _choice("max_bits", 4, bfp.MAX_BITS),
-                _choice("chunk_bits", 2, bfp.CHUNKS),
-                _TAG,
-            ),
+            bfp.FastMac,
             "fast_mac",
             "dot products of block floating point groups, a pass of 2 by 2 mantissa bits per clock",
             "narrowfloat.golden.reference.bfp:FastMac",
@@ -313,14 +224,7 @@ DESIGNS = {
             ),
         ),
         Design(
-            _undeclared(
-                bfp.SystolicArray,
-                _integer("rows", 4, 1, bfp.MAX_SIDE),
-                _integer("columns", 4, 1, bfp.MAX_SIDE),
-                _integer("lanes", 16, MIN_GROUP, MAX_GROUP),
-                _choice("max_bits", 4, BLOCK_MAN_BITS),
-                *_FAST,
-            ),
+            bfp.SystolicArray,
             "systolic_array",
             "matrix products of block floating point, one operand or the results held still",
             "narrowfloat.golden.reference.bfp:SystolicArray",
@@ -389,17 +293,7 @@ DESIGNS = {
             ),
         ),
         Design(
-            _undeclared(
-                bfp.BfpConverter,
-                Format("bfp4", BlockFormat).named("fmt"),
-                _integer("lanes", 16, 1, MAX_GROUP),
-                _several("roundings", ("rtz", "sr"), Choice("rtz", bfp_model.ROUNDINGS)),
-                _several("precisions", None, Integer(4, 1, 8)),
-                _switch("sums", True),
-                _SUM_BITS,
-                _integer("seed", 1, 1, 2**32 - 1),
-                _TAG,
-            ),
+            bfp.BfpConverter,
             "bfp_converter",
             "FP32 to block floating point, with the sums that its precision is chosen by",
             "narrowfloat.golden.reference.bfp:BfpConverter",
@@ -416,7 +310,7 @@ DESIGNS = {
             ),
         ),
         Design(
-            _undeclared(bfp.PrecisionPolicy, _SUM_BITS, _TAG),
+            bfp.PrecisionPolicy,
             "precision_policy",
             "mantissa bits of a tensor, from its sums, its layer and the iteration",
             "narrowfloat.golden.reference.bfp:PrecisionPolicy",

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -81,8 +81,8 @@ def emit(design, settings=()):
         {
             "name": name,
             "direction": "input" if member.flow.name == "In" else "output",
-            "width": member.shape.width if hasattr(member.shape, "width") else member.shape,
-            **({"fields": [asdict(field) for field in top.fields[name]]} if name in top.fields else {}),
+            "width": member.shape,
+            **({"fields": [field.as_json() for field in top.fields[name]]} if name in top.fields else {}),
         }
         for name, member in top.signature.members.items()
     ]

@@ -5,7 +5,7 @@ A group of numbers shares an exponent E, each number is a sign and an integer k 
 After FAST, HPCA 2022, arXiv 2110.15456.
 """
 
-from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS, element
+from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MIN_SUM_BITS, element
 from narrowfloat.hdl.bfp.converter import BfpConverter, BlockRounding
 from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNKS, FIXED_WIDTHS, MAX_BITS, FastMac
 from narrowfloat.hdl.bfp.policy import PrecisionPolicy
@@ -18,7 +18,6 @@ __all__ = [
     "MAX_BITS",
     "MAX_SIDE",
     "MAX_SUM_BITS",
-    "MAX_USER_BITS",
     "MIN_SUM_BITS",
     "BfpConverter",
     "BlockRounding",

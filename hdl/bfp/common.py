@@ -1,9 +1,9 @@
 """What the units of block floating point share."""
 
-from amaranth.lib import data, stream
+from amaranth.lib import data
+from narrowfloat.hdl.parts.stream import beats_of
 
 MIN_SUM_BITS, MAX_SUM_BITS = 16, 64
-MAX_USER_BITS = 64
 
 
 def element(fmt):
@@ -11,6 +11,6 @@ def element(fmt):
     return data.StructLayout({"magnitude": fmt.man_bits, "sign": 1})
 
 
-def beat(fields, user):
-    """Signature of a stream of beats with several fields of data."""
-    return stream.Signature(data.StructLayout({"data": data.StructLayout(fields), "last": 1, "user": data.StructLayout(user)}))
+def fields_of(fields, user):
+    """Signature of a stream of beats whose data is a struct of `fields`."""
+    return beats_of(data.StructLayout(fields), user)

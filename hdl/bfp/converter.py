@@ -4,19 +4,19 @@ from functools import reduce
 from operator import or_
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import ROUNDINGS, SR_BITS, SUM_BITS
-from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.golden.formats import BLOCKS, BlockFormat
-from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MAX_USER_BITS, MIN_SUM_BITS, element
+from narrowfloat.golden.formats import MAX_GROUP, BlockFormat
+from narrowfloat.golden.fp32 import FP32_MAN_BITS
+from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MIN_SUM_BITS, element
+from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
 from narrowfloat.hdl.parts.arith import pick
 from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
 from narrowfloat.hdl.parts.lfsr import Lfsr, seeds
-from narrowfloat.hdl.parts.stream import Register, beats
+from narrowfloat.hdl.parts.stream import Register, beats, beats_of
 from narrowfloat.hdl.shapes import Float32
 
-FP32_MAN_BITS = 23
 POLICY_BITS = 4  # that the sums are made from
 
 
@@ -28,7 +28,7 @@ class BlockRounding(enum.Enum, shape=2):
     SR = 3
 
 
-class BfpConverter(wiring.Component):
+class BfpConverter(Block):
     """FP32 to groups of block floating point, `lanes` numbers per beat, one beat per clock.
 
     Equation: E is the largest exponent of a group, ``k = |x| / 2**(E - 127 - (man_bits - 1))``, rounded.
@@ -58,25 +58,6 @@ class BfpConverter(wiring.Component):
 
     Sources: FAST, HPCA 2022, for alignment, 8 random bits, truncation; all that the table fixes is ours.
 
-    Parameters
-    ----------
-    fmt : BlockFormat
-    lanes : int or None
-        Divides ``fmt.group``; None means a group per beat.
-    roundings : sequence of str
-        Which of rtz, rne and sr are built; with more than one, each group chooses.
-    precisions : sequence of int or None
-        Mantissa bits that are built, 1 to ``fmt.man_bits``; with more than one, each group chooses. None means
-        ``fmt.man_bits``.
-    sums : bool
-        Whether there are sums of relative improvement.
-    sum_bits : int
-        Width of each, 16 to 64.
-    seed : int
-        Of the first register of random bits, 1 to 2**32 - 1; see `golden.lfsr.lane_bits`. Registers step with every beat.
-    user_bits : int
-        Width of a tag that passes through, 0 to 64.
-
     Members
     -------
     i : In(stream.Signature)
@@ -88,73 +69,72 @@ class BfpConverter(wiring.Component):
     m_sums : Out(stream.Signature)
         Only with `sums`. Payload {data: {numerator, denominator}, last, user: {saturated, user}}: the tag is that of the
         tensor's last beat.
-
-    Raises
-    ------
-    TypeError
-        `fmt` is not a BlockFormat.
-    ValueError
-        Another parameter is out of its range.
     """
 
-    def __init__(
-        self,
-        fmt=BLOCKS["bfp4"],
-        *,
-        lanes=None,
-        roundings=("rtz", "sr"),
-        precisions=None,
-        sums=True,
-        sum_bits=SUM_BITS,
-        seed=1,
-        user_bits=0,
-    ):
-        if not isinstance(fmt, BlockFormat):
-            raise TypeError(f"fmt must be a BlockFormat, not {fmt!r}: BlockFormat.parse makes one of its name")
-        lanes = fmt.group if lanes is None else lanes
-        check_int("lanes", lanes, 1, fmt.group)
-        if fmt.group % lanes:
-            raise ValueError(f"lanes must divide the group of {fmt.group}, unlike {lanes}")
-        self._roundings, self._precisions = tuple(roundings), tuple(precisions or (fmt.man_bits,))
-        for name, values in (("roundings", self._roundings), ("precisions", self._precisions)):
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{name} must be one or more different ones, not {values!r}")
-        for rounding in self._roundings:
-            check_choice("rounding", rounding, ROUNDINGS)
-        for bits in self._precisions:
-            check_int("precision", bits, 1, fmt.man_bits)
-        check_int("sum_bits", sum_bits, MIN_SUM_BITS, MAX_SUM_BITS)
-        check_int("seed", seed, 1, 2**LFSR_WIDTH - 1)
-        check_int("user_bits", user_bits, 0, MAX_USER_BITS)
-        self._fmt, self._lanes, self._sums, self._sum_bits, self._seed = fmt, lanes, sums, sum_bits, seed
-        self._beats = fmt.group // lanes
-        self.latency = self._beats + 1
-        self.clocked = True
+    fmt = Format("bfp4", BlockFormat, "Format of the groups.")
+    lanes = Integer(16, 1, MAX_GROUP, "Numbers per beat.")
+    roundings = Several(
+        ("rtz", "sr"), Choice("rtz", ROUNDINGS), "Roundings that are built; with more than one, each group chooses."
+    )
+    precisions = Several(
+        None,
+        Integer(4, 1, 8),
+        "Mantissa bits that are built; with more than one, each group chooses. Not given, those of fmt.",
+    )
+    sums = Switch(True, "Whether there are sums of relative improvement.")
+    sum_bits = Integer(SUM_BITS, MIN_SUM_BITS, MAX_SUM_BITS, "Width of each sum.")
+    seed = Integer(
+        1,
+        1,
+        2**LFSR_WIDTH - 1,
+        "Seed of the first register of random bits; see `golden.lfsr.lane_bits`. Registers step with every beat.",
+    )
+    user_bits = Integer(0, 0, 64, "Width of a tag that passes through.", place=3)
+
+    relations = (
+        Relation("lanes must divide the group of fmt", lambda fmt, lanes: fmt.group % lanes == 0),
+        Relation(
+            "precisions must not be above the mantissa bits of fmt",
+            lambda fmt, precisions: max(precisions or [0]) <= fmt.man_bits,
+        ),
+    )
+
+    @property
+    def latency(self):
+        return self._beats + 1
+
+    def prepare(self):
+        self._precisions = self.precisions or (self.fmt.man_bits,)
+        self._beats = self.fmt.group // self.lanes
         # Rounding looks at so many bits below k; of those further down only at whether there is any.
-        self._looks_at = SR_BITS if "sr" in self._roundings else int("rne" in self._roundings)
-        self._width = max(fmt.man_bits + self._looks_at, POLICY_BITS if sums else 0)
-        self._sticky = "rne" in self._roundings
+        looks_at = SR_BITS if "sr" in self.roundings else int("rne" in self.roundings)
+        self._width = max(self.fmt.man_bits + looks_at, POLICY_BITS if self.sums else 0)
+        self._sticky = "rne" in self.roundings
         control = {}
-        if len(self._roundings) > 1:
+        if len(self.roundings) > 1:
             control["rounding"] = BlockRounding
         if len(self._precisions) > 1:
             control["precision"] = range(len(self._precisions))
-        if fmt.exp_bits < 8:
+        if self.fmt.exp_bits < 8:
             control["offset"] = 8
-        if sums:
+        if self.sums:
             control["reference"] = 8
         self._control = data.StructLayout(control)
-        self._tag = {"user": user_bits} if user_bits else {}
-        outward = {"exponent": fmt.exp_bits, "saturated": 1, "invalid": 1, "group_last": 1}
-        members = {
-            "i": In(beats(Float32, lanes, {**control, **self._tag})),
-            "o": Out(beats(element(fmt), lanes, {**outward, **self._tag})),
+        self.encodings = {
+            "rounding": {rounding: BlockRounding[rounding.upper()].value for rounding in self.roundings},
+            "precision": {str(bits): index for index, bits in enumerate(self._precisions)},
         }
-        if sums:
-            pair = data.StructLayout({"numerator": sum_bits, "denominator": sum_bits})
-            user = data.StructLayout({"saturated": 1, **self._tag})
-            members["m_sums"] = Out(stream.Signature(data.StructLayout({"data": pair, "last": 1, "user": user})))
-        super().__init__(members)
+
+    def members(self):
+        raised = {"exponent": self.fmt.exp_bits, "saturated": 1, "invalid": 1, "group_last": 1}
+        members = {
+            "i": In(beats(Float32, self.lanes, self._control.members | self.tag)),
+            "o": Out(beats(element(self.fmt), self.lanes, raised | self.tag)),
+        }
+        if self.sums:
+            pair = data.StructLayout({"numerator": self.sum_bits, "denominator": self.sum_bits})
+            members["m_sums"] = Out(beats_of(pair, {"saturated": 1, **self.tag}))
+        return members
 
     def elaborate(self, platform):
         m = Module()
@@ -174,9 +154,9 @@ class BfpConverter(wiring.Component):
             self.o.payload.eq(output.o.payload),
             output.o.ready.eq(self.o.ready),
         ]
-        if self._tag:
+        if self.user_bits:
             m.d.comb += output.i.p.user.user.eq(beat.user)
-        if self._sums:
+        if self.sums:
             self._sum(m, group, beat, aligned, exponent, leaves, goes_on)
         else:
             m.d.comb += goes_on.eq(1)
@@ -190,7 +170,7 @@ class BfpConverter(wiring.Component):
         """
         lane = data.StructLayout({"sign": 1, "exponent": 8, "fraction": self._width - 1, "sticky": int(self._sticky)})
         slot = data.StructLayout(
-            {"lanes": data.ArrayLayout(lane, self._lanes), "invalid": 1, "last": 1, "group_last": 1, **self._tag}
+            {"lanes": data.ArrayLayout(lane, self.lanes), "invalid": 1, "last": 1, "group_last": 1, **self.tag}
         )
         group = Signal(data.StructLayout({"largest": 8, "control": self._control}), reset_less=True)
         pending = Signal()  # a whole group is there
@@ -241,7 +221,7 @@ class BfpConverter(wiring.Component):
             m.d.sync += pending.eq(taken & closing)
         with m.If(taken & closing):
             m.d.sync += group.largest.eq(largest)
-            for name in dict(iter(self._control)):
+            for name in self._control.members:
                 m.d.sync += group.control[name].eq(self.i.p.user[name])
         return group, front, leaves
 
@@ -262,16 +242,16 @@ class BfpConverter(wiring.Component):
             exponents.append(lane.exponent)
             invalid.append(special)
         m.d.comb += [arriving.invalid.eq(Cat(invalid).any()), arriving.last.eq(self.i.p.last)]
-        if self._tag:
+        if self.user_bits:
             m.d.comb += arriving.user.eq(self.i.p.user.user)
         return exponents
 
     def _effective_exponent(self, m, group):
         """The exponent that the group in front is aligned to, and its code."""
-        if self._fmt.exp_bits == 8:
+        if self.fmt.exp_bits == 8:
             return group.largest, group.largest
         difference = Signal(signed(9))
-        code = Signal(self._fmt.exp_bits)
+        code = Signal(self.fmt.exp_bits)
         exponent = Signal(8)
         m.d.comb += [
             difference.eq(group.largest - group.control.offset),
@@ -279,7 +259,7 @@ class BfpConverter(wiring.Component):
                 Mux(
                     difference < 0,
                     0,
-                    difference[: self._fmt.exp_bits] | difference[self._fmt.exp_bits : 8].any().replicate(self._fmt.exp_bits),
+                    difference[: self.fmt.exp_bits] | difference[self.fmt.exp_bits : 8].any().replicate(self.fmt.exp_bits),
                 )
             ),
             # Not above 255: the code is 0, or at most that of an exponent of FP32.
@@ -298,18 +278,18 @@ class BfpConverter(wiring.Component):
             near_bits = (self._width - 1).bit_length()
             nonzero = lane.exponent.any()
             bits, sticky = Cat(lane.fraction, 1), lane.sticky if self._sticky else Const(0, 1)
-            # Long shifts first, and zeros at the end: 18 % fewer gates and 43 % fewer iCE40 LUTs than a case for each distance.
+            # Long shifts first, and zeros at the end: fewer gates and LUTs than a case for each distance.
             for power in reversed(range(near_bits)):
                 places = 2**power
                 # What falls off counts where the leading one is among the bits of k or the one below: not after long shifts.
-                if self._sticky and places <= self._fmt.man_bits:
+                if self._sticky and places <= self.fmt.man_bits:
                     sticky = sticky | (distance[power] & bits[:places].any())
                 shifted = Signal(self._width, name=f"lane{index}_by_{places}")
                 m.d.comb += shifted.eq(Mux(distance[power], bits[places:], bits))
                 bits = shifted
             near = nonzero & ~distance[near_bits:8].any()
             m.d.comb += [result.bits.eq(bits & near.replicate(self._width)), result.sticky.eq(sticky)]
-            if self._fmt.exp_bits < 8:
+            if self.fmt.exp_bits < 8:
                 with m.If(nonzero & distance[8]):
                     m.d.comb += [result.bits.eq(~0), result.saturated.eq(1)]
             results.append(result)
@@ -317,9 +297,9 @@ class BfpConverter(wiring.Component):
 
     def _round(self, m, sink, group, beat, aligned, leaves):
         words = []
-        if "sr" in self._roundings:
+        if "sr" in self.roundings:
             per_register = LFSR_WIDTH // SR_BITS
-            for index, seed in enumerate(seeds(self._seed, -(-self._lanes // per_register))):
+            for index, seed in enumerate(seeds(self.seed, -(-self.lanes // per_register))):
                 m.submodules[f"lfsr{index}"] = lfsr = Lfsr(seed)
                 m.d.comb += lfsr.step.eq(leaves)
                 words.append(lfsr.word)
@@ -334,51 +314,48 @@ class BfpConverter(wiring.Component):
 
     def _for_precision(self, group, make):
         """That of ``make(extra)`` which belongs to the group's precision, `extra` being how many bits of k it does not have."""
-        mask = 2**self._fmt.man_bits - 1
-        values = [make(self._fmt.man_bits - bits) for bits in self._precisions]
-        values = [Const(value & mask, self._fmt.man_bits) if isinstance(value, int) else value for value in values]
+        mask = 2**self.fmt.man_bits - 1
+        values = [make(self.fmt.man_bits - bits) for bits in self._precisions]
+        values = [Const(value & mask, self.fmt.man_bits) if isinstance(value, int) else value for value in values]
         return pick(values, group.control.precision if len(values) > 1 else None)
 
     def _decide(self, m, index, group, result, random):
         """k before rounding, with ones in bits that its precision lacks, through which a carry runs, and whether to add 1."""
-        below = self._width - self._fmt.man_bits
+        below = self._width - self.fmt.man_bits
 
         def choose(make):
             return self._for_precision(group, make)
 
-        kept = Signal(self._fmt.man_bits, name=f"kept{index}")
+        kept = Signal(self.fmt.man_bits, name=f"kept{index}")
         up = Signal(name=f"up{index}")
         m.d.comb += kept.eq(choose(lambda extra: Cat(Const(2**extra - 1, extra), result.bits[below + extra :])))
         decisions = {"rtz": Const(0, 1)}
-        if "rne" in self._roundings:
+        if "rne" in self.roundings:
             guard = choose(lambda extra: result.bits[below + extra - 1])
             lower = choose(lambda extra: result.bits[: below + extra - 1].any())
             odd = choose(lambda extra: result.bits[below + extra])
             decisions["rne"] = guard & (lower | result.sticky | odd)
-        if "sr" in self._roundings:
+        if "sr" in self.roundings:
             # The sum of both carries exactly if one is above the other inverted.
             decisions["sr"] = random > ~choose(lambda extra: result.bits[below + extra - SR_BITS : below + extra])
-        if len(self._roundings) == 1:
-            m.d.comb += up.eq(decisions[self._roundings[0]])
+        if len(self.roundings) == 1:
+            m.d.comb += up.eq(decisions[self.roundings[0]])
         else:
             with m.Switch(group.control.rounding):
-                for rounding in self._roundings:
+                for rounding in self.roundings:
                     with m.Case(BlockRounding[rounding.upper()]):
                         m.d.comb += up.eq(decisions[rounding])
         return kept, up
 
     def _sum(self, m, group, beat, aligned, exponent, leaves, goes_on):
         """Sums of chunks of a beat in one cycle, of the group and the tensor in the next; a tensor's then wait until they are
-        taken.
-
-        A register in between, after the shift, would take 82 flip-flops.
-        """
-        width = (3 * self._fmt.group).bit_length()
-        tag = {"last": 1, **self._tag}
+        taken."""
+        width = (3 * self.fmt.group).bit_length()
+        tag = {"last": 1, **self.tag}
         chunk_sums = {"low": width, "high": width, "shift": signed(9), "group_last": 1}
         beat_sums = Signal(data.StructLayout({**chunk_sums, **tag}), reset_less=True)
         sums_valid = Signal()
-        numerator, denominator = (Signal(self._sum_bits, name=name) for name in ("numerator", "denominator"))
+        numerator, denominator = (Signal(self.sum_bits, name=name) for name in ("numerator", "denominator"))
         result = Register(self.m_sums.payload.shape())
         m.submodules.result = result
         m.d.comb += [
@@ -414,10 +391,10 @@ class BfpConverter(wiring.Component):
         too_large = saturated
         for total, value in ((numerator, low), (denominator, Cat(Const(0, 2), high))):
             addend = self._scaled(m, total.name, value, beat_sums.shift)
-            sum_ = Signal(self._sum_bits + 1, name=f"{total.name}_sum")
+            sum_ = Signal(self.sum_bits + 1, name=f"{total.name}_sum")
             beyond = addend.too_large | sum_[-1]
             m.d.comb += sum_.eq(total + addend.value)
-            sums.append(sum_[:-1] | beyond.replicate(self._sum_bits))
+            sums.append(sum_[:-1] | beyond.replicate(self.sum_bits))
             too_large = too_large | beyond
         with m.If(goes_on & sums_valid & beat_sums.group_last):
             m.d.sync += [
@@ -432,15 +409,15 @@ class BfpConverter(wiring.Component):
             result.i.p.user.saturated.eq(too_large),
             result.i.p.last.eq(1),
         ]
-        if self._tag:
+        if self.user_bits:
             with m.If(leaves):
                 m.d.sync += beat_sums.user.eq(beat.user)
             m.d.comb += result.i.p.user.user.eq(beat_sums.user)
 
     def _scaled(self, m, name, value, shift):
         """``floor(value * 2**shift)``, as many bits as a sum has, and whether it has more."""
-        below = (3 * self._fmt.group).bit_length() + 2  # a shift right by so many leaves nothing
-        near_bits = (self._sum_bits + below).bit_length()
+        below = (3 * self.fmt.group).bit_length() + 2  # a shift right by so many leaves nothing
+        near_bits = (self.sum_bits + below).bit_length()
         places = Signal(signed(10), name=f"{name}_places")
         m.d.comb += places.eq(shift + below)
         wide = Cat(value, Const(0, below + 2**near_bits - 1 - len(value)))
@@ -448,11 +425,11 @@ class BfpConverter(wiring.Component):
             shifted = Signal(len(wide), name=f"{name}_by_{2**bit}")
             m.d.comb += shifted.eq(Mux(places[bit], Cat(Const(0, 2**bit), wide), wide))
             wide = shifted
-        result = Signal(data.StructLayout({"value": self._sum_bits, "too_large": 1}), name=f"{name}_scaled")
+        result = Signal(data.StructLayout({"value": self.sum_bits, "too_large": 1}), name=f"{name}_scaled")
         with m.If(~places[-1]):
             m.d.comb += [
                 result.value.eq(wide[below:]),
-                result.too_large.eq(wide[below + self._sum_bits :].any() | (places[near_bits:].any() & value.any())),
+                result.too_large.eq(wide[below + self.sum_bits :].any() | (places[near_bits:].any() & value.any())),
             ]
         return result
 
@@ -460,7 +437,7 @@ class BfpConverter(wiring.Component):
 def _largest(m, exponents):
     """The largest of several exponents, found bit by bit from the top among those that are still in the running.
 
-    Of 16 exponents it takes 45 % of the gates of a tree of comparators, though a third more iCE40 LUTs, whose carries are free.
+    It takes fewer gates than a tree of comparators, though more LUTs where carries are free.
     """
     running = [Const(1, 1)] * len(exponents)
     bits = []

@@ -1,12 +1,12 @@
 """Matrix products of block floating point on a systolic array, with one operand held still, or the results."""
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
-from narrowfloat.hdl.bfp.common import beat
+from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS, PassUnit
+from narrowfloat.hdl.block import Block, Choice, Integer
 
 MAX_SIDE = 16
 WINDOW_BITS = 9
@@ -14,12 +14,12 @@ WINDOW_BITS = 9
 _X_EXPONENT_BITS = 11
 
 
-class SystolicArray(wiring.Component):
+class SystolicArray(Block):
     """Matrix products of block floating point: `rows` by `columns` cells, each of which multiplies a pair of groups, 2 by 2
     mantissa bits per clock.
 
-    Beats enter at the left, a group for each row, and move to the right; other groups enter at the top, one for each column, and
-    move down; results leave at the bottom. A beat of mx bits with groups of my bits takes mx/2 * my/2 cycles.
+    Beats enter at the left, a group for each row, and move to the right; other groups enter at the top, one for each column,
+    and move down; results leave at the bottom. A beat of mx bits with groups of my bits takes mx/2 * my/2 cycles.
 
     ==========  ===================  ======================  ===============================================================
     dataflow    left                 top                     a result is
@@ -45,8 +45,8 @@ class SystolicArray(wiring.Component):
     after reset does so in any case. Beats in place pass through the registers of the tile that waits, and so discard it.
 
     The sums of a tile start from zero, or with `resume` from those at `s_sums`: so a reduction that is longer than the array is
-    high goes through it several times. In place they start from zero after each `last`; with `last` the results leave, a row per
-    cycle, which takes ``rows - 1`` cycles in which nothing is added.
+    high goes through it several times. In place they start from zero after each `last`; with `last` the results leave, a row
+    per cycle, which takes ``rows - 1`` cycles in which nothing is added.
 
     Arithmetic is that of `PassUnit` with `fused`: the passes of a group are added as integers, and groups one after the other,
     as in `golden.bfp.matmul`. A fixed accumulator's last bit means ``2**(window - 256)``.
@@ -57,30 +57,17 @@ class SystolicArray(wiring.Component):
     Latency: ``rows + columns - 1`` cycles from the last pass of a beat. Throughput: a pass per cycle; a swap takes a cycle.
     `ready` is combinational from `o` to the inputs, and in place also between `i` and `s_columns`.
 
-    FAST has a second path of sums, to the right, so that W lies in the array for dA as it does for O. That takes a selector of the
-    adder's operand in each cell, and nothing is saved: the groups for dA lie along n, and have to be loaded as others anyway.
+    FAST has a second path of sums, to the right, so that W lies in the array for dA as it does for O. That takes a selector of
+    the adder's operand in each cell, and nothing is saved: the groups for dA lie along n, and have to be loaded anyway.
 
     Sources: FAST, HPCA 2022, arXiv 2110.15456, for the dataflows. What is not known of its array is our choice.
-
-    Parameters
-    ----------
-    rows, columns : int
-        1 to 16.
-    lanes : int
-        Numbers in a group, 4 to 64.
-    max_bits : int
-        The most mantissa bits of a group, 2, 4, 6 or 8. Of a narrower group the bits are the highest.
-    accumulator : str
-        "fixed" or "fp32".
-    width : int
-        Bits of the fixed accumulator, 16 to 62.
 
     Members
     -------
     i : In(stream.Signature)
         Payload {data: {x: lanes of all rows {magnitude, sign}, exponent: [rows]}, last, user: {in_place, swap, resume, chunks,
-        window}}; an exponent is E, which of formats with 3 or 4 bits is the code and the tensor's offset; chunks is the number of 2
-        bits that the groups have, less 1; only with "fixed" there is a window.
+        window}}; an exponent is E, which of formats with 3 or 4 bits is the code and the tensor's offset; chunks is the number
+        of 2 bits that the groups have, less 1; only with "fixed" there is a window.
     s_columns : In(stream.Signature)
         Payload {data: {y: lanes of all columns, exponent: [columns]}, last, user: {in_place, chunks}}: a row of a tile, or what
         goes with the beat at the left. `last` is ignored.
@@ -88,78 +75,56 @@ class SystolicArray(wiring.Component):
         Payload {data: {sum: [columns]}, last, user: {saturated: [columns]}}, `user` only with "fixed". `last` is ignored.
     o : Out(stream.Signature)
         As `s_sums`. `last` goes with the result of a beat that had it; in place with the last row of results.
-
-    Raises
-    ------
-    ValueError
-        A parameter is out of its range.
     """
 
-    def __init__(self, *, rows=4, columns=4, lanes=16, max_bits=4, accumulator="fixed", width=32):
-        check_int("rows", rows, 1, MAX_SIDE)
-        check_int("columns", columns, 1, MAX_SIDE)
-        check_int("lanes", lanes, MIN_GROUP, MAX_GROUP)
-        check_choice("max_bits", max_bits, BLOCK_MAN_BITS)
-        check_choice("accumulator", accumulator, ACCUMULATORS)
-        check_int("width", width, *FIXED_WIDTHS)
-        self._rows, self._columns, self._lanes, self._max_bits = rows, columns, lanes, max_bits
+    rows = Integer(4, 1, MAX_SIDE, "Rows of cells.")
+    columns = Integer(4, 1, MAX_SIDE, "Columns of cells.")
+    lanes = Integer(16, MIN_GROUP, MAX_GROUP, "Numbers in a group.")
+    max_bits = Choice(4, BLOCK_MAN_BITS, "The most mantissa bits of a group. Of a narrower group the bits are the highest.")
+    accumulator = Choice("fixed", ACCUMULATORS, "What passes are added to: fixed-point sums, or binary32.")
+    width = Integer(32, *FIXED_WIDTHS, "Bits of the fixed accumulators.")
+
+    @property
+    def latency(self):
+        return self.rows + self.columns - 1
+
+    def prepare(self):
         self._unit = {
-            "lanes": lanes,
-            "accumulator": accumulator,
-            "width": width,
-            "max_bits": max_bits,
+            "lanes": self.lanes,
+            "accumulator": self.accumulator,
+            "width": self.width,
+            "max_bits": self.max_bits,
             "fused": True,
             "exponent_bits": _X_EXPONENT_BITS + 1,
         }
-        fixed = accumulator == "fixed"
-        self._chunks = max_bits // CHUNK_BITS
+        self._fixed = self.accumulator == "fixed"
+        self._chunks = self.max_bits // CHUNK_BITS
         self._chunk_number = range(self._chunks)
-        self.latency = rows + columns - 1
-        self.clocked = True
-        word = signed(width) if fixed else 32
-        sums = beat({"sum": data.ArrayLayout(word, columns)}, {"saturated": data.ArrayLayout(1, columns)} if fixed else {})
-        number = data.StructLayout({"magnitude": max_bits, "sign": 1})
-        given = {
-            "in_place": 1,
-            "swap": 1,
-            "resume": 1,
-            "chunks": self._chunk_number,
-            **({"window": WINDOW_BITS} if fixed else {}),
-        }
-        self._fixed = fixed
-        super().__init__(
-            {
-                "i": In(
-                    beat({"x": data.ArrayLayout(number, rows * lanes), "exponent": data.ArrayLayout(8, rows)}, given),
-                ),
-                "s_columns": In(
-                    beat(
-                        {"y": data.ArrayLayout(number, columns * lanes), "exponent": data.ArrayLayout(8, columns)},
-                        {"in_place": 1, "chunks": self._chunk_number},
-                    )
-                ),
-                "s_sums": In(sums),
-                "o": Out(sums),
-            }
-        )
-        self._group = data.StructLayout({"numbers": data.ArrayLayout(number, lanes), "exponent": 8})
-        self._chunk = data.StructLayout({"numbers": data.ArrayLayout(1 + CHUNK_BITS, lanes), "exponent": 8})
-        self._operand = data.StructLayout(
-            {"numbers": data.ArrayLayout(1 + CHUNK_BITS, lanes), "exponent": signed(_X_EXPONENT_BITS)}
-        )
+        self._number = data.StructLayout({"magnitude": self.max_bits, "sign": 1})
+        chunks = data.ArrayLayout(1 + CHUNK_BITS, self.lanes)
+        self._group = data.StructLayout({"numbers": data.ArrayLayout(self._number, self.lanes), "exponent": 8})
+        self._chunk = data.StructLayout({"numbers": chunks, "exponent": 8})
+        self._operand = data.StructLayout({"numbers": chunks, "exponent": signed(_X_EXPONENT_BITS)})
         # What a cell does in a cycle: it adds to zero if `fresh`, to its own sum if `in_place`, otherwise to that of the cell
         # above; `update` without `enable` takes that over.
-        self._control = data.StructLayout(
-            {
-                "enable": 1,
-                "update": 1,
-                "in_place": 1,
-                "fresh": 1,
-                "swap": 1,
-                "lower": 1,
-                "chunk": self._chunk_number,
-            }
-        )
+        flags = dict.fromkeys(("enable", "update", "in_place", "fresh", "swap", "lower"), 1)
+        self._control = data.StructLayout({**flags, "chunk": self._chunk_number})
+
+    def members(self):
+        def groups(name, count):
+            return {name: data.ArrayLayout(self._number, count * self.lanes), "exponent": data.ArrayLayout(8, count)}
+
+        left = {"in_place": 1, "swap": 1, "resume": 1, "chunks": self._chunk_number}
+        left |= {"window": WINDOW_BITS} if self._fixed else {}
+        word = signed(self.width) if self._fixed else 32
+        raised = {"saturated": data.ArrayLayout(1, self.columns)} if self._fixed else {}
+        sums = fields_of({"sum": data.ArrayLayout(word, self.columns)}, raised)
+        return {
+            "i": In(fields_of(groups("x", self.rows), left)),
+            "s_columns": In(fields_of(groups("y", self.columns), {"in_place": 1, "chunks": self._chunk_number})),
+            "s_sums": In(sums),
+            "o": Out(sums),
+        }
 
     def elaborate(self, platform):
         m = Module()
@@ -175,15 +140,15 @@ class SystolicArray(wiring.Component):
         given, columns = self.i.p.user, self.s_columns.p.user
         flags = ("adds", "in_place", "complete", "lower", "fresh", "swap", "loads", "leaves", "result", "last")
         # `leaving`: cycles in which results still have to leave; row r moves down in those up to r.
-        leaving_shape = range(max(self._rows, 2))
+        leaving_shape = range(max(self.rows, 2))
         wave = Signal(data.StructLayout({**dict.fromkeys(flags, 1), "leaving": leaving_shape}))
         number = Signal(data.StructLayout({"x": self._chunk_number, "y": self._chunk_number}))
 
         # The tile that waits, and the one in use.
-        loaded, has_tile, swapped = Signal(range(self._rows + 1)), Signal(), Signal()
+        loaded, has_tile, swapped = Signal(range(self.rows + 1)), Signal(), Signal()
         waiting_chunks, chunks = (Signal(self._chunk_number, name=name) for name in ("waiting_chunks", "chunks"))
         # Cycles until no swap and no beat in place is on its way, so that the registers of the waiting tile may change.
-        quiet = Signal(range(max(self._rows + self._columns - 1, 2)))
+        quiet = Signal(range(max(self.rows + self.columns - 1, 2)))
         leaving, needs_swap = Signal(leaving_shape), Signal()
         m.d.comb += [
             needs_swap.eq(~given.in_place & ~swapped & (given.swap | ~has_tile)),
@@ -196,19 +161,19 @@ class SystolicArray(wiring.Component):
                     ~needs_swap & (~given.resume | ~wave.complete | self.s_sums.valid),
                 )
             ),
-            wave.swap.eq(self.i.valid & ~leaving.any() & needs_swap & (loaded == self._rows)),
+            wave.swap.eq(self.i.valid & ~leaving.any() & needs_swap & (loaded == self.rows)),
             wave.in_place.eq(wave.adds & given.in_place),
             wave.leaving.eq(leaving),
             wave.leaves.eq(leaving.any()),
             wave.loads.eq(
-                self.s_columns.valid & ~columns.in_place & (loaded != self._rows) & ~quiet.any() & ~wave.swap & ~wave.in_place
+                self.s_columns.valid & ~columns.in_place & (loaded != self.rows) & ~quiet.any() & ~wave.swap & ~wave.in_place
             ),
         ]
         fresh = Signal(init=1)
         m.d.comb += [
             wave.fresh.eq(Mux(given.in_place, fresh, ~given.resume)),
             wave.result.eq(wave.leaves | (wave.adds & wave.complete & (~given.in_place | self.i.p.last))),
-            wave.last.eq(Mux(wave.leaves, leaving == 1, self.i.p.last & ~(given.in_place & (self._rows > 1)))),
+            wave.last.eq(Mux(wave.leaves, leaving == 1, self.i.p.last & ~(given.in_place & (self.rows > 1)))),
             self.i.ready.eq(advance & wave.adds & wave.complete),
             self.s_columns.ready.eq(advance & (wave.loads | (wave.in_place & wave.complete))),
             self.s_sums.ready.eq(self.i.ready & given.resume & ~given.in_place),
@@ -224,11 +189,11 @@ class SystolicArray(wiring.Component):
             with m.If(wave.in_place):
                 m.d.sync += loaded.eq(0)
                 with m.If(wave.complete):
-                    m.d.sync += [fresh.eq(self.i.p.last), leaving.eq(Mux(self.i.p.last, self._rows - 1, 0))]
+                    m.d.sync += [fresh.eq(self.i.p.last), leaving.eq(Mux(self.i.p.last, self.rows - 1, 0))]
             with m.If(wave.leaves):
                 m.d.sync += leaving.eq(leaving - 1)
             with m.If(wave.swap | wave.in_place):
-                m.d.sync += quiet.eq(self._rows + self._columns - 2)
+                m.d.sync += quiet.eq(self.rows + self.columns - 2)
             with m.Elif(quiet.any()):
                 m.d.sync += quiet.eq(quiet - 1)
         return wave, number
@@ -264,19 +229,19 @@ class SystolicArray(wiring.Component):
         if self._fixed:
             below = below + self.i.p.user.window
         x, y = [], []
-        for row in range(self._rows):
+        for row in range(self.rows):
             operand = Signal(self._operand, name=f"x{row}")
-            group = [self.i.p.data.x[row * self._lanes + lane] for lane in range(self._lanes)]
+            group = [self.i.p.data.x[row * self.lanes + lane] for lane in range(self.lanes)]
             m.d.comb += operand.exponent.eq(self.i.p.data.exponent[row] - below)
             for lane, element in enumerate(group):
                 bits = self._chunk_of(element, number.x) & wave.adds.replicate(CHUNK_BITS)
                 m.d.comb += operand.numbers[lane].eq(Cat(bits, element.sign))
             x.append(operand)
-        for column in range(self._columns):
+        for column in range(self.columns):
             operand = Signal(self._chunk, name=f"y{column}")
             m.d.comb += operand.exponent.eq(self.s_columns.p.data.exponent[column])
-            for lane in range(self._lanes):
-                element = self.s_columns.p.data.y[column * self._lanes + lane]
+            for lane in range(self.lanes):
+                element = self.s_columns.p.data.y[column * self.lanes + lane]
                 m.d.comb += operand.numbers[lane].eq(Cat(self._chunk_of(element, number.y), element.sign))
             y.append(operand)
         return x, y
@@ -288,10 +253,10 @@ class SystolicArray(wiring.Component):
 
     def _cells(self, m, advance, wave, number, x, y):
         """All cells; returns the sums of the last row."""
-        above = [self._delayed(m, f"sums{c}", advance, self._sums_in(c), c, self.i.p.user.resume) for c in range(self._columns)]
-        from_top = [self._delayed(m, f"top{c}", advance, y[c].as_value(), c, wave.in_place) for c in range(self._columns)]
+        above = [self._delayed(m, f"sums{c}", advance, self._sums_in(c), c, self.i.p.user.resume) for c in range(self.columns)]
+        from_top = [self._delayed(m, f"top{c}", advance, y[c].as_value(), c, wave.in_place) for c in range(self.columns)]
         top = [data.View(self._chunk, value) for value in from_top]
-        for row in range(self._rows):
+        for row in range(self.rows):
             control = Signal(self._control, name=f"control{row}")
             moves_down = wave.leaves & (wave.leaving <= row) if row else Const(0, 1)
             m.d.comb += [
@@ -306,7 +271,7 @@ class SystolicArray(wiring.Component):
             control = data.View(self._control, self._delayed(m, f"control{row}", advance, control.as_value(), row))
             busy = wave.adds | wave.leaves
             operand = data.View(self._operand, self._delayed(m, f"left{row}", advance, x[row].as_value(), row, busy))
-            for column in range(self._columns):
+            for column in range(self.columns):
                 control, operand, top[column], above[column] = self._cell(
                     m, row, column, advance, wave, control, operand, top[column], above[column]
                 )
@@ -323,7 +288,7 @@ class SystolicArray(wiring.Component):
         waiting, held = (Signal(self._group, name=f"{kind}{name}", reset_less=True) for kind in ("waiting", "held"))
         if row == 0:
             loaded = Cat(
-                Cat(self.s_columns.p.data.y[column * self._lanes + lane].as_value() for lane in range(self._lanes)),
+                Cat(self.s_columns.p.data.y[column * self.lanes + lane].as_value() for lane in range(self.lanes)),
                 self.s_columns.p.data.exponent[column],
             )
             loaded = data.View(self._group, loaded)
@@ -335,14 +300,14 @@ class SystolicArray(wiring.Component):
             m.d.comb += y.eq(top)
         with m.Else():
             m.d.comb += y.exponent.eq(held.exponent)
-            for lane in range(self._lanes):
+            for lane in range(self.lanes):
                 element = held.numbers[lane]
                 m.d.comb += y.numbers[lane].eq(Cat(self._chunk_of(element, control.chunk), element.sign))
         with m.If(advance & wave.loads):
             m.d.sync += waiting.eq(loaded)
         with m.Elif(advance & control.in_place):
             m.d.sync += waiting.exponent.eq(top.exponent)
-            for lane in range(self._lanes):
+            for lane in range(self.lanes):
                 m.d.sync += [
                     waiting.numbers[lane].magnitude[-CHUNK_BITS:].eq(top.numbers[lane][:CHUNK_BITS]),
                     waiting.numbers[lane].sign.eq(top.numbers[lane][CHUNK_BITS]),
@@ -360,7 +325,7 @@ class SystolicArray(wiring.Component):
             unit.update.eq(advance & control.update),
             unit.lower.eq(control.lower),
         ]
-        if column + 1 < self._columns:
+        if column + 1 < self.columns:
             busy = control.enable | control.update
             handed_on = self._delayed(m, f"x{name}", advance, x.as_value(), 1, busy)
             x = data.View(self._operand, handed_on)
@@ -373,8 +338,8 @@ class SystolicArray(wiring.Component):
         return data.View(self._chunk, Cat(numbers, group.exponent))
 
     def _delayed(self, m, name, advance, value, cycles, holds=None):
-        """`value` some cycles later. With `holds` a register takes it only where that is set: data that nobody looks at stays as it
-        is, which saves switching, and needs no reset; without, it starts from zero."""
+        """`value` some cycles later. With `holds` a register takes it only where that is set: data that nobody looks at stays
+        as it is, which saves switching, and needs no reset; without, it starts from zero."""
         for cycle in range(cycles):
             later = Signal(len(value), name=f"{name}_{cycle}", reset_less=holds is not None)
             if holds is None:
@@ -395,10 +360,10 @@ class SystolicArray(wiring.Component):
         flags = self._delayed(m, "result", advance, Cat(wave.result, wave.last), self.latency)
         m.d.comb += [self.o.valid.eq(flags[0]), self.o.p.last.eq(flags[1]), advance.eq(~self.o.valid | self.o.ready)]
         width = Shape.cast(self.o.p.data.sum.shape().elem_shape).width
-        leaves = self._delayed(m, "leaves", advance, wave.result, self._rows)
+        leaves = self._delayed(m, "leaves", advance, wave.result, self.rows)
         for column, value in enumerate(results):
             holds = self._delayed(m, f"leaves{column}", advance, leaves, column)
-            value = self._delayed(m, f"out{column}", advance, value, self._columns - 1 - column, holds)
+            value = self._delayed(m, f"out{column}", advance, value, self.columns - 1 - column, holds)
             m.d.comb += self.o.p.data.sum[column].eq(value[:width])
             if self._fixed:
                 m.d.comb += self.o.p.user.saturated[column].eq(value[width])

@@ -3,15 +3,17 @@
 from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from narrowfloat.hdl.memory.streams import PARAMETERS, _type_bits
+from narrowfloat.hdl.memory.streams import PARAMETERS, type_bits
 from narrowfloat.hdl.parts.arith import pick
 from narrowfloat.hdl.s2fp8 import MEAN_BITS, NEUTRAL, S2Parameters
 
 
 class ParameterKeeper(wiring.Component):
-    """The S2FP8 parameters of each type: one unit computes them when statistics of a type are new, for one type after the other.
+    """The S2FP8 parameters of each type: one unit computes them when statistics of a type are new, one type after the other.
 
-    Latency: 38 cycles, and as many for each other type that waits before.
+    Equation: as `hdl.s2fp8.S2Parameters`.
+
+    Latency: 38 cycles, and as many for each other type that waits before. Throughput: parameters of one type in 37 cycles.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ class ParameterKeeper(wiring.Component):
         works = Signal()
         starts = Signal()
         done = Signal()
-        type_ = Signal(_type_bits(self._types))
+        type_ = Signal(type_bits(self._types))
         here = Const(1, 1) if self._types == 1 else Const(1, self._types) << type_
         m.d.comb += [
             starts.eq(~works & (stale & here).any()),
@@ -67,8 +69,7 @@ class ParameterKeeper(wiring.Component):
             m.d.comb += unit.i.p.data.eq(self.given)
         with m.Else():
             for name in ("mean", "largest"):
-                values = getattr(self, name)
-                m.d.comb += unit.i.p.data[name].eq(pick([values[t] for t in range(self._types)], type_))
+                m.d.comb += unit.i.p.data[name].eq(pick(getattr(self, name), type_))
         m.d.sync += [
             works.eq(starts | works & ~done),
             stale.eq(stale & ~(starts.replicate(self._types) & here) | self.ends | self.load),

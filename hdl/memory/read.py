@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.float_codec import FloatDecoder
-from narrowfloat.hdl.memory.streams import CODE_BITS, SLOTS, SQUEEZE_STAGES, WORD_BYTES, core_face, memory_face
+from narrowfloat.hdl.memory.streams import CODE_BITS, SLOTS, SQUEEZE_STAGES, WORD_BYTES, core_stream, memory_stream
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.s2fp8 import S2Decoder
 
@@ -12,7 +12,8 @@ from narrowfloat.hdl.s2fp8 import S2Decoder
 class ReadPath(wiring.Component):
     """From memory to core: a packed beat becomes a beat of words for each slot with a kept code, or one where none is kept.
 
-    TLAST comes with the last of them. What is not packed leaves as it came.
+    Equation: a code becomes a word as in `FloatDecoder`, or in `S2Decoder`. TLAST comes with the last of the beats. What is not
+    packed leaves as it came.
 
     Latency: 1 cycle, with S2FP8 2. Throughput: a beat to the core per clock. `ready` is combinational from output to input.
 
@@ -25,16 +26,16 @@ class ReadPath(wiring.Component):
 
     Members
     -------
-    s_mem : In(memory_face)
+    s_mem : In(memory_stream)
         With bypass, packed is not looked at, and squeezed only if packed is.
-    m_core : Out(core_face)
+    m_core : Out(core_stream)
         A word's four bytes are kept if its code was.
     """
 
     def __init__(self, fmt, lanes, types, s2fp8=False):
         self._fmt, self._lanes, self._s2fp8 = fmt, lanes, s2fp8
         self.latency = SQUEEZE_STAGES if s2fp8 else 1
-        super().__init__({"s_mem": In(memory_face(lanes, types, s2fp8)), "m_core": Out(core_face(lanes, types))})
+        super().__init__({"s_mem": In(memory_stream(lanes, types, s2fp8)), "m_core": Out(core_stream(lanes, types))})
 
     def elaborate(self, platform):
         m = Module()

@@ -13,7 +13,8 @@ SQUEEZE_STAGES = 2
 PARAMETERS = data.StructLayout({"alpha": ALPHA_BITS, "mean": MEAN_BITS, "inverse": INVERSE_BITS})
 
 
-def _type_bits(types):
+def type_bits(types):
+    """Width of a field that holds a tensor type."""
     return (types - 1).bit_length()
 
 
@@ -22,18 +23,18 @@ def mode_bits(s2fp8):
     return 3 if s2fp8 else 2
 
 
-def _face(lanes, user):
-    """A stream of beats of `lanes` words with a keep bit for each byte."""
+def _words(lanes, user):
+    """Signature of a stream of beats of `lanes` words with a keep bit for each byte."""
     fields = {"data": data.ArrayLayout(32, lanes), "keep": WORD_BYTES * lanes, "last": 1, "user": data.StructLayout(user)}
     return stream.Signature(data.StructLayout(fields))
 
 
-def core_face(lanes, types):
+def core_stream(lanes, types):
     """Signature of the streams of the core's side: words, and whose they are."""
-    return _face(lanes, {"type": _type_bits(types), "bypass": 1})
+    return _words(lanes, {"type": type_bits(types), "bypass": 1})
 
 
-def memory_face(lanes, types, s2fp8):
+def memory_stream(lanes, types, s2fp8):
     """Signature of the streams of the memory's side: words or packed codes, and how to read them."""
     squeezed = {"squeezed": 1, "mean": MEAN_BITS, "inverse": INVERSE_BITS} if s2fp8 else {}
-    return _face(lanes, {"type": _type_bits(types), "bypass": 1, "packed": 1, "bias": BIAS_BITS, **squeezed})
+    return _words(lanes, {"type": type_bits(types), "bypass": 1, "packed": 1, "bias": BIAS_BITS, **squeezed})

@@ -14,12 +14,12 @@ from narrowfloat.hdl.memory.streams import (
     SLOTS,
     SQUEEZE_STAGES,
     WORD_BYTES,
-    _type_bits,
-    core_face,
-    memory_face,
+    core_stream,
+    memory_stream,
     mode_bits,
+    type_bits,
 )
-from narrowfloat.hdl.parts.arith import pick
+from narrowfloat.hdl.parts.arith import is_number, pick
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.s2fp8 import NEUTRAL, S2Encoder
 from narrowfloat.hdl.shapes import Flags
@@ -27,6 +27,8 @@ from narrowfloat.hdl.shapes import Flags
 
 class WritePath(wiring.Component):
     """From core to memory: four beats of words become one of codes.
+
+    Equation: a word becomes a code as in `FloatEncoder`, or in `S2Encoder`.
 
     A beat is encoded into a register, from which it joins those of the same tensor in the pack, four to a memory beat, slot 0
     lowest. The pack leaves when it has four, with the tensor's last, and where a beat of another kind follows: order is kept
@@ -37,8 +39,9 @@ class WritePath(wiring.Component):
     with the bias that came along is read right. Only tensors in modes that encode count, and no beat with bypass. All this
     goes for the parameters of S2FP8 as well.
 
-    Latency: 2 cycles from the beat that completes a pack, with S2FP8 3. Throughput: a beat per clock; a memory beat leaves for each beat at
-    most, so the core never waits unless the memory does. `ready` is combinational from output to input, and depends on no bias.
+    Latency: 2 cycles from the beat that completes a pack, with S2FP8 3. Throughput: a beat per clock. At most one memory beat
+    leaves for each beat, so the core never waits unless the memory does. `ready` is combinational from output to input, and
+    depends on no bias.
 
     Parameters
     ----------
@@ -49,9 +52,9 @@ class WritePath(wiring.Component):
 
     Members
     -------
-    s_core : In(core_face)
+    s_core : In(core_stream)
         A lane counts as kept if its four bytes are, for encoding and observing alike.
-    m_mem : Out(memory_face)
+    m_mem : Out(memory_stream)
         One keep bit per code. A packed beat has the tensor's bias or its mean and inverse, others 0.
     next_mode, next_bias, next_parameters : In
         For each type what a tensor takes at its start; it counts from the next cycle on. Parameters are there with S2FP8.
@@ -70,21 +73,19 @@ class WritePath(wiring.Component):
         self.latency = SQUEEZE_STAGES + 1 if s2fp8 else 2
         modes, biases = data.ArrayLayout(mode_bits(s2fp8), types), data.ArrayLayout(BIAS_BITS, types)
         parameters = data.ArrayLayout(PARAMETERS, types)
-        type_bits = _type_bits(types)
-        tap = {"valid": Out(1), "type": Out(type_bits), "keep": Out(lanes), "words": Out(data.ArrayLayout(32, lanes))}
+        tap = {"valid": Out(1), "type": Out(type_bits(types)), "keep": Out(lanes), "words": Out(data.ArrayLayout(32, lanes))}
         super().__init__(
             {
-                "s_core": In(core_face(lanes, types)),
-                "m_mem": Out(memory_face(lanes, types, s2fp8)),
+                "s_core": In(core_stream(lanes, types)),
+                "m_mem": Out(memory_stream(lanes, types, s2fp8)),
                 "next_mode": In(modes),
                 "next_bias": In(biases),
                 "mode": Out(modes),
                 "bias": Out(biases, init=[fmt.bias] * types),
-                **({"next_parameters": In(parameters)} if s2fp8 else {}),
-                **({"parameters": Out(parameters, init=[NEUTRAL] * types)} if s2fp8 else {}),
+                **({"next_parameters": In(parameters), "parameters": Out(parameters, init=[NEUTRAL] * types)} if s2fp8 else {}),
                 "open": Out(types),
                 "tap": Out(wiring.Signature(tap)),
-                "tensor_end": Out(wiring.Signature({"valid": Out(1), "type": Out(type_bits)})),
+                "tensor_end": Out(wiring.Signature({"valid": Out(1), "type": Out(type_bits(types))})),
                 "raised": Out(data.ArrayLayout(Flags, types)),
             }
         )
@@ -96,7 +97,7 @@ class WritePath(wiring.Component):
         mode = Signal(mode_bits(self._s2fp8))
         m.d.comb += [
             accepted.eq(core.valid & core.ready & ~payload.user.bypass),
-            mode.eq(pick([self.mode[t] for t in range(self._types)], payload.user.type)),
+            mode.eq(pick(self.mode, payload.user.type)),
         ]
         self._hold_until_last(m, accepted)
         kept = [payload.keep.word_select(lane, WORD_BYTES).all() for lane in range(self._lanes)]
@@ -126,7 +127,7 @@ class WritePath(wiring.Component):
         payload = self.s_core.payload
         for t in range(self._types):
             open_, stays_open = self.open[t], Signal(name=f"stays_open{t}")
-            here = accepted & (payload.user.type == t if self._types > 1 else 1)
+            here = accepted & is_number(payload.user.type, t)
             m.d.comb += stays_open.eq(Mux(here, ~payload.last, open_))
             m.d.sync += open_.eq(stays_open)
             with m.If(~stays_open):
@@ -135,14 +136,14 @@ class WritePath(wiring.Component):
                     m.d.sync += self.parameters[t].eq(self.next_parameters[t])
 
     def _encode(self, m, result, accepted, mode, kept):
-        """What goes to memory of a beat from the core; of one that is to be squeezed all but the codes. Returns what is raised."""
+        """Make of a beat from the core the one for memory, but for the codes of S2FP8; returns what encoding raises."""
         payload, user = self.s_core.payload, self.s_core.payload.user
         m.submodules.encoder = encoder = FloatEncoder((self._fmt,), lanes=self._lanes, stages=0, flags=True)
         bias = Signal(BIAS_BITS)
         packed = Signal()
         squeezed = Signal()
         m.d.comb += [
-            bias.eq(pick([self.bias[t] for t in range(self._types)], user.type)),
+            bias.eq(pick(self.bias, user.type)),
             packed.eq(mode[1:].any() & ~user.bypass),
             encoder.i.p.data.eq(payload.data),
             encoder.i.p.user.bias.eq(bias),
@@ -155,7 +156,7 @@ class WritePath(wiring.Component):
             result.user.bias.eq(Mux(packed & ~squeezed, bias, 0)),
         ]
         if self._s2fp8:
-            found = pick([self.parameters[t] for t in range(self._types)], user.type)
+            found = pick(self.parameters, user.type)
             m.d.comb += [squeezed.eq(packed & mode[2]), result.user.squeezed.eq(squeezed)]
             with m.If(squeezed):
                 m.d.comb += [result.user.mean.eq(found.mean), result.user.inverse.eq(found.inverse)]
@@ -165,10 +166,10 @@ class WritePath(wiring.Component):
     def _raised(self, valid, type_, kept, flags):
         """What the lanes of a beat raise, for each type."""
         raised = reduce(or_, (flag & keep.replicate(len(flag)) for keep, flag in zip(kept, flags)))
-        return [Mux(valid & (type_ == t if self._types > 1 else 1), raised, 0) for t in range(self._types)]
+        return [Mux(valid & is_number(type_, t), raised, 0) for t in range(self._types)]
 
     def _squeeze(self, m, beat):
-        """The stream of beats from the core, as `_encode` makes them and with the codes of squeezed ones, and what these raise."""
+        """The stream of beats that `_encode` makes, completed by codes of S2FP8, and what encoding in S2FP8 raises."""
         user = beat.user
         m.submodules.squeezer = squeezer = S2Encoder(
             lanes=self._lanes, stages=SQUEEZE_STAGES, flags=True, user_bits=Shape.cast(beat.shape()).width

@@ -1,8 +1,59 @@
 """Small combinational parts that more than one block uses."""
 
-from amaranth.hdl import Array
+from amaranth.hdl import Array, Cat, Const, Mux, Signal
 
 
 def pick(values, index):
-    """The one of `values`, a list, with that `index`, a signal without bits where there is only one."""
+    """The one of `values` with that `index`, a signal without bits where there is only one."""
+    values = list(values)
     return values[0] if len(values) == 1 else Array(values)[index]
+
+
+def is_number(value, number):
+    """Whether `value`, a signal without bits where all are 0, is that `number`."""
+    return value == number if len(value) else Const(1, 1)
+
+
+def count_ones(bits):
+    """How many of `bits` are set, added by halves, which takes fewer adders than one after the other."""
+    if len(bits) == 1:
+        return bits[0]
+    middle = len(bits) // 2
+    return count_ones(bits[:middle]) + count_ones(bits[middle:])
+
+
+def extreme(m, values, name, better):
+    """The one of `values`, all of one width, that is ``better(a, b)`` than every other, by a tree of comparators."""
+    if len(values) == 1:
+        return values[0]
+    middle = len(values) // 2
+    a, b = extreme(m, values[:middle], f"{name}_l", better), extreme(m, values[middle:], f"{name}_r", better)
+    winner = Signal(len(values[0]), name=name)
+    m.d.comb += winner.eq(Mux(better(a, b), a, b))
+    return winner
+
+
+def division_step(m, trial, bit, rest, divisor):
+    """A step of a serial division with the next `bit` of the dividend: the bit of the quotient, and what `rest` becomes.
+
+    `trial` is a signal of the caller, wide enough for ``2 * rest + bit``.
+    """
+    fits = Signal()
+    m.d.comb += [trial.eq(Cat(bit, rest)), fits.eq(trial >= divisor)]
+    return fits, Mux(fits, trial - divisor, trial)
+
+
+def normalised_to_top(m, value, moved, place):
+    """`value` with its leading one shifted to the top bit, the longest distance first, and the distance.
+
+    What each stage shifts is a bit of the distance; of zero all stages shift. `moved` and `place` make the names of the signals
+    of a stage from its {power} of two or its {distance}.
+    """
+    places = []
+    for power in reversed(range((len(value) - 1).bit_length())):
+        words = {"power": power, "distance": 1 << power}
+        shifts, result = Signal(name=place.format(**words)), Signal(len(value), name=moved.format(**words))
+        m.d.comb += [shifts.eq(~value[-(1 << power) :].any()), result.eq(Mux(shifts, value << (1 << power), value))]
+        places.insert(0, shifts)
+        value = result
+    return value, Cat(places)

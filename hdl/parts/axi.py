@@ -1,9 +1,10 @@
-"""Tops with flat AXI4-Stream and AXI4-Lite ports, around blocks that have streams of beats and registers, or listen to a stream."""
+"""Tops with flat AXI4-Stream and AXI4-Lite ports, for blocks with streams and registers and blocks that listen to a stream."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import EnumMeta
 
 from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Shape, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 RESETS = ("sync_high", "sync_low", "async_high", "async_low")
@@ -11,11 +12,20 @@ RESETS = ("sync_high", "sync_low", "async_high", "async_low")
 
 @dataclass(frozen=True)
 class Field:
-    """A named range of the bits of a port."""
+    """A named range of the bits of a port.
+
+    Of an encoding `values` are its words with their values; of a number in fixed point `fraction_bits` lie below its point.
+    """
 
     name: str
     lsb: int
     msb: int
+    values: dict[str, int] | None = None
+    fraction_bits: int | None = None
+
+    def as_json(self):
+        """The field as the manifest shows it."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class AxiLite(wiring.Signature):
@@ -44,24 +54,22 @@ def _channel(name, outward, payload):
     return members | {f"{name}valid": outward(1), f"{name}ready": inward(1)}
 
 
-class AxiStreamTop(wiring.Component):
-    """Flat ports for a block with streams of beats (see `hdl.parts.stream.beats`), and maybe registers.
-
-    The port ``s_axis_tdata`` is the data of the payload of the block's stream `i`, lane 0 lowest; ``s_axis_tkeep`` its keep,
-    where it has that; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct, first field lowest, and absent where that
-    has no bits. ``m_axis_...`` are those of the stream `o`; streams of other names give their ports these. An `AxiLite` called
-    `axil` becomes ``s_axil_...``. A block without registers of any kind has no clock and no reset.
+class _Top(wiring.Component):
+    """Flat ports for a `hdl.block.Block`; a subclass says which in `_ports`.
 
     Parameters
     ----------
-    block : wiring.Component
+    block : hdl.block.Block
     reset : str
-        One of `RESETS`; the port is called rst, or rst_n if it is active low.
+        One of `RESETS`; the port is called rst, or rst_n if it is active low. A block without registers of any kind has no
+        clock and no reset.
 
     Attributes
     ----------
+    fields : dict of lists of Field
+        By the name of the port.
     facts : dict
-        What the manifest says of it besides its ports; `facts` of the block are added.
+        What the manifest says of the top besides its ports.
     registers : sequence of hdl.parts.registers.Register
         Those of the block, which may have none.
     """
@@ -70,95 +78,77 @@ class AxiStreamTop(wiring.Component):
         self._block = block
         self._reset = reset
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
-        self.fields = {}
-        self.facts = {"latency": block.latency, "initiation_interval": 1, **getattr(block, "facts", {})}
-        self.registers = getattr(block, "registers", ())
+        self.registers = block.registers
+        self.facts = {"latency": block.latency, "initiation_interval": 1, **block.facts}
+        if block.statistics:
+            self.facts["statistics"] = list(block.statistics)
+        self.fields, self._inner = {}, {}
         members = {"clk": In(1), self.reset_name: In(1)} if block.clocked else {}
-        for prefix, member, face in self._faces():
-            inward, outward = (In, Out) if member.flow is In else (Out, In)
-            if not hasattr(face, "payload"):
-                members |= {f"{prefix}_{name}": part for name, part in face.signature.members.items()}
-                continue
-            layout = face.payload.shape()
-            members |= {f"{prefix}_tvalid": inward(1), f"{prefix}_tready": outward(1), f"{prefix}_tlast": inward(1)}
-            if "keep" in dict(iter(layout)):
-                members[f"{prefix}_tkeep"] = inward(layout["keep"].width)
-            for port, part in (("tdata", "data"), ("tuser", "user")):
-                shape = layout[part].shape
-                if width := Shape.cast(shape).width:
-                    members[f"{prefix}_{port}"] = inward(width)
-                    self.fields[f"{prefix}_{port}"] = list(_fields(shape, "lane" if port == "tdata" else ""))
+        for name, flow, inner, shape, element in self._ports():
+            if width := Shape.cast(shape).width:
+                members[name] = flow(width)
+                self._inner[name] = flow, Value.cast(inner)
+                if fields := list(_fields(name, shape, element, block)):
+                    self.fields[name] = fields
         super().__init__(members)
 
-    def _faces(self):
-        """Prefix of the ports, member of the signature, and the interface, of each stream and of the registers."""
-        prefixes = {"i": "s_axis", "o": "m_axis", "axil": "s_axil"}
-        return [
-            (prefixes.get(name, name), member, getattr(self._block, name))
-            for name, member in self._block.signature.members.items()
-        ]
+    def _ports(self):
+        """Of each port the name, the flow, what it stands for in the block, its shape, and what its elements are called."""
+        raise NotImplementedError
 
     def elaborate(self, platform):
         m = Module()
         if self._block.clocked:
             _clock(m, self, self._reset)
         m.submodules.block = self._block
-        for prefix, _, face in self._faces():
-            if not hasattr(face, "payload"):
-                pairs = [(name, getattr(face, name)) for name in face.signature.members]
-            else:
-                payload = face.payload
-                pairs = [("tvalid", face.valid), ("tready", face.ready), ("tlast", payload.last)]
-                pairs += [("tdata", payload.data.as_value()), ("tuser", payload.user.as_value())]
-                if "keep" in dict(iter(payload.shape())):
-                    pairs.append(("tkeep", payload.keep))
-            for name, inner in pairs:
-                if (port := f"{prefix}_{name}") in self.signature.members:
-                    is_input = self.signature.members[port].flow is In
-                    m.d.comb += inner.eq(getattr(self, port)) if is_input else getattr(self, port).eq(inner)
+        for name, (flow, inner) in self._inner.items():
+            port = getattr(self, name)
+            m.d.comb += inner.eq(port) if flow is In else port.eq(inner)
         return m
 
 
-class TapTop(wiring.Component):
+class AxiStreamTop(_Top):
+    """Flat ports for a block with streams of beats (see `hdl.parts.stream.beats`), and maybe registers.
+
+    The port ``s_axis_tdata`` is the data of the payload of the block's stream `i`, lane 0 lowest; ``s_axis_tkeep`` its keep,
+    where it has that; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct, first field lowest, and absent where that
+    has no bits. ``m_axis_...`` are those of the stream `o`; streams of other names give their ports these. An `AxiLite` called
+    `axil` becomes ``s_axil_...``.
+    """
+
+    def _ports(self):
+        prefixes = {"i": "s_axis", "o": "m_axis", "axil": "s_axil"}
+        for name, member in self._block.signature.members.items():
+            prefix, side = prefixes.get(name, name), getattr(self._block, name)
+            if not isinstance(member.signature, stream.Signature):
+                for part, port in side.signature.members.items():
+                    yield f"{prefix}_{part}", port.flow, getattr(side, part), port.shape, ""
+                continue
+            inward, outward = (In, Out) if member.flow is In else (Out, In)
+            payload = side.payload
+            layout = payload.shape()
+            yield f"{prefix}_tvalid", inward, side.valid, 1, ""
+            yield f"{prefix}_tready", outward, side.ready, 1, ""
+            yield f"{prefix}_tlast", inward, payload.last, 1, ""
+            if "keep" in layout.members:
+                yield f"{prefix}_tkeep", inward, payload.keep, layout["keep"].width, ""
+            yield f"{prefix}_tdata", inward, payload.data, layout["data"].shape, "lane"
+            yield f"{prefix}_tuser", inward, payload.user, layout["user"].shape, ""
+
+
+class TapTop(_Top):
     """Flat ports for a block that listens to a stream (see `hdl.statistics`).
 
     ``tap_tdata``, ``tap_tvalid`` and ``tap_tuser``, the tensor type, go to the AXI4-Stream that is listened to, with
-    ``tap_tvalid`` high in the cycles in which a beat is transferred; ``tap_tkeep`` has one bit for each lane, not for each byte. The other
-    ports are the block's members, ``end_valid`` and the like. A port without bits is absent, as types are where there is one.
-
-    Parameters
-    ----------
-    block : wiring.Component
-    reset : str
-        One of `RESETS`.
+    ``tap_tvalid`` high in the cycles in which a beat is transferred; ``tap_tkeep`` has one bit for each lane, not for each
+    byte. The other ports are the block's members, ``end_valid`` and the like. A port without bits is absent, as types are
+    where there is one.
     """
 
-    def __init__(self, block, reset="sync_high"):
-        self._block = block
-        self._reset = reset
-        self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
-        self.fields = {}
-        self.registers = ()
-        self.facts = {"latency": block.latency, "initiation_interval": 1, "statistics": list(block.statistics)}
-        self._inner = {}
-        members = {"clk": In(1), self.reset_name: In(1)}
-        for path, member, inner in block.signature.flatten(block):
+    def _ports(self):
+        for path, member, inner in self._block.signature.flatten(self._block):
             name = _TAP.get(path, "_".join(path))
-            if width := Shape.cast(member.shape).width:
-                members[name] = member.flow(width)
-                self._inner[name] = inner, member.flow
-                if isinstance(member.shape, data.ArrayLayout):
-                    self.fields[name] = list(_fields(member.shape, "lane" if name == "tap_tdata" else "type"))
-        super().__init__(members)
-
-    def elaborate(self, platform):
-        m = Module()
-        _clock(m, self, self._reset)
-        m.submodules.block = self._block
-        for name, (inner, flow) in self._inner.items():
-            port, inner = getattr(self, name), Value.cast(inner)
-            m.d.comb += inner.eq(port) if flow is In else port.eq(inner)
-        return m
+            yield name, member.flow, inner, member.shape, "lane" if name == "tap_tdata" else "type"
 
 
 _TAP = {
@@ -173,13 +163,18 @@ def _clock(m, top, reset):
     m.d.comb += [ClockSignal().eq(top.clk), ResetSignal().eq(~port if reset.endswith("_low") else port)]
 
 
-def _fields(shape, prefix):
-    """Named bit ranges of a packed struct or array; an array's elements are its name and their number."""
+def _fields(name, shape, element, block):
+    """Named bit ranges of what is called `name`, a packed struct or array; those of an array are `element` and their number."""
     for key, field in shape if isinstance(shape, data.Layout) else ():
-        if isinstance(shape, data.ArrayLayout):
-            yield Field(f"{prefix}{key}", field.offset, field.offset + field.width - 1)
-        elif isinstance(field.shape, data.ArrayLayout):
-            for inner in _fields(field.shape, key):
-                yield Field(inner.name, field.offset + inner.lsb, field.offset + inner.msb)
+        in_array = isinstance(shape, data.ArrayLayout)
+        if isinstance(field.shape, data.ArrayLayout) and not in_array:
+            for inner in _fields(key, field.shape, key, block):
+                yield replace(inner, lsb=field.offset + inner.lsb, msb=field.offset + inner.msb)
         else:
-            yield Field(key, field.offset, field.offset + field.width - 1)
+            meant = name if in_array else key
+            values = block.encodings.get(meant)
+            if values is None and isinstance(field.shape, EnumMeta):
+                values = {word.name.lower(): word.value for word in field.shape}
+            point = block.fraction_bits.get(meant)
+            lsb, msb = field.offset, field.offset + field.width - 1
+            yield Field(f"{element}{key}" if in_array else key, lsb, msb, values and dict(values), point)

@@ -1,6 +1,7 @@
 """AXI4-Lite registers, from one table that also makes their description in the manifest and in Markdown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
@@ -18,9 +19,9 @@ ACCESSES = {
 OKAY, SLVERR = 0, 2
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Field:
-    """Bits of a register.
+    """Bits of a register; `ro`, `rw`, `w1c` and `strobe` make one of that access.
 
     Parameters
     ----------
@@ -36,6 +37,8 @@ class Field:
         Value after reset, of what is "rw".
     slow : bool
         For "ro": the value has to be fetched, and the read takes as long.
+    values : dict of str to int
+        Of an encoding, the words and their values.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Field:
     description: str
     reset: int = 0
     slow: bool = False
+    values: dict[str, int] | None = None
 
     def __post_init__(self):
         check_choice("access", self.access, ACCESSES)
@@ -61,14 +65,38 @@ class Field:
         return self.lsb + self.width - 1
 
 
-@dataclass(frozen=True, kw_only=True)
+def ro(name, lsb, width, description, **more):
+    """A `Field` that can only be read."""
+    return Field(name, lsb, width, "ro", description, **more)
+
+
+def rw(name, lsb, width, description, **more):
+    """A `Field` that is read and written."""
+    return Field(name, lsb, width, "rw", description, **more)
+
+
+def w1c(name, lsb, width, description):
+    """A `Field` of sticky bits, each of which a written one clears."""
+    return Field(name, lsb, width, "w1c", description)
+
+
+def strobe(name, lsb, width, description):
+    """A `Field` whose written ones act once."""
+    return Field(name, lsb, width, "strobe", description)
+
+
+@dataclass(frozen=True)
 class Register:
-    """A 32-bit register at a byte `address`, a multiple of 4; bits that belong to no field read as zero."""
+    """A 32-bit register at a byte `address`, a multiple of 4; bits that belong to no field read as zero.
+
+    `index` is the number of a register that is one of several alike (`repeated`), which is also the end of its name.
+    """
 
     name: str
     address: int
     description: str
     fields: tuple[Field, ...]
+    index: int | None = None
 
     def __post_init__(self):
         if self.address % 4:
@@ -85,6 +113,22 @@ class Register:
     def words(self):
         """The address in words."""
         return self.address // 4
+
+
+def repeated(count, stride, registers):
+    """`count` copies of `registers`, each `stride` bytes above the one before, with its number at the end of the names and in
+    place of {} in the descriptions."""
+    return [
+        replace(
+            register,
+            name=f"{register.name}{index}",
+            address=register.address + stride * index,
+            description=register.description.format(index),
+            index=index,
+        )
+        for index in range(count)
+        for register in registers
+    ]
 
 
 class Registers(wiring.Component):
@@ -106,6 +150,11 @@ class Registers(wiring.Component):
         "ro": In, the value, and where slow the outputs ..._enable, held until the input ..._done, when the value is valid.
         "rw": Out. "w1c": In, bits to set, which wins over clearing. "strobe": Out, the written bits in one cycle.
 
+    Attributes
+    ----------
+    REGISTER : for each register, named in lower case
+        The same members as attributes ``FIELD``, ``FIELD_enable`` and ``FIELD_done``; of `repeated` registers, a list by index.
+
     Raises
     ------
     ValueError
@@ -121,30 +170,33 @@ class Registers(wiring.Component):
                     shown = f"{value:#x}" if what == "address" else value
                     raise ValueError(f"registers must differ in {what}, and {values.count(value)} have {shown}")
         members = {"axil": In(AxiLite(max(register.address for register in self.table).bit_length()))}
-        for register, field in self._fields():
-            flow = In if field.access in ("ro", "w1c") else Out
-            members[_member(register, field)] = flow(field.width)
-            if field.slow:
-                members |= {f"{_member(register, field)}_enable": Out(1), f"{_member(register, field)}_done": In(1)}
+        for register in self.table:
+            members |= {f"{register.name.lower()}_{name}": member for name, member in _members(register).items()}
         super().__init__(members)
-
-    def _fields(self):
-        return [(register, field) for register in self.table for field in register.fields]
+        for register in self.table:
+            fields = SimpleNamespace(**{name: getattr(self, f"{register.name.lower()}_{name}") for name in _members(register)})
+            if register.index is None:
+                setattr(self, register.name.lower(), fields)
+            else:
+                name = register.name.removesuffix(str(register.index)).lower()
+                setattr(self, name, [*getattr(self, name, ()), fields])
 
     def elaborate(self, platform):
         m = Module()
         values = {}
-        for register, field in self._fields():
-            member = getattr(self, _member(register, field))
-            if field.access == "rw":
-                value = Signal(field.width, init=field.reset, name=f"{_member(register, field)}_value")
-                m.d.comb += member.eq(value)
-            elif field.access == "w1c":
-                value = Signal(field.width, name=f"{_member(register, field)}_sticky")
-                m.d.sync += value.eq(value | member)
-            else:
-                value = member if field.access == "ro" else Const(0, field.width)
-            values[register, field] = value
+        for register in self.table:
+            for field in register.fields:
+                name = _member(register, field)
+                member = getattr(self, name)
+                if field.access == "rw":
+                    value = Signal(field.width, init=field.reset, name=f"{name}_value")
+                    m.d.comb += member.eq(value)
+                elif field.access == "w1c":
+                    value = Signal(field.width, name=f"{name}_sticky")
+                    m.d.sync += value.eq(value | member)
+                else:
+                    value = member if field.access == "ro" else Const(0, field.width)
+                values[name] = value
         self._write(m, values)
         self._read(m, values)
         return m
@@ -163,12 +215,12 @@ class Registers(wiring.Component):
                     with m.Case(register.words):
                         for field in register.fields:
                             with m.If(axil.wstrb[field.lsb // 8]):
-                                self._write_field(m, register, field, values[register, field])
+                                self._write_field(m, _member(register, field), field, values)
                 with m.Default():
                     m.d.sync += axil.bresp.eq(SLVERR)
 
-    def _write_field(self, m, register, field, value):
-        member = getattr(self, _member(register, field))
+    def _write_field(self, m, name, field, values):
+        member, value = getattr(self, name), values[name]
         written = self.axil.wdata[field.lsb : field.msb + 1]
         if field.access == "rw":
             m.d.sync += value.eq(written)
@@ -194,17 +246,27 @@ class Registers(wiring.Component):
                 for register in self.table:
                     with m.Case(register.words):
                         for field in register.fields:
+                            name = _member(register, field)
                             if field.slow:
-                                name = _member(register, field)
                                 done = getattr(self, f"{name}_done")
                                 m.d.comb += [getattr(self, f"{name}_enable").eq(1), waiting.eq(~done)]
-                            m.d.sync += axil.rdata[field.lsb : field.msb + 1].eq(values[register, field])
+                            m.d.sync += axil.rdata[field.lsb : field.msb + 1].eq(values[name])
                 with m.Default():
                     m.d.sync += axil.rresp.eq(SLVERR)
 
 
 def _member(register, field):
     return f"{register.name}_{field.name}".lower()
+
+
+def _members(register):
+    """Members of the signature by the names of the fields of a `register`."""
+    members = {}
+    for field in register.fields:
+        members[field.name] = (In if field.access in ("ro", "w1c") else Out)(field.width)
+        if field.slow:
+            members |= {f"{field.name}_enable": Out(1), f"{field.name}_done": In(1)}
+    return members
 
 
 def as_json(table):
@@ -222,6 +284,7 @@ def as_json(table):
                     "access": field.access,
                     "reset": field.reset,
                     "description": field.description,
+                    **({"values": dict(field.values)} if field.values else {}),
                 }
                 for field in register.fields
             ],

@@ -3,9 +3,9 @@
 from amaranth.hdl import Const, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.formats import BIAS_BITS, BIAS_MAX
-from narrowfloat.hdl.parts.arith import pick
+from narrowfloat.hdl.block import Block, Integer, Relation
+from narrowfloat.hdl.parts.arith import count_ones, pick
 
 MAX_LANES = 16
 MAX_TYPES = 16
@@ -14,63 +14,49 @@ MAGNITUDE_BITS = 31
 REFERENCE = 143
 
 
-class Estimator(wiring.Component):
-    def __init__(self, types, lanes, statistics, initial_bias, bias_min, bias_max, members=()):
-        check_int("types", types, 1, MAX_TYPES)
-        check_int("lanes", lanes, 1, MAX_LANES)
-        check_int("bias_max", bias_max, 0, BIAS_MAX)
-        check_int("bias_min", bias_min, 0, bias_max)
-        check_int("initial_bias", initial_bias, bias_min, bias_max)
-        self.types, self.lanes, self.statistics = types, lanes, statistics
-        self._initial_bias, self._bias_min, self._bias_max = initial_bias, bias_min, bias_max
-        type_bits = (types - 1).bit_length()
-        words = data.ArrayLayout(32, lanes)
-        super().__init__(
-            {
-                "observe": In(
-                    wiring.Signature({"valid": Out(1), "type": Out(type_bits), "keep": Out(lanes), "words": Out(words)})
-                ),
-                "end": In(wiring.Signature({"valid": Out(1), "type": Out(type_bits)})),
-                "bias": Out(data.ArrayLayout(BIAS_BITS, types), init=[initial_bias] * types),
-                "settled": Out(types),
-                "busy": Out(types),
-                "working": Out(1),
-                "read": In(
-                    wiring.Signature(
-                        {
-                            "enable": Out(1),
-                            "type": Out(type_bits),
-                            "index": Out(range(len(statistics))),
-                            "data": In(32),
-                            "done": In(1),
-                        }
-                    )
-                ),
-                **dict(members),
-            }
-        )
+class Estimator(Block):
+    """A block that listens to a stream and estimates a bias for each tensor type; its members are those of `hdl.statistics`.
 
-    def _registers(self, m, shape, name, init=0):
+    A subclass says `statistics`, the names of what can be read.
+    """
+
+    types = Integer(4, 1, MAX_TYPES, "Tensor types.", place=1)
+    lanes = Integer(4, 1, MAX_LANES, "FP32 words per beat.", place=1)
+    initial_bias = Integer(15, 0, BIAS_MAX, "The bias before anything is known.", place=4)
+    bias_min = Integer(10, 0, BIAS_MAX, "The smallest bias.", place=4)
+    bias_max = Integer(40, 0, BIAS_MAX, "The largest bias.", place=4)
+
+    relations = (
+        Relation(
+            "initial_bias must be from bias_min to bias_max",
+            lambda initial_bias, bias_min, bias_max: bias_min <= initial_bias <= bias_max,
+        ),
+    )
+
+    def members(self):
+        type_bits = (self.types - 1).bit_length()
+        tap = {"valid": 1, "type": type_bits, "keep": self.lanes, "words": data.ArrayLayout(32, self.lanes)}
+        end = {"valid": 1, "type": type_bits}
+        read = {"enable": 1, "type": type_bits, "index": range(len(self.statistics))}
+        return {
+            "observe": In(wiring.Signature({name: Out(shape) for name, shape in tap.items()})),
+            "end": In(wiring.Signature({name: Out(shape) for name, shape in end.items()})),
+            "bias": Out(data.ArrayLayout(BIAS_BITS, self.types), init=[self.initial_bias] * self.types),
+            "settled": Out(self.types),
+            "busy": Out(self.types),
+            "working": Out(1),
+            "read": In(wiring.Signature({name: Out(shape) for name, shape in read.items()} | {"data": In(32), "done": In(1)})),
+        }
+
+    def _registers(self, shape, name, init=0):
         """One register per type."""
         return [Signal(shape, name=f"{name}{t}", init=init) for t in range(self.types)]
 
     def _clamped_bias(self, exponent, reference=REFERENCE):
         """The bias ``reference - exponent`` for an unsigned `exponent`, kept in range."""
-        low, high = max(reference - self._bias_max, 0), reference - self._bias_min
+        low, high = max(reference - self.bias_max, 0), reference - self.bias_min
         inside = (Const(reference, 8) - exponent)[:BIAS_BITS]
-        return Mux(exponent < low, self._bias_max, Mux(exponent > high, self._bias_min, inside))[:BIAS_BITS]
-
-
-def is_type(type_, number):
-    return type_ == number if len(type_) else Const(1, 1)
-
-
-def count(bits):
-    """How many of `bits` are set, by halves, which takes fewer adders than one after the other."""
-    if len(bits) == 1:
-        return bits[0]
-    middle = len(bits) // 2
-    return count(bits[:middle]) + count(bits[middle:])
+        return Mux(exponent < low, self.bias_max, Mux(exponent > high, self.bias_min, inside))[:BIAS_BITS]
 
 
 class Lanes:
@@ -91,16 +77,6 @@ class Lanes:
         self.numbers = {}
         for name, lanes in (("total", self.counted), ("zeros", zeros), ("specials", specials)):
             self.numbers[name] = Signal(bits, name=f"number_of_{name}")
-            m.d.comb += self.numbers[name].eq(count(lanes))
+            m.d.comb += self.numbers[name].eq(count_ones(lanes))
         self.numbers["missed"] = Signal(bits, name="number_of_missed")
-        m.d.comb += self.numbers["missed"].eq(Mux(late, count(offered), 0))
-
-
-def tree(m, values, name, better):
-    if len(values) == 1:
-        return values[0]
-    middle = len(values) // 2
-    a, b = tree(m, values[:middle], f"{name}_l", better), tree(m, values[middle:], f"{name}_r", better)
-    winner = Signal(MAGNITUDE_BITS, name=name)
-    m.d.comb += winner.eq(Mux(better(a, b), a, b))
-    return winner
+        m.d.comb += self.numbers["missed"].eq(Mux(late, count_ones(offered), 0))

@@ -1,24 +1,24 @@
-"""Counters of a type's values by slot, and the estimators that work on their sums."""
+"""Counts of values by type and slot, and the estimators that look for their bias in these counts."""
 
 from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.statistics import readout
-from narrowfloat.hdl.parts.arith import pick
-from narrowfloat.hdl.statistics.base import Estimator, is_type
+from narrowfloat.hdl.block import Integer
+from narrowfloat.hdl.parts.arith import is_number, pick
+from narrowfloat.hdl.statistics.base import Estimator
 
 
-class _Tallies(wiring.Component):
-    """Saturating counters by type and slot, of which every one may grow by up to `lanes` in a cycle.
+class HistogramCounts(wiring.Component):
+    """Saturating counters by type and slot, each of which may grow by up to `lanes` in a cycle.
 
-    Only the low end of each counter is in registers, just wide enough. One after the other they are visited: emptied into the
-    counters' full width, which is in a memory, through a single adder. With 26 slots for 4 types of 4 lanes that leaves 12 bits
-    of 40 in registers.
+    Only the low end of each counter is in registers, just wide enough. The counters are visited one after the other: each is
+    emptied into its full width, which is in a memory, through a single adder. With 26 slots for 4 types of 4 lanes that leaves
+    12 bits of 40 in registers.
 
-    At the end of a type, after up to a round through one type's slots, work on it begins: for `work_cycles` the cycle's number
-    is in `tick`; in those from 1 on the sum of slot ``tick - 1`` is in `value`, and is cleared. The last slot is left out.
-    Right after reset the memory's content is unknown: a first round sets it, and works and reads wait for that.
+    At the end of a type, after up to a round through the slots of one type, a job begins: for `job_cycles` the number of the
+    cycle is in `tick`; from cycle 1 on the count of slot ``tick - 1`` is in `value`, and is cleared. The last slot is left out.
+    Right after reset the content of the memory is unknown: a first round sets it, and jobs and reads wait for that.
 
     Members
     -------
@@ -27,14 +27,14 @@ class _Tallies(wiring.Component):
     end, end_type : In
         Ends, with the last increments or later.
     at_work, work_type, tick, value, finished
-        The work; `finished` is its last cycle.
+        The job; `finished` is its last cycle.
     read_enable, read_type, read_slot, read_done
         A read; `value` is what was asked for when it is done.
     """
 
-    def __init__(self, types, slots, lanes, width, work_cycles):
+    def __init__(self, types, slots, lanes, width, job_cycles):
         self._types, self._slots, self._lanes, self._width = types, slots, lanes, width
-        self._work_cycles = max(work_cycles, slots + 1)
+        self._job_cycles = max(job_cycles, slots + 1)
         type_bits = (types - 1).bit_length()
         super().__init__(
             {
@@ -43,7 +43,7 @@ class _Tallies(wiring.Component):
                 "end": In(1),
                 "end_type": In(type_bits),
                 "work_type": Out(type_bits),
-                "tick": Out(range(self._work_cycles)),
+                "tick": Out(range(self._job_cycles)),
                 "at_work": Out(1),
                 "finished": Out(1),
                 "value": Out(width),
@@ -60,15 +60,17 @@ class _Tallies(wiring.Component):
         slot_bits = (slots - 1).bit_length()
         layout = data.StructLayout({"slot": slot_bits, "type": len(self.type)})
 
-        # Between two visits of the round there is at most a read, and one cycle of waiting before each; between two groups a work.
-        round_cycles = types * (4 * slots + self._work_cycles + 4)
+        # The increments of a counter between two visits fit its register: a round visits each of `slots` counters of each of
+        # `types` types once. A visit takes at most 4 cycles: a read, the visit itself, and before each a cycle of waiting for a
+        # write of the same word. After the visits to a type at most one job runs, with at most 4 cycles to begin and to end.
+        round_cycles = types * (4 * slots + self._job_cycles + 4)
         low_bits = (self._lanes * round_cycles).bit_length()
         lows = [[Signal(low_bits, name=f"low{t}_{s}") for s in range(slots)] for t in range(types)]
 
         next_visit, wanted, visited = Signal(layout), Signal(layout), Signal(layout)
         visit, fold = Signal(), Signal()  # read from the memory, and in the next cycle write back
         unknown = Signal(init=1)  # the memory is in its first round
-        rested = Signal()  # a group was visited since the last work
+        rested = Signal()  # a group was visited since the last job
         pending, starts = Signal(types), Signal()
         reads, was_read = Signal(), Signal()  # reads and the round take turns
         m.d.comb += [
@@ -89,7 +91,7 @@ class _Tallies(wiring.Component):
             m.d.sync += next_visit.slot.eq(next_visit.slot + 1)
             with m.If(next_visit.slot == slots - 1):
                 m.d.sync += [next_visit.slot.eq(0), next_visit.type.eq(next_visit.type + 1), rested.eq(1)]
-                with m.If(is_type(next_visit.type, types - 1)):
+                with m.If(is_number(next_visit.type, types - 1)):
                     m.d.sync += [next_visit.type.eq(0), unknown.eq(0)]
 
         # the registers
@@ -97,9 +99,9 @@ class _Tallies(wiring.Component):
         growth = Mux(self.type == wanted.type, Array(self.add)[wanted.slot], 0)
         m.d.sync += [drained.eq(pick([Array(group)[wanted.slot] for group in lows], wanted.type) + growth)]
         for t in range(types):
-            grows = is_type(self.type, t)
+            grows = is_number(self.type, t)
             for s in range(slots):
-                with m.If(visit & (wanted.slot == s) & is_type(wanted.type, t)):
+                with m.If(visit & (wanted.slot == s) & is_number(wanted.type, t)):
                     m.d.sync += lows[t][s].eq(0)
                 with m.Elif(grows):
                     m.d.sync += lows[t][s].eq(lows[t][s] + self.add[s])
@@ -121,8 +123,8 @@ class _Tallies(wiring.Component):
         with m.If(visit):
             m.d.sync += visited.eq(wanted)
 
-        # the works
-        m.d.comb += self.finished.eq(self.at_work & (self.tick == self._work_cycles - 1))
+        # the jobs
+        m.d.comb += self.finished.eq(self.at_work & (self.tick == self._job_cycles - 1))
         with m.If(self.at_work):
             m.d.sync += self.tick.eq(self.tick + 1)
         with m.If(self.finished):
@@ -133,9 +135,9 @@ class _Tallies(wiring.Component):
                 with m.If(pending[t]):
                     m.d.sync += self.work_type.eq(t)
         for t in range(types):
-            with m.If(self.finished & is_type(self.work_type, t)):
+            with m.If(self.finished & is_number(self.work_type, t)):
                 m.d.sync += pending[t].eq(0)
-            with m.If(self.end & is_type(self.end_type, t)):
+            with m.If(self.end & is_number(self.end_type, t)):
                 m.d.sync += pending[t].eq(1)
         return m
 
@@ -146,39 +148,66 @@ def half_less_one(total):
 
 
 class CountingEstimator(Estimator):
-    """An estimator on tallies: first it sorts the values into slots, in `sorting_stages` cycles; at an end it works on sums."""
+    """An estimator that sorts the values into slots, counts them there, and at an end looks through the counts.
 
-    def __init__(self, slots, others, sorting_stages, work_cycles, cnt_width, types, lanes, *biases, members=()):
-        check_int("cnt_width", cnt_width, 1, 64)
-        self._slots, self._others = slots, others
-        self._work_cycles = max(work_cycles, len(slots) + 1)
-        self._cnt_width = cnt_width
+    A subclass says what is counted in `slots`, which statistics there are besides (`others`), in how many cycles values are
+    sorted (`sorting_cycles`), and how many cycles its job takes at the least (`least_job_cycles`).
+    """
+
+    cnt_width = Integer(40, 1, 64, "Bits of a counter; counters saturate.", place=3)
+
+    least_job_cycles = 0
+
+    @property
+    def statistics(self):
+        return (*readout.counts(*self.slots), *self.others)
+
+    @property
+    def job_cycles(self):
+        return max(self.least_job_cycles, len(self.slots) + 1)
+
+    @property
+    def latency(self):
         # after the sorting a cycle each to remember the end, to begin and to store
-        self.latency = sorting_stages + 2 + self._work_cycles
-        super().__init__(types, lanes, (*readout.counts(*slots), *others), *biases, members=members)
+        return self.sorting_cycles + 2 + self.job_cycles
 
-    def _tallies(self, m):
-        """Tallies with all that does not depend on the kind of estimator: ends and reads."""
-        m.submodules.tallies = tallies = _Tallies(self.types, len(self._slots), self.lanes, self._cnt_width, self._work_cycles)
+    def _counts(self, m):
+        """Counters, with what does not depend on the kind of estimator: which types are busy."""
+        m.submodules.tallies = counts = HistogramCounts(
+            self.types, len(self.slots), self.lanes, self.cnt_width, self.job_cycles
+        )
         for t in range(self.types):
-            with m.If(tallies.finished & is_type(tallies.work_type, t)):
+            with m.If(counts.finished & is_number(counts.work_type, t)):
                 m.d.sync += self.busy[t].eq(0)
-            with m.Elif(self.end.valid & is_type(self.end.type, t)):
+            with m.Elif(self.end.valid & is_number(self.end.type, t)):
                 m.d.sync += self.busy[t].eq(1)
         m.d.comb += self.working.eq(self.busy.any())
-        return tallies
+        return counts
 
-    def _reads(self, m, tallies, others):
+    def _type_and_end(self):
+        """The type of the beat on the tap, and the end in the same cycle, by the names that `_add` takes."""
+        return {
+            "type": self.observe.type,
+            "end": self.end.valid & ~pick(self.busy, self.end.type),
+            "end_type": self.end.type,
+        }
+
+    def _add(self, m, counts, beat):
+        """Add the increments of a sorted `beat`, by name of the slot, to the counters, and hand its end on."""
+        m.d.comb += [counts.type.eq(beat["type"]), counts.end.eq(beat["end"]), counts.end_type.eq(beat["end_type"])]
+        m.d.comb += [counts.add[s].eq(beat[name]) for s, name in enumerate(self.slots)]
+
+    def _reads(self, m, counts, others):
         """Answer reads; `others`, one per type for each, are the statistics that are not counts."""
-        count_words = 2 * len(self._slots)
+        count_words = 2 * len(self.slots)
         other, other_done, other_data = Signal(), Signal(), Signal(32)
         m.d.comb += [
             other.eq(self.read.index >= count_words),
-            tallies.read_enable.eq(self.read.enable & ~other),
-            tallies.read_type.eq(self.read.type),
-            tallies.read_slot.eq(self.read.index[1:]),
-            self.read.done.eq(tallies.read_done | other_done),
-            self.read.data.eq(Mux(self.read.index[0], tallies.value[32:], tallies.value[:32])),
+            counts.read_enable.eq(self.read.enable & ~other),
+            counts.read_type.eq(self.read.type),
+            counts.read_slot.eq(self.read.index[1:]),
+            self.read.done.eq(counts.read_done | other_done),
+            self.read.data.eq(Mux(self.read.index[0], counts.value[32:], counts.value[:32])),
         ]
         with m.Switch(self.read.index):
             for index, per_type in enumerate(others, count_words):

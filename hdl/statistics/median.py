@@ -1,93 +1,116 @@
 """The median, by counting in bins that narrow pass after pass."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.statistics import readout
-from narrowfloat.hdl.parts.arith import pick
-from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Lanes, count, is_type, tree
+from narrowfloat.hdl.block import Integer, Switch
+from narrowfloat.hdl.parts.arith import count_ones, division_step, extreme, is_number, pick
+from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Lanes
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed, half_less_one
 
 
 class MedianEstimator(CountingEstimator):
-    """The paper's median (Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2): a pass for the smallest and largest magnitude,
-    then `passes` that count values in `bins` equal bins of the magnitudes' words and go on with the one that holds the median.
+    """The median of Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2: a pass for the smallest and largest magnitude, then
+    `passes` that count values in `bins` equal bins of the magnitudes' words and go on with the bin that holds the median.
 
-    What a pass finds and how it goes on is said in `golden.statistics.MedianEstimator`, which is bit-exact.
-
-    At the end of a pass one bin per cycle is looked at, and meanwhile the width is divided, one bit per cycle: by default the
-    next pass or the bias is there 37 cycles after the end (`latency`), unless other types' ends are being dealt with. Where
-    values go is not known before, so beats of the same type are missed until then; other types are not concerned.
+    Equation: the bias is ``143 - e`` for the octave e whose reference median is nearest to what the last pass finds. What a
+    pass finds and how it goes on is said in `golden.statistics.MedianEstimator`, which is bit-exact.
 
     There are no edges: the distance from the low end is divided by the width, which takes one subtraction for each of five bits
     instead of twenty comparisons, and stores two words per type instead of twenty-one.
 
-    Parameters
-    ----------
-    types, lanes : int
-        1 to 16 each.
-    bins : int
-        2 to 32.
-    passes : int
-        Counting passes, 1 to 6.
-    cnt_width : int
-        Bits of a counter, 1 to 64; counters saturate.
-    continuous : bool
-        Start over after the last pass instead of standing still.
-    initial_bias, bias_min, bias_max : int
-        The bias before anything is known, and the range of any; 0 to 63.
+    Latency: at the end of a pass one bin per cycle is looked at, and meanwhile the width is divided, one bit per cycle; by
+    default the next pass or the bias is there 37 cycles after the end, unless ends of other types are being dealt with. Where
+    values go is not known before, so beats of the same type are missed until then. Throughput: a beat per clock.
+
+    Members
+    -------
+    Those of `hdl.statistics`.
     """
 
-    def __init__(
-        self,
-        types=4,
-        lanes=4,
-        *,
-        bins=20,
-        passes=3,
-        cnt_width=40,
-        continuous=False,
-        initial_bias=15,
-        bias_min=10,
-        bias_max=40,
-    ):
-        check_int("bins", bins, 2, 32)
-        check_int("passes", passes, 1, 6)
-        self._bins, self._passes, self._continuous = bins, passes, continuous
-        slots = readout.median_slots(bins)
-        self._twos = (bins & -bins).bit_length() - 1
+    bins = Integer(20, 2, 32, "Equal bins of a pass.")
+    passes = Integer(3, 1, 6, "Passes that count.")
+    continuous = Switch(False, "Whether to start over after the last pass instead of standing still.", place=4)
+
+    others = ("low", "reach", "pass", "drift")
+    sorting_cycles = 3
+
+    @property
+    def slots(self):
+        return readout.median_slots(self.bins)
+
+    @property
+    def least_job_cycles(self):
         # load, round up, one quotient bit per cycle, store; and total, below, bins, the median's addition
-        work_cycles = max(MAGNITUDE_BITS - self._twos + 3, bins + 5)
-        biases = initial_bias, bias_min, bias_max
-        super().__init__(slots, ("low", "reach", "pass", "drift"), 3, work_cycles, cnt_width, types, lanes, *biases)
+        return max(MAGNITUDE_BITS - self._twos + 3, self.bins + 5)
+
+    def prepare(self):
+        self._twos = (self.bins & -self.bins).bit_length() - 1
         # ceil((largest - smallest) / bins) of FP32's normal numbers
-        self._width_bits = (-(-(0x7F7FFFFF - 0x00800000) // bins)).bit_length()
+        self._width_bits = (-(-(0x7F7FFFFF - 0x00800000) // self.bins)).bit_length()
 
     def elaborate(self, platform):
         m = Module()
-        tallies = self._tallies(m)
-        low = self._registers(m, MAGNITUDE_BITS, "low", 2**MAGNITUDE_BITS - 1)
-        reach = self._registers(m, MAGNITUDE_BITS, "reach")
-        number = self._registers(m, range(self._passes + 2), "pass")
-        drift = self._registers(m, 1, "drift")
-        self._sort(m, tallies, low, reach, number)
-        self._work(m, tallies, low, reach, number, drift)
-        self._reads(m, tallies, (low, reach, number, drift))
+        counts = self._counts(m)
+        low = self._registers(MAGNITUDE_BITS, "low", 2**MAGNITUDE_BITS - 1)
+        reach = self._registers(MAGNITUDE_BITS, "reach")
+        number = self._registers(range(self.passes + 2), "pass")
+        drift = self._registers(1, "drift")
+        self._sort(m, counts, low, reach, number)
+        self._work(m, counts, low, reach, number, drift)
+        self._reads(m, counts, (low, reach, number, drift))
         return m
 
-    def _sort(self, m, tallies, low, reach, number):
+    def _sort(self, m, counts, low, reach, number):
         """From the tap to increments of the slots in three cycles: distance, upper and lower bits of the bin's index."""
         lanes = Lanes(m, self.observe, self.busy)
         type_ = self.observe.type
-        active = pick([n != self._passes + 1 for n in number], type_)
+        active = pick([n != self.passes + 1 for n in number], type_)
         first = pick([n == 0 for n in number], type_)
-        along = {name: Mux(active | (name == "missed"), bits, 0) for name, bits in lanes.numbers.items()}
-        along |= {"type": type_, "end": self.end.valid & ~pick(self.busy, self.end.type), "end_type": self.end.type}
-        smallest, largest = _extremes(m, lanes)
-        found = {"smallest": smallest, "largest": largest, "first": first & Cat(lanes.counted).any(), "type": type_}
-        self._widen(m, delayed(m, found, "found"), low, reach, number)
+        beat = {name: Mux(active | (name == "missed"), bits, 0) for name, bits in lanes.numbers.items()}
+        beat |= self._type_and_end()
+        self._widen(m, lanes, first, low, reach)
+        distances, below, inside = self._distances(m, lanes, active, first, low)
+        beat["below"] = count_ones(below)
+        indices = [Cat()] * self.lanes
+        bits = list(reversed(range(self.bins.bit_length())))
+        half = len(bits) // 2
+        for stage, part in (("s1", bits[:half]), ("s2", bits[half:])):
+            distances, inside, indices = _delayed_lanes(m, stage, distance=distances, inside=inside, index=indices)
+            beat = delayed(m, beat, stage)
+            width = Signal(self._width_bits, name=f"width_{stage}")
+            m.d.comb += width.eq(pick(reach, beat["type"]))
+            divided = [_divide(m, distance, width, part, f"{i}_{stage}") for i, distance in enumerate(distances)]
+            distances = [rest for rest, _ in divided]
+            indices = [Cat(*found, index) for (_, found), index in zip(divided, indices)]
+        beat |= self._in_bins(m, distances, inside, indices)
+        self._add(m, counts, delayed(m, beat, "sorted"))
 
+    def _widen(self, m, lanes, first, low, reach):
+        """In the first pass the range takes in the smallest and the largest magnitude."""
+        of_lanes = list(zip(lanes.magnitudes, lanes.counted))
+        # all ones and zero if no lane counts
+        smallest = [magnitude | ~counted.replicate(MAGNITUDE_BITS) for magnitude, counted in of_lanes]
+        largest = [magnitude & counted.replicate(MAGNITUDE_BITS) for magnitude, counted in of_lanes]
+        found = {
+            "smallest": extreme(m, smallest, "smallest", lambda a, b: a < b),
+            "largest": extreme(m, largest, "largest", lambda a, b: a > b),
+            "first": first & Cat(lanes.counted).any(),
+            "type": self.observe.type,
+        }
+        found = delayed(m, found, "found")
+        smaller = found["smallest"] < pick(low, found["type"])
+        larger = found["largest"] > pick(reach, found["type"])
+        for t in range(self.types):
+            with m.If(found["first"] & is_number(found["type"], t)):
+                with m.If(smaller):
+                    m.d.sync += low[t].eq(found["smallest"])
+                with m.If(larger):
+                    m.d.sync += reach[t].eq(found["largest"])
+
+    def _distances(self, m, lanes, active, first, low):
+        """Of each lane the distance from the low end, and whether the value counts below the low end or above."""
         beat_low = Signal(MAGNITUDE_BITS)
-        m.d.comb += beat_low.eq(pick(low, type_))
+        m.d.comb += beat_low.eq(pick(low, self.observe.type))
         distances, below, inside = [], [], []
         for i, (magnitude, counted) in enumerate(zip(lanes.magnitudes, lanes.counted)):
             distance = Signal(MAGNITUDE_BITS + 1, name=f"distance{i}")
@@ -96,59 +119,32 @@ class MedianEstimator(CountingEstimator):
             distances.append(distance[:-1])
             below.append(counts & distance[-1])
             inside.append(counts & ~distance[-1])
-        along |= {"below": count(below)}
-        steps = list(reversed(range(self._bins.bit_length())))
-        indices = [() for _ in distances]
-        for number_, part in enumerate((steps[: len(steps) // 2], steps[len(steps) // 2 :]), 1):
-            values = {f"distance{i}": value for i, value in enumerate(distances)}
-            values |= {f"inside{i}": value for i, value in enumerate(inside)}
-            values |= {f"index{i}": Cat(index) for i, index in enumerate(indices) if index}
-            values = delayed(m, values, f"s{number_}")
-            along = delayed(m, along, f"s{number_}")
-            width = Signal(self._width_bits, name=f"width_s{number_}")
-            m.d.comb += width.eq(pick(reach, along["type"]))
-            inside = [values[f"inside{i}"] for i in range(self.lanes)]
-            for i in range(self.lanes):
-                distances[i], bits = _divide(m, values[f"distance{i}"], width, part, f"{i}_s{number_}")
-                indices[i] = [*bits, *values.get(f"index{i}", ())]
+        return distances, below, inside
 
-        in_bin = [[] for _ in range(self._bins)]
-        above = []
-        for i, (rest, bits) in enumerate(zip(distances, indices)):
+    def _in_bins(self, m, rests, inside, indices):
+        """How many values are above the last bin and in each bin, by name of the slot."""
+        slots = {"above": [], **{f"bin{b}": [] for b in range(self.bins)}}
+        for i, (rest, counts, bits) in enumerate(zip(rests, inside, indices)):
             index, within = Signal(len(bits), name=f"bin_of_lane{i}"), Signal(name=f"within{i}")
             # The last bin is closed. What is twice as far as the index can tell has an index of ones.
-            closing = (index == self._bins) & ~rest.any()
-            m.d.comb += [index.eq(Cat(bits)), within.eq(inside[i] & ((index < self._bins) | closing))]
-            above.append(inside[i] & ~within)
-            for b in range(self._bins):
-                here = (index == b) | closing if b == self._bins - 1 else index == b
-                in_bin[b].append(inside[i] & here)
-        along |= {"above": count(above)} | {f"bin{b}": count(lanes_) for b, lanes_ in enumerate(in_bin)}
-        along = delayed(m, along, "sorted")
-        m.d.comb += [tallies.type.eq(along["type"]), tallies.end.eq(along["end"]), tallies.end_type.eq(along["end_type"])]
-        m.d.comb += [tallies.add[s].eq(along[name]) for s, name in enumerate(self._slots)]
+            closing = (index == self.bins) & ~rest.any()
+            m.d.comb += [index.eq(bits), within.eq(counts & ((index < self.bins) | closing))]
+            slots["above"].append(counts & ~within)
+            for b in range(self.bins):
+                here = (index == b) | closing if b == self.bins - 1 else index == b
+                slots[f"bin{b}"].append(counts & here)
+        return {name: count_ones(bits) for name, bits in slots.items()}
 
-    def _widen(self, m, found, low, reach, number):
-        """In the first pass the range takes in what was found."""
-        smaller = found["smallest"] < pick(low, found["type"])
-        larger = found["largest"] > pick(reach, found["type"])
-        for t in range(self.types):
-            with m.If(found["first"] & is_type(found["type"], t)):
-                with m.If(smaller):
-                    m.d.sync += low[t].eq(found["smallest"])
-                with m.If(larger):
-                    m.d.sync += reach[t].eq(found["largest"])
-
-    def _work(self, m, tallies, low, reach, number, drift):
+    def _work(self, m, counts, low, reach, number, drift):
         """Look for the half-bin, move the low end there, and divide the width by the number of bins."""
-        type_, tick, value = tallies.work_type, tallies.tick, tallies.value
+        type_, tick, value = counts.work_type, counts.tick, counts.value
         own_low, own_reach, own_pass = Signal(MAGNITUDE_BITS), Signal(MAGNITUDE_BITS), Signal.like(number[0])
         m.d.comb += [own_low.eq(pick(low, type_)), own_reach.eq(pick(reach, type_)), own_pass.eq(pick(number, type_))]
-        first, last = own_pass == 0, own_pass == self._passes
+        first, last = own_pass == 0, own_pass == self.passes
         first_bin = 3
 
-        # One less than half of all, less what lies below: negative as soon as half of all are reached. Below |value| < 2**cnt_width.
-        missing, rest = Signal(signed(self._cnt_width + 1)), Signal(signed(self._cnt_width + 1))
+        # One less than half of all, less what lies below: negative as soon as half of all are reached. |rest| < 2**cnt_width.
+        missing, rest = Signal(signed(self.cnt_width + 1)), Signal(signed(self.cnt_width + 1))
         found, drifted, empty = Signal(), Signal(), Signal()
         m.d.comb += rest.eq(missing - value)
         reached = rest < 0
@@ -156,25 +152,25 @@ class MedianEstimator(CountingEstimator):
         m.d.comb += addend.eq(own_reach)
         with m.If(tick == 1):
             m.d.sync += [missing.eq(half_less_one(value)), empty.eq(~value.any()), found.eq(0), drifted.eq(0)]
-        with m.Elif(~found & (tick >= 2) & (tick < first_bin + self._bins)):
+        with m.Elif(~found & (tick >= 2) & (tick < first_bin + self.bins)):
             m.d.sync += [missing.eq(rest), found.eq(reached)]
             with m.If(tick == 2):
                 m.d.sync += drifted.eq(reached)
-            with m.Elif(tick == first_bin + self._bins - 1):
+            with m.Elif(tick == first_bin + self.bins - 1):
                 m.d.sync += drifted.eq(~reached)
             with m.Else():
                 m.d.comb += moves.eq(~reached)
-        with m.If((tick == first_bin + self._bins) & last):
+        with m.If((tick == first_bin + self.bins) & last):
             m.d.comb += [moves.eq(1), addend.eq(own_reach[1:])]
         moved = Signal(MAGNITUDE_BITS)
         # At most the low end of the last bin, which is not above the largest number.
         m.d.comb += moved.eq(own_low + addend)
 
         quotient = self._divide_by_bins(m, tick, Mux(first, own_reach - own_low, own_reach))
-        finals = tallies.finished & ~empty
+        finals = counts.finished & ~empty
         for t in range(self.types):
-            with m.If(is_type(type_, t)):
-                with m.If(tallies.at_work & moves & ~first & ~empty):
+            with m.If(is_number(type_, t)):
+                with m.If(counts.at_work & moves & ~first & ~empty):
                     m.d.sync += low[t].eq(moved)
                 with m.If(finals):
                     m.d.sync += [
@@ -187,18 +183,17 @@ class MedianEstimator(CountingEstimator):
                         self.bias[t].eq(self._clamped_bias(own_low[23:] + own_low[22])),
                         self.settled[t].eq(1),
                     ]
-                    if self._continuous:
+                    if self.continuous:
                         m.d.sync += [number[t].eq(0), reach[t].eq(0), low[t].eq(2**MAGNITUDE_BITS - 1)]
 
     def _divide_by_bins(self, m, tick, number):
-        """``ceil(number / bins)``, or 0 for 0: the powers of two are cut off, what is left of `bins` is divided by bit by bit."""
-        odd = self._bins >> self._twos
+        """``ceil(number / bins)``, or 0 for 0: the powers of two are cut off, the rest of `bins` is divided by bit by bit."""
+        odd = self.bins >> self._twos
         bits = MAGNITUDE_BITS - self._twos
         shifted, remainder = Signal(MAGNITUDE_BITS), Signal(range(odd))
         trial = Signal(range(2 * odd))
-        fits = Signal()
-        m.d.comb += [trial.eq(Cat(shifted[bits - 1], remainder)), fits.eq(trial >= odd)]
-        m.d.sync += [shifted.eq(Cat(fits, shifted[: bits - 1])), remainder.eq(Mux(fits, trial - odd, trial))]
+        fits, rest = division_step(m, trial, shifted[bits - 1], remainder, odd)
+        m.d.sync += [shifted.eq(Cat(fits, shifted[: bits - 1])), remainder.eq(rest)]
         with m.If(tick == 0):
             m.d.sync += shifted.eq(number)
         with m.Elif(tick == 1):
@@ -209,11 +204,11 @@ class MedianEstimator(CountingEstimator):
         return shifted[:bits]
 
 
-def _extremes(m, lanes):
-    """Smallest and largest magnitude of the lanes that count; all ones and zero if none does."""
-    smallest = [magnitude | ~counted.replicate(MAGNITUDE_BITS) for magnitude, counted in zip(lanes.magnitudes, lanes.counted)]
-    largest = [magnitude & counted.replicate(MAGNITUDE_BITS) for magnitude, counted in zip(lanes.magnitudes, lanes.counted)]
-    return tree(m, smallest, "smallest", lambda a, b: a < b), tree(m, largest, "largest", lambda a, b: a > b)
+def _delayed_lanes(m, name, **lists):
+    """Lists with a signal for each lane, one cycle later; a signal without bits stays as it is."""
+    flat = {f"{key}{i}": value for key, values in lists.items() for i, value in enumerate(values)}
+    later = delayed(m, {key: value for key, value in flat.items() if len(value)}, name)
+    return [[later.get(f"{key}{i}", value) for i, value in enumerate(values)] for key, values in lists.items()]
 
 
 def _divide(m, distance, width, steps, name):

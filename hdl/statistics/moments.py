@@ -3,118 +3,100 @@
 from functools import reduce
 from math import log2
 from operator import add
+from types import MappingProxyType
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, memory
 from amaranth.lib.wiring import Out
-from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.golden.formats import BIAS_BITS, CATALOG, FloatFormat
+from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
 from narrowfloat.golden.statistics import readout
-from narrowfloat.hdl.parts.arith import pick
-from narrowfloat.hdl.statistics.base import (
-    MAGNITUDE_BITS,
-    Lanes,
-    is_type,
-    tree,
-)
+from narrowfloat.hdl.block import Choice, Format, Integer, Relation
+from narrowfloat.hdl.parts.arith import division_step, extreme, is_number, pick
+from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Lanes
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed
 
 LOGS = ("mitchell", "table")
-_LOG_BITS = 16
+_LOG_BITS, _FRACTION_BITS = 16, 8
 
 
 class LogMoments(CountingEstimator):
-    """Mean and maximum of log2|x| for S2FP8, and the largest magnitude in a window of tensors for delayed scaling: see
-    `golden.statistics.LogMoments`, which is bit-exact.
+    """Mean and maximum of log2|x| for S2FP8, and the largest magnitude in a window of tensors for delayed scaling.
 
-    At the end of a tensor the division for the mean gives a bit per cycle, and meanwhile the window is looked through: by
-    default the results are there 24 cycles after the end (`latency`), unless other types' ends are being dealt with. Until
-    then beats of the same type are missed.
+    Equation: logarithms have 8 fraction bits; their mean is their sum divided by their number, rounded down; the bias is 143
+    less the mean, rounded. `fit_bias` is the bias at which the largest finite number of `fmt` is not below the largest
+    magnitude of the window. All as in `golden.statistics.LogMoments`, which is bit-exact.
 
-    Parameters
-    ----------
-    types, lanes, cnt_width, initial_bias, bias_min, bias_max
-        As for `MedianEstimator`.
-    log : str
-        One of `LOGS`.
-    history : int
-        1 to 64: tensors in the window.
-    fmt : golden.formats.FloatFormat
-        The format that is to hold the largest magnitude.
+    Latency: at the end of a tensor the division for the mean gives a bit per cycle, and meanwhile the window is looked through;
+    by default the results are there 24 cycles after the end, unless ends of other types are being dealt with. Until then beats
+    of the same type are missed. Throughput: a beat per clock.
 
     Members
     -------
+    Those of `hdl.statistics`, and
     mean, max : Out(ArrayLayout(16, types))
         Those of the last finished tensor of each type, which `hdl.s2fp8.S2Parameters` takes. They change as `busy` falls.
     """
 
-    def __init__(
-        self,
-        types=4,
-        lanes=4,
-        *,
-        log="table",
-        history=16,
-        fmt=CATALOG["ab_e5m2"],
-        cnt_width=40,
-        initial_bias=15,
-        bias_min=10,
-        bias_max=40,
-    ):
-        check_choice("log", log, LOGS)
-        check_int("history", history, 1, 64)
-        if not isinstance(fmt, FloatFormat) or fmt.exp_bits == 8:
-            raise ValueError(f"fmt must be a FloatFormat of at most 7 exponent bits, not {fmt!r}")
-        self._log, self._history, self._fmt = log, history, fmt
+    log = Choice("table", LOGS, "How logarithms are found: the word itself, or corrected by a table.")
+    history = Integer(16, 1, 64, "Tensors in the window.")
+    fmt = Format("ab_e5m2", FloatFormat, "The format that is to hold the largest magnitude.")
+
+    relations = (Relation("fmt must have at most 7 exponent bits", lambda fmt: fmt.exp_bits <= 7),)
+
+    slots = ("total", "zeros", "specials", "missed")
+    others = readout.LOG_MOMENTS[8:]
+    sorting_cycles = 1
+    fraction_bits = MappingProxyType({"mean": _FRACTION_BITS, "max": _FRACTION_BITS})
+
+    @property
+    def least_job_cycles(self):
         # total, 16 bits of the mean, store; and write, look through, store
-        work_cycles = max(_LOG_BITS + 4, history + 5)
-        slots, others = ("total", "zeros", "specials", "missed"), readout.LOG_MOMENTS[8:]
-        biases, moments = (initial_bias, bias_min, bias_max), Out(data.ArrayLayout(_LOG_BITS, types))
-        members = {"mean": moments, "max": moments}
-        super().__init__(slots, others, 1, work_cycles, cnt_width, types, lanes, *biases, members=members)
+        return max(_LOG_BITS + 4, self.history + 5)
+
+    def members(self):
+        moments = Out(data.ArrayLayout(_LOG_BITS, self.types))
+        return super().members() | {"mean": moments, "max": moments}
 
     def elaborate(self, platform):
         m = Module()
-        tallies = self._tallies(m)
-        sum_bits = self._cnt_width + _LOG_BITS
-        log_sum = self._registers(m, sum_bits, "log_sum")
-        amax = self._registers(m, MAGNITUDE_BITS, "amax")
+        counts = self._counts(m)
+        sum_bits = self.cnt_width + _LOG_BITS
+        log_sum = self._registers(sum_bits, "log_sum")
+        amax = self._registers(MAGNITUDE_BITS, "amax")
         results = {
             "mean": [self.mean[t] for t in range(self.types)],
             "max": [self.max[t] for t in range(self.types)],
-            "amax_window": self._registers(m, MAGNITUDE_BITS, "amax_window"),
-            "fit_bias": self._registers(m, BIAS_BITS, "fit_bias", self._initial_bias),
+            "amax_window": self._registers(MAGNITUDE_BITS, "amax_window"),
+            "fit_bias": self._registers(BIAS_BITS, "fit_bias", self.initial_bias),
         }
         lanes = Lanes(m, self.observe, self.busy)
         logs = [
             Mux(counted, self._logarithm(m, magnitude, i), 0)
             for i, (magnitude, counted) in enumerate(zip(lanes.magnitudes, lanes.counted))
         ]
-        largest = tree(
+        largest = extreme(
             m,
             [magnitude & counted.replicate(MAGNITUDE_BITS) for magnitude, counted in zip(lanes.magnitudes, lanes.counted)],
             "largest",
             lambda a, b: a > b,
         )
-        along = dict(lanes.numbers) | {"type": self.observe.type, "largest": largest, "logs": reduce(add, logs)}
-        along |= {"end": self.end.valid & ~pick(self.busy, self.end.type), "end_type": self.end.type}
-        along = delayed(m, along, "summed")
-        m.d.comb += [tallies.type.eq(along["type"]), tallies.end.eq(along["end"]), tallies.end_type.eq(along["end_type"])]
-        m.d.comb += [tallies.add[s].eq(along[name]) for s, name in enumerate(self._slots)]
+        beat = lanes.numbers | {"type": self.observe.type, "largest": largest, "logs": reduce(add, logs)}
+        beat = delayed(m, beat | self._type_and_end(), "summed")
+        self._add(m, counts, beat)
 
         more = Signal(sum_bits + 1)
-        m.d.comb += more.eq(pick(log_sum, along["type"]) + along["logs"])
-        larger = along["largest"] > pick(amax, along["type"])
+        m.d.comb += more.eq(pick(log_sum, beat["type"]) + beat["logs"])
+        larger = beat["largest"] > pick(amax, beat["type"])
         for t in range(self.types):
-            with m.If(is_type(along["type"], t)):
+            with m.If(is_number(beat["type"], t)):
                 m.d.sync += log_sum[t].eq(Mux(more[-1], 2**sum_bits - 1, more))
                 with m.If(larger):
-                    m.d.sync += amax[t].eq(along["largest"])
-            with m.If(tallies.finished & is_type(tallies.work_type, t)):
+                    m.d.sync += amax[t].eq(beat["largest"])
+            with m.If(counts.finished & is_number(counts.work_type, t)):
                 m.d.sync += [log_sum[t].eq(0), amax[t].eq(0)]
-        self._work(m, tallies, log_sum, amax, results)
+        self._work(m, counts, log_sum, amax, results)
         halves = [part[:32] for part in log_sum], [part[32:] for part in log_sum]
-        self._reads(m, tallies, (*halves, amax, *results.values()))
+        self._reads(m, counts, (*halves, amax, *results.values()))
         return m
 
     def _logarithm(self, m, magnitude, name):
@@ -122,32 +104,31 @@ class LogMoments(CountingEstimator):
         logarithm = Signal(_LOG_BITS, name=f"logarithm_{name}")
         fraction = magnitude[15:23]
         corrections = [round(256 * log2(1 + i / 256)) - i for i in range(256)]
-        correction = Array(Const(c, 5) for c in corrections)[fraction] if self._log == "table" else 0
+        correction = Array(Const(c, 5) for c in corrections)[fraction] if self.log == "table" else 0
         m.d.comb += logarithm.eq(magnitude[15:] + correction)
         return logarithm
 
-    def _work(self, m, tallies, log_sum, amax, results):
-        type_, tick, value = tallies.work_type, tallies.tick, tallies.value
+    def _work(self, m, counts, log_sum, amax, results):
+        type_, tick, value = counts.work_type, counts.tick, counts.value
         own_sum, own_amax = Signal.like(log_sum[0]), Signal(MAGNITUDE_BITS)
         m.d.comb += [own_sum.eq(pick(log_sum, type_)), own_amax.eq(pick(amax, type_))]
-        empty, total = Signal(), Signal(self._cnt_width)
+        empty, total = Signal(), Signal(self.cnt_width)
 
         # A saturated sum may be 2**16 times the total or more, but less than one of a total one larger: then all bits are ones.
         # |rest| < total + 2**16
-        rest = Signal(max(self._cnt_width, _LOG_BITS) + 1)
+        rest = Signal(max(self.cnt_width, _LOG_BITS) + 1)
         bits = Signal(_LOG_BITS)
         trial = Signal(len(rest) + 1)
-        fits = Signal()
-        m.d.comb += [trial.eq(Cat(bits[-1], rest)), fits.eq(trial >= total)]
+        fits, next_rest = division_step(m, trial, bits[-1], rest, total)
         with m.If(tick == 1):
             m.d.sync += [total.eq(value), empty.eq(~value.any()), bits.eq(own_sum), rest.eq(own_sum[_LOG_BITS:])]
         with m.Elif(tick < 2 + _LOG_BITS):
-            m.d.sync += [bits.eq(Cat(fits, bits[:-1])), rest.eq(Mux(fits, trial - total, trial))]
+            m.d.sync += [bits.eq(Cat(fits, bits[:-1])), rest.eq(next_rest)]
 
-        window = self._window(m, tallies, own_amax, empty)
+        window = self._window(m, counts, own_amax, empty)
         # the least exponent at which the largest number is not below the window's
-        fraction = self._fmt.max_finite % 2**self._fmt.man_bits << 23 - self._fmt.man_bits
-        top = (self._fmt.max_finite >> self._fmt.man_bits) + 127
+        fraction = self.fmt.max_finite % 2**self.fmt.man_bits << 23 - self.fmt.man_bits
+        top = (self.fmt.max_finite >> self.fmt.man_bits) + 127
         fit = Signal(9)
         m.d.comb += fit.eq(window[23:] + (window[:23] > fraction if fraction else window[:23].any()))
         rounded = Signal(9)
@@ -159,16 +140,16 @@ class LogMoments(CountingEstimator):
             "fit_bias": self._clamped_bias(fit, top),
         }
         for t in range(self.types):
-            with m.If(tallies.finished & ~empty & is_type(type_, t)):
+            with m.If(counts.finished & ~empty & is_number(type_, t)):
                 m.d.sync += [results[name][t].eq(result) for name, result in results_now.items()]
                 m.d.sync += [self.bias[t].eq(self._clamped_bias(rounded)), self.settled[t].eq(1)]
 
-    def _window(self, m, tallies, own_amax, empty):
+    def _window(self, m, counts, own_amax, empty):
         """Write the largest magnitude over the oldest one of its type, and find the largest of those that are there."""
-        history, tick, type_ = self._history, tallies.tick, tallies.work_type
+        history, tick, type_ = self.history, counts.tick, counts.work_type
         place_bits = max((history - 1).bit_length(), 1)
-        oldest = self._registers(m, place_bits, "oldest")
-        filled = self._registers(m, 1, "filled")
+        oldest = self._registers(place_bits, "oldest")
+        filled = self._registers(1, "filled")
         own_oldest, own_filled = Signal(place_bits), Signal()
         m.d.comb += [own_oldest.eq(pick(oldest, type_)), own_filled.eq(pick(filled, type_))]
         m.submodules.amaxes = amaxes = memory.Memory(shape=MAGNITUDE_BITS, depth=self.types << place_bits, init=[])
@@ -179,7 +160,7 @@ class LogMoments(CountingEstimator):
             place.eq(tick - 3),
             writer.addr.eq(Cat(own_oldest[:place_bits], type_)),
             writer.data.eq(own_amax),
-            writer.en.eq(tallies.at_work & (tick == 2) & ~empty),
+            writer.en.eq(counts.at_work & (tick == 2) & ~empty),
             reader.addr.eq(Cat(place[:place_bits], type_)),
         ]
         m.d.sync += is_there.eq((tick >= 3) & (tick < 3 + history) & (own_filled | (place <= own_oldest)))
@@ -188,7 +169,7 @@ class LogMoments(CountingEstimator):
         with m.Elif(is_there & (reader.data > window)):
             m.d.sync += window.eq(reader.data)
         for t in range(self.types):
-            with m.If(tallies.finished & ~empty & is_type(type_, t)):
+            with m.If(counts.finished & ~empty & is_number(type_, t)):
                 m.d.sync += oldest[t].eq(oldest[t] + 1)
                 with m.If(own_oldest == history - 1):
                     m.d.sync += [oldest[t].eq(0), filled[t].eq(1)]

@@ -1,53 +1,53 @@
 """A register per type that walks to the median."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.statistics import readout
-from narrowfloat.hdl.parts.arith import pick
-from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, REFERENCE, Estimator, is_type
+from narrowfloat.hdl.block import Choice, Integer
+from narrowfloat.hdl.parts.arith import is_number, pick
+from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, REFERENCE, Estimator
 
 RUNS = (2, 4, 8, 16, 32, 64)
 
 
 class MedianTracker(Estimator):
-    """A position per type that walks to the median as values pass: see `golden.statistics.MedianTracker`, which is bit-exact.
+    """A position per type that walks to the median as values pass.
 
-    There is a bias at any time, `busy` and `working` are never set, and `end` changes nothing. The beat of one cycle shows in the
-    bias of the next. A bias may flicker where the median is near the boundary of two; there is no hysteresis.
+    Equation: a magnitude above the position moves it up by a step, another one down. The step is a power of two: it doubles
+    after `run` moves in the same direction and halves at a turn. The bias follows from the octave of the position, as in
+    `golden.statistics.MedianTracker`, which is bit-exact.
+
+    There is a bias at any time, `busy` and `working` are never set, and `end` changes nothing. A bias may flicker where the
+    median is near the boundary of two; there is no hysteresis.
 
     One lane per beat is looked at. Majorities of several lanes cost a comparator each and follow the data faster than is good:
     in real tensors neighbours are alike, and the position runs after each row.
 
-    Parameters
-    ----------
-    types, lanes, initial_bias, bias_min, bias_max
-        As for `MedianEstimator`.
-    fraction : int
-        1 to 15: bits of the position below an octave; the smallest step is ``2**-fraction`` octaves.
-    run : int
-        One of `RUNS`: after so many steps in the same direction the step doubles.
+    Latency: a cycle from a beat to the bias. Throughput: a beat per clock.
+
+    Members
+    -------
+    Those of `hdl.statistics`.
     """
 
-    def __init__(self, types=4, lanes=4, *, fraction=7, run=64, initial_bias=15, bias_min=10, bias_max=40):
-        check_int("fraction", fraction, 1, 15)
-        check_choice("run", run, RUNS)
-        self._fraction, self._run = fraction, run
-        self.latency = 1
-        super().__init__(types, lanes, readout.MEDIAN_TRACKER, initial_bias, bias_min, bias_max)
+    fraction = Integer(7, 1, 15, "Bits of the position below an octave; the smallest step is 2**-fraction octaves.")
+    run = Choice(64, RUNS, "The step doubles after so many steps in the same direction.")
+
+    latency = 1
+    statistics = readout.MEDIAN_TRACKER
 
     def elaborate(self, platform):
         m = Module()
-        fraction, type_ = self._fraction, self.observe.type
+        fraction, type_ = self.fraction, self.observe.type
         bits = 8 + fraction
-        lowest, highest = REFERENCE - self._bias_max, REFERENCE - self._bias_min
-        start = ((REFERENCE - self._initial_bias << fraction) + (1 << fraction - 1)) % 2 ** (bits - 2)
+        lowest, highest = REFERENCE - self.bias_max, REFERENCE - self.bias_min
+        start = ((REFERENCE - self.initial_bias << fraction) + (1 << fraction - 1)) % 2 ** (bits - 2)
         largest_step = fraction + 3  # 8 octaves
 
         # Exponents are from 80 to 143: the upper two bits follow from the next two.
-        stored = self._registers(m, bits - 2, "position", start)
-        steps = self._registers(m, range(largest_step + 1), "step", largest_step)
-        rising = self._registers(m, 1, "rising")
-        equal = self._registers(m, range(self._run), "equal")
+        stored = self._registers(bits - 2, "position", start)
+        steps = self._registers(range(largest_step + 1), "step", largest_step)
+        rising = self._registers(1, "rising")
+        equal = self._registers(range(self.run), "equal")
         wholes = [Cat(part, part[-2:].any(), ~part[-2:].any()) for part in stored]
 
         # half an octave more, so that the octave is that of the nearest reference median
@@ -86,7 +86,7 @@ class MedianTracker(Estimator):
             next_run.eq(Mux(turns, 0, run_so_far + 1)),
         ]
         for t in range(self.types):
-            with m.If(moves & is_type(type_, t)):
+            with m.If(moves & is_number(type_, t)):
                 m.d.sync += [steps[t].eq(next_step), equal[t].eq(next_run), rising[t].eq(up)]
                 with m.If(inside):
                     m.d.sync += stored[t].eq(moved)

@@ -57,6 +57,14 @@ def test_manifest_of_the_policy():
     assert resets == [39322, 19661, 1, 1]
 
 
+def test_encodings_have_values():
+    converter = emit(find("bfp_converter"), ["lanes=4", "roundings=sr,rtz", "precisions=2,4"])
+    values = {field["name"]: field.get("values") for field in ports(converter)["s_axis_tuser"]["fields"]}
+    assert values["rounding"] == {"sr": 3, "rtz": 2} and values["precision"] == {"2": 0, "4": 1} and values["reference"] is None
+    (precision,) = ports(emit(find("precision_policy")))["m_axis_tdata"]["fields"]
+    assert precision["values"] == {"2": 0, "4": 1}
+
+
 def test_ports_of_an_array():
     found = ports(emission := emit(find("systolic_array"), ["rows=2", "columns=3", "lanes=4"]))
     assert emission.module == "systolic_array_x4_rows_2_columns_3"
@@ -77,12 +85,21 @@ def test_ports_of_an_array():
         (lambda: SystolicArray(columns=0), r"columns must be an integer from 1 to 16, not 0"),
         (lambda: SystolicArray(max_bits=3), r"max_bits must be one of 2, 4, 6, 8, not 3"),
         (lambda: SystolicArray(accumulator="int"), r"accumulator must be one of fixed, fp32, not 'int'"),
-        (lambda: BfpConverter(lanes=3), r"lanes must divide the group of 16, unlike 3"),
-        (lambda: BfpConverter(lanes=32), r"lanes must be an integer from 1 to 16, not 32"),
-        (lambda: BfpConverter(roundings=("rna",)), r"rounding must be one of rtz, rne, sr, not 'rna'"),
-        (lambda: BfpConverter(roundings=()), r"roundings must be one or more different ones, not \(\)"),
-        (lambda: BfpConverter(precisions=(2, 2)), r"precisions must be one or more different ones, not \(2, 2\)"),
-        (lambda: BfpConverter(precisions=(2, 6)), r"precision must be an integer from 1 to 4, not 6"),
+        (lambda: BfpConverter(lanes=3), r"lanes must divide the group of fmt, unlike fmt=bfp4 lanes=3"),
+        (lambda: BfpConverter(lanes=32), r"lanes must divide the group of fmt, unlike fmt=bfp4 lanes=32"),
+        (lambda: BfpConverter(roundings=("rna",)), r"roundings must be one of rtz, rne, sr, not 'rna'"),
+        (
+            lambda: BfpConverter(roundings=()),
+            r"roundings must be one or more different values, each one of rtz, rne, sr, not ''",
+        ),
+        (
+            lambda: BfpConverter(precisions=(2, 2)),
+            r"precisions must be one or more different values, each an integer from 1 to 8, not '2,2'",
+        ),
+        (
+            lambda: BfpConverter(precisions=(2, 6)),
+            r"precisions must not be above the mantissa bits of fmt, unlike fmt=bfp4 precisions=2,6",
+        ),
         (lambda: BfpConverter(sum_bits=15), r"sum_bits must be an integer from 16 to 64, not 15"),
         (lambda: BfpConverter(seed=0), r"seed must be an integer from 1 to 4294967295, not 0"),
         (lambda: BfpConverter(user_bits=65), r"user_bits must be an integer from 0 to 64, not 65"),
@@ -96,7 +113,7 @@ def test_wrong_parameters(make, message):
 
 
 def test_a_float_format_is_refused():
-    with pytest.raises(TypeError, match=r"fmt must be a BlockFormat, not FloatFormat\(.*\): BlockFormat\.parse makes one"):
+    with pytest.raises(ValueError, match=r"fmt must be the name or spelling of a block format, not FloatFormat\("):
         BfpConverter(CATALOG["ab_e5m2"])
 
 
@@ -104,8 +121,8 @@ def test_a_float_format_is_refused():
     ("setting", "message"),
     [
         ("fmt=bfp3", "unknown format 'bfp3': use one of bfp2, bfp4, or spell one like m4e8g16"),
-        ("lanes=3", "lanes must divide the group of 16, unlike 3"),
-        ("precisions=2,x", "precisions must be one or more numbers of bits"),
+        ("lanes=3", "lanes must divide the group of fmt, unlike fmt=bfp4 lanes=3"),
+        ("precisions=2,x", "precisions must be an integer from 1 to 8, not 'x'"),
     ],
 )
 def test_wrong_settings_get_one_line(setting, message, tmp_path, capsys):

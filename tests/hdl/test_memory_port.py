@@ -3,7 +3,9 @@
 import re
 
 import numpy as np
+import packaging.version
 import pytest
+from amaranth.back import rtlil
 from amaranth.sim import Simulator
 from narrowfloat.golden.memory import ESTIMATORS, MODES
 from narrowfloat.golden.s2fp8 import parameters
@@ -11,8 +13,9 @@ from narrowfloat.hdl import memory
 from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
-from narrowfloat.hdl.memory import TYPES, ParameterKeeper, register_table
-from narrowfloat.hdl.parts.registers import ACCESSES, Field, Register, Registers, markdown
+from narrowfloat.hdl.memory import TYPES, MemoryPort, ParameterKeeper, port, register_table
+from narrowfloat.hdl.memory.registers import release
+from narrowfloat.hdl.parts.registers import ACCESSES, Field, Register, Registers, as_json, markdown, repeated, ro
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,38 @@ def test_model_and_hardware_have_the_same_codes():
         assert all(f"{code} {name}" in estimator.description for code, name in enumerate(ESTIMATORS))
         named = re.findall(r"(\d) (\w+)", mode.description.replace("S2FP8, not observed", "s2fp8_frozen").lower())
         assert named[: len(modes)] == [(str(code), name) for code, name in enumerate(modes)] and mode.width == 2 + s2fp8
+
+
+def test_encodings_have_values():
+    control, _, _, status, *_ = (
+        r for r in as_json(register_table(lanes=4, types=1, estimators=("median",))) if r["address"] >= 64
+    )
+    mode, estimator, on_epoch = control["fields"]
+    assert mode["values"] == status["fields"][-1]["values"] == dict(zip(MODES[:4], range(4)))
+    assert list(estimator["values"].items()) == list(zip(ESTIMATORS, range(4))) and "values" not in on_epoch
+
+
+@pytest.mark.parametrize(
+    ("version", "numbers"),
+    [
+        ("0.1.0", (0, 1, 0)),
+        ("0.2.0rc1", (0, 2, 0)),
+        ("1.2", (1, 2, 0)),
+        ("3", (3, 0, 0)),
+        ("1!4.5.6.7", (4, 5, 6)),
+        ("0.3.1.post2.dev3+g12ab", (0, 3, 1)),
+        ("12.0.7a1", (12, 0, 7)),
+        ("1.0.dev4", (1, 0, 0)),
+    ],
+)
+def test_version_register_has_the_release_numbers(version, numbers):
+    assert release(version) == numbers
+    assert numbers == (*packaging.version.Version(version).release, 0, 0)[:3]
+
+
+def test_port_of_a_release_candidate_is_built(monkeypatch):
+    monkeypatch.setattr(port, "version", lambda name: "0.2.0rc1")
+    rtlil.convert(MemoryPort(lanes=1, types=1, estimators=("tracker",)))
 
 
 def test_page_names_every_register_and_field(emission):
@@ -78,8 +113,11 @@ def test_s2fp8_comes_with_its_parameters_and_registers():
     port = next(port for port in manifest["ports"] if port["name"] == "m_mem_tuser")
     fields = {field["name"]: (field["lsb"], field["msb"]) for field in port["fields"]}
     assert fields == {
-        "type": (0, 1), "bypass": (2, 2), "packed": (3, 3), "bias": (4, 9), "squeezed": (10, 10), "mean": (11, 26), "inverse": (27, 48)
+        "type": (0, 1), "bypass": (2, 2), "packed": (3, 3), "bias": (4, 9), "squeezed": (10, 10), "mean": (11, 26),
+        "inverse": (27, 48),
     }  # fmt: skip
+    points = {field["name"]: field["fraction_bits"] for field in port["fields"] if "fraction_bits" in field}
+    assert points == {"mean": 8, "inverse": 17}
     registers = {register["name"]: register["address"] for register in manifest["registers"]}
     assert registers["MOMENTS"] == 0x18 and registers["LOAD"] == 0x1C
     assert [registers[f"{name}2"] for name in ("CONTROL", "SQUEEZE", "EXPAND")] == [0x80, 0x94, 0x98]
@@ -88,15 +126,15 @@ def test_s2fp8_comes_with_its_parameters_and_registers():
 @pytest.mark.parametrize(
     "setting, message",
     [
-        ("s2fp8=1", "s2fp8 needs moments among the estimators, which are median, histogram, tracker"),
+        ("s2fp8=1", "s2fp8 needs moments among the estimators, unlike estimators=median,histogram,tracker s2fp8=1\n"),
         ("s2fp8=yes", "s2fp8 must be one of 0, 1, false, true, not 'yes'"),
         ("lanes=17", "lanes must be an integer from 1 to 16, not 17"),
-        ("types=3", "types must be one of 1, 2, 4, 8, not 3"),
-        ("fmt=float8_e4m3fn", "fmt must have 8 bits, 5 of them exponent, unlike float8_e4m3fn"),
-        ("fmt=e5m3", "fmt must have 8 bits, 5 of them exponent, unlike e5m3"),
-        ("estimators=mean", "estimator must be one of median, histogram, tracker, moments, not 'mean'"),
-        ("estimators=tracker,tracker", "estimators must be one or more different ones of median, histogram,"),
-        ("bias_max=9", "bias_min must be an integer from 0 to 9, not 10"),
+        ("types=3", "types must be one of 1, 2, 4, 8, not '3'"),
+        ("fmt=float8_e4m3fn", "fmt must have 8 bits, 5 of them exponent, unlike fmt=float8_e4m3fn"),
+        ("fmt=e5m3", "fmt must have 8 bits, 5 of them exponent, unlike fmt=e5m3"),
+        ("estimators=mean", "estimators must be one of median, histogram, tracker, moments, not 'mean'"),
+        ("estimators=tracker,tracker", "estimators must be one or more different values, each one of median, histogram,"),
+        ("bias_max=9", "the bias of fmt must be from bias_min to bias_max, unlike fmt=ab_e5m2 bias_min=10 bias_max=9"),
         ("cnt_width=0", "cnt_width must be an integer from 1 to 64, not 0"),
     ],
 )
@@ -203,6 +241,16 @@ def register(*fields, **changed):
 def test_wrong_tables_are_refused(make, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         make()
+
+
+def test_registers_and_fields_are_attributes():
+    value = register(field(), ro("count", 8, 4, "c"), name="VALUE", address=8)
+    each = register(ro("word", 0, 32, "d", slow=True), name="EACH", description="of {}")
+    registers = Registers([*repeated(2, 4, [each]), value])
+    assert [r.name for r in registers.table] == ["EACH0", "EACH1", "VALUE"]
+    assert [(r.address, r.description) for r in registers.table[:2]] == [(0, "of 0"), (4, "of 1")]
+    assert registers.value.f is registers.value_f and registers.value.count is registers.value_count
+    assert registers.each[1].word is registers.each1_word and registers.each[0].word_done is registers.each0_word_done
 
 
 def test_page_of_a_small_table():

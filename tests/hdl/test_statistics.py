@@ -58,15 +58,19 @@ def test_unit_with_one_type_has_no_ports_for_types():
         (lambda: MedianEstimator(bins=1), "bins must be an integer from 2 to 32, not 1"),
         (lambda: MedianEstimator(passes=7), "passes must be an integer from 1 to 6, not 7"),
         (lambda: MedianEstimator(cnt_width=0), "cnt_width must be an integer from 1 to 64, not 0"),
-        (lambda: MedianEstimator(bias_min=41), "bias_min must be an integer from 0 to 40, not 41"),
+        (
+            lambda: MedianEstimator(bias_min=41),
+            "initial_bias must be from bias_min to bias_max, unlike initial_bias=15 bias_min=41 bias_max=40",
+        ),
         (lambda: ExponentHistogram(last=255), "last must be an integer from 1 to 254, not 255"),
+        (lambda: ExponentHistogram(first=134), "first must not be above last, unlike first=134 last=133"),
         (lambda: MedianTracker(fraction=16), "fraction must be an integer from 1 to 15, not 16"),
         (lambda: MedianTracker(run=5), "run must be one of 2, 4, 8, 16, 32, 64, not 5"),
         (lambda: LogMoments(log="exact"), "log must be one of mitchell, table, not 'exact'"),
         (lambda: LogMoments(history=0), "history must be an integer from 1 to 64, not 0"),
         (
             lambda: LogMoments(fmt=CATALOG["float8_e8m0fnu"]),
-            "fmt must be a FloatFormat of at most 7 exponent bits, not FloatFormat",
+            "fmt must have at most 7 exponent bits, unlike fmt=float8_e8m0fnu",
         ),
     ],
 )
@@ -77,4 +81,4 @@ def test_wrong_parameters(make, message):
 
 def test_wrong_setting_gets_one_line(tmp_path, capsys):
     assert main(["emit", "median_tracker", "--set", "run=3", "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == "hdl: run must be one of 2, 4, 8, 16, 32, 64, not 3\n"
+    assert capsys.readouterr().err == "hdl: run must be one of 2, 4, 8, 16, 32, 64, not '3'\n"
