@@ -39,7 +39,7 @@ class BlockMaximum(wiring.Component):
         m = Module()
         kept, stored = Signal(self._stored), Signal(self._stored)
         m.d.comb += [kept.last.eq(self.i.p.last), self.o.p.last.eq(stored.last)]
-        if "user" in dict(iter(kept.user.shape())):
+        if "user" in kept.user.shape().members:
             m.d.comb += [kept.user.user.eq(self.i.p.user.user), self.o.p.user.user.eq(stored.user.user)]
         cut = FP32_MAN_BITS - self._compared
         for given, lane, lane_out, word in zip(self.i.p.data, kept.data, stored.data, self.o.p.data):

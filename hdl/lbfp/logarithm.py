@@ -2,12 +2,13 @@
 
 from math import ceil
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.golden.lbfp import thresholds
+from narrowfloat.hdl.parts.arith import normalised_to_top
 from narrowfloat.hdl.shapes import Float32, LogFlags
 
 # Fraction bits below those of the logarithm at which an encoder looks.
@@ -90,22 +91,13 @@ class Locate(wiring.Component):
             negative = self.value[-1]
             magnitude = Signal(len(self.value))
             m.d.comb += magnitude.eq((self.value.as_unsigned() ^ negative.replicate(len(magnitude))) + negative)
-            # Shift the leading one to the top, the longest distance first; what each stage shifts is a bit of the distance.
-            places, distance = [], 1 << (len(magnitude) - 1).bit_length() >> 1
-            while distance:
-                moved, place = Signal(len(magnitude), name=f"moved{distance}"), Signal(name=f"place{distance}")
-                m.d.comb += [
-                    place.eq(~magnitude[-distance:].any()),
-                    moved.eq(Mux(place, magnitude << distance, magnitude)),
-                ]
-                places.insert(0, place)
-                magnitude, distance = moved, distance >> 1
+            magnitude, places = normalised_to_top(m, magnitude, "moved{distance}", "place{distance}")
             below = Cat(Const(0, bits), magnitude[:-1])
             m.d.comb += [
                 significand.eq(below[-bits:]),
                 self.o.sign.eq(negative),
                 self.o.nonzero.eq(magnitude[-1]),
-                self.o.integer.eq(self.lsb_exponent - self.exponent - Cat(places) + (len(magnitude) - 1 + offset)),
+                self.o.integer.eq(self.lsb_exponent - self.exponent - places + (len(magnitude) - 1 + offset)),
             ]
         smallest = ceil((2 ** (1 / 2**fmt.frac_bits) - 1) * 2**bits)
         m.d.comb += [
