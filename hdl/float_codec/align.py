@@ -4,14 +4,13 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
-from narrowfloat.hdl.float_codec.common import bias_of, control_layout, for_format, max_man_bits
 from narrowfloat.hdl.shapes import ROUNDINGS, Float32
 
 
 class Located(data.StructLayout):
     """A lane between the halves of the encoder: what to keep of the significand, and whether to round it up."""
 
-    def __init__(self, formats):
+    def __init__(self, codec):
         super().__init__(
             {
                 "sign": 1,
@@ -20,7 +19,7 @@ class Located(data.StructLayout):
                 "nonzero": 1,
                 # e32; where subnormals had to be found already e32 + bias, which is E + 127
                 "exponent": 9,
-                "kept": max_man_bits(formats),
+                "kept": codec.man_bits,
                 "round_up": 1,
                 "lossy": 1,
             }
@@ -30,25 +29,23 @@ class Located(data.StructLayout):
 class Align(wiring.Component):
     """First half of an encoder lane: align subnormals, find the last bit to keep, decide whether to round up."""
 
-    def __init__(self, formats, bias_port, roundings, sr_bits):
-        self._formats = formats
-        self._bias_port = bias_port
-        self._roundings = roundings
+    def __init__(self, codec):
+        self._codec = codec
         # The discarded bits that rounding looks at one by one; of those below only "any of them set" counts.
-        self._discarded = sr_bits if "sr" in roundings else 1
+        self._discarded = codec.random_bits or 1
         super().__init__(
             {
                 "word": In(Float32),
-                "control": In(control_layout(formats, bias_port, roundings)),
-                "random": In(sr_bits if "sr" in roundings else 0),
-                "o": Out(Located(formats)),
+                "control": In(codec.control_layout),
+                "random": In(codec.random_bits),
+                "o": Out(Located(codec)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         fraction, exponent = self.word.fraction, self.word.exponent
-        width = 1 + max_man_bits(self._formats) + self._discarded
+        width = 1 + self._codec.man_bits + self._discarded
         cut = FP32_MAN_BITS + 1 - width
         significand = Signal(width)
         sticky = Signal()
@@ -58,9 +55,9 @@ class Align(wiring.Component):
             significand.eq(Cat(fraction[cut:], 1)),
             sticky.eq(fraction[:cut].any()),
         ]
-        if self._formats[0].specials == "fnu":
+        if self._codec.formats[0].specials == "fnu":
             self._align_full_range(m, cut, significand, sticky)
-        elif locates(self._formats):
+        elif locates(self._codec.formats):
             self._align_subnormals(m, cut, significand, sticky)
         self._round(m, significand, sticky)
 
@@ -86,10 +83,10 @@ class Align(wiring.Component):
         raw, raw_sticky = Cat(self.word.fraction[cut:], Const(1, 1)), self.word.fraction[:cut].any()
         total = Signal(9)
         m.d.comb += [
-            total.eq(self.word.exponent + bias_of(self._formats, self._bias_port, self.control)),
+            total.eq(self.word.exponent + self._codec.bias(self.control)),
             self.o.exponent.eq(total),
         ]
-        gradual = for_format(self._formats, self.control, [Const(fmt.underflow == "gradual", 1) for fmt in self._formats])
+        gradual = self._codec.choose(self.control, [Const(fmt.underflow == "gradual", 1) for fmt in self._codec.formats])
         less_one = ~total[:7]
         near_bits = (len(significand) - 1).bit_length()
         # A case for each distance is smaller than a chain of shifters.
@@ -107,12 +104,12 @@ class Align(wiring.Component):
     def _round(self, m, significand, sticky):
         """Formats with fewer mantissa bits than the widest discard bits from the kept ones, too, and leave ones behind there,
         through which a carry runs to the last bit that they keep."""
-        man_bits = max_man_bits(self._formats)
+        man_bits = self._codec.man_bits
         k = self._discarded
-        extras = [man_bits - fmt.man_bits for fmt in self._formats]
+        extras = [man_bits - fmt.man_bits for fmt in self._codec.formats]
 
         def choose(bits):
-            return for_format(self._formats, self.control, [bits(extra) for extra in extras])
+            return self._codec.choose(self.control, [bits(extra) for extra in extras])
 
         odd, guard, lower = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -123,14 +120,14 @@ class Align(wiring.Component):
             self.o.lossy.eq(guard | lower),
         ]
         decisions = {"rne": guard & (lower | odd), "rna": guard, "rtz": Const(0, 1)}
-        if "sr" in self._roundings:
+        if "sr" in self._codec.roundings:
             # The sum of both carries exactly if one is above the other inverted.
             decisions["sr"] = self.random > ~choose(lambda extra: significand[extra : k + extra])
-        if len(self._roundings) == 1:
-            m.d.comb += self.o.round_up.eq(decisions[self._roundings[0]])
+        if len(self._codec.roundings) == 1:
+            m.d.comb += self.o.round_up.eq(decisions[self._codec.roundings[0]])
         else:
             with m.Switch(self.control.rounding):
-                for rounding in self._roundings:
+                for rounding in self._codec.roundings:
                     with m.Case(ROUNDINGS[rounding]):
                         m.d.comb += self.o.round_up.eq(decisions[rounding])
 

@@ -7,45 +7,6 @@ from narrowfloat.hdl.block import Format, Integer, Lanewise, Relation, Several, 
 from narrowfloat.hdl.shapes import ROUNDINGS, Rounding
 
 
-def control_layout(formats, bias_port, roundings=()):
-    """What one beat sets for all its lanes; what is not built is not there."""
-    fields = {}
-    if bias_port:
-        fields["bias"] = BIAS_BITS
-    if len(roundings) > 1:
-        fields["rounding"] = Rounding
-    if len(formats) > 1:
-        fields["format"] = range(len(formats))
-    return data.StructLayout(fields)
-
-
-def fields_of(layout):
-    return {name: field.shape for name, field in layout}
-
-
-def bias_of(formats, bias_port, control):
-    if bias_port:
-        return control.bias
-    return for_format(formats, control, [Const(fmt.bias, BIAS_BITS) for fmt in formats])
-
-
-def for_format(formats, control, values):
-    """Of `values`, one for each format, the one for the format of the beat."""
-    return values[0] if len(formats) == 1 else Array(values)[control.format]
-
-
-def code_bits(formats):
-    return max(fmt.bits for fmt in formats)
-
-
-def max_man_bits(formats):
-    return max(fmt.man_bits for fmt in formats)
-
-
-def max_exp_bits(formats):
-    return max(fmt.exp_bits for fmt in formats)
-
-
 class FloatCodec(Lanewise):
     """What encoder and decoder have in common."""
 
@@ -67,14 +28,36 @@ class FloatCodec(Lanewise):
         """Whether each beat brings its bias: with 8 exponent bits none does."""
         return self.bias_port and self.formats[0].exp_bits < 8
 
+    def prepare(self):
+        self.code_bits = max(fmt.bits for fmt in self.formats)
+        self.man_bits = max(fmt.man_bits for fmt in self.formats)
+        self.exp_bits = max(fmt.exp_bits for fmt in self.formats)
+        self.control = {
+            **({"bias": BIAS_BITS} if self.biased else {}),
+            **({"rounding": Rounding} if len(self.roundings) > 1 else {}),
+            **({"format": range(len(self.formats))} if len(self.formats) > 1 else {}),
+        }
+
     @property
-    def control(self):
-        """Layout of what one beat sets for all its lanes."""
-        return control_layout(self.formats, self.biased, self.roundings)
+    def control_layout(self):
+        """What one beat sets for all its lanes; what is not built is not there."""
+        return data.StructLayout(self.control)
+
+    def choose(self, control, values):
+        """Of `values`, one for each format, the one for the format of the beat."""
+        return values[0] if len(values) == 1 else Array(values)[control.format]
+
+    def bias(self, control):
+        """The bias of the beat."""
+        return control.bias if self.biased else self.choose(control, [Const(fmt.bias, BIAS_BITS) for fmt in self.formats])
+
+    def pass_control(self, m, source, sink):
+        """Pass what a beat sets from the input to the middle."""
+        m.d.comb += [sink.p.control[name].eq(source.p.user[name]) for name in self.control]
 
     @property
     def encodings(self):
         formats = {fmt.name: number for number, fmt in enumerate(self.formats)}
         roundings = {rounding: ROUNDINGS[rounding].value for rounding in self.roundings}
         words = {"format": formats, "rounding": roundings}
-        return {name: words[name] for name in dict(iter(self.control)) if name in words}
+        return {name: words[name] for name in self.control if name in words}

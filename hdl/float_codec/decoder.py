@@ -4,29 +4,20 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
-from narrowfloat.hdl.float_codec.common import (
-    FloatCodec,
-    bias_of,
-    code_bits,
-    control_layout,
-    fields_of,
-    for_format,
-    max_exp_bits,
-    max_man_bits,
-)
+from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.shapes import Float32
 
 
 class _Unpacked(data.StructLayout):
     """A lane between the halves of the decoder: a number as sign, E of its leading one and the fraction after it."""
 
-    def __init__(self, formats):
+    def __init__(self, codec):
         super().__init__(
             {
                 "sign": 1,
                 # down to that of the smallest subnormal
-                "exponent": range(1 - max(1, max_man_bits(formats)), 2 ** max_exp_bits(formats)),
-                "fraction": max_man_bits(formats),
+                "exponent": range(1 - max(1, codec.man_bits), 2**codec.exp_bits),
+                "fraction": codec.man_bits,
                 "zero": 1,
                 "nan": 1,
                 "infinity": 1,
@@ -37,24 +28,24 @@ class _Unpacked(data.StructLayout):
 class _Unpack(wiring.Component):
     """First half of a decoder lane: split the code, normalise subnormals, recognise special values."""
 
-    def __init__(self, formats, bias_port):
-        self._formats = formats
+    def __init__(self, codec):
+        self._codec = codec
         super().__init__(
             {
-                "code": In(code_bits(formats)),
-                "control": In(control_layout(formats, bias_port)),
-                "o": Out(_Unpacked(formats)),
+                "code": In(codec.code_bits),
+                "control": In(codec.control_layout),
+                "o": Out(_Unpacked(codec)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         results = []
-        for fmt in self._formats:
-            result = Signal(_Unpacked(self._formats), name=f"unpacked_{fmt.name}")
+        for fmt in self._codec.formats:
+            result = Signal(_Unpacked(self._codec), name=f"unpacked_{fmt.name}")
             self._unpack(m, fmt, result)
             results.append(result)
-        m.d.comb += self.o.eq(for_format(self._formats, self.control, results))
+        m.d.comb += self.o.eq(self._codec.choose(self.control, results))
         return m
 
     def _unpack(self, m, fmt, result):
@@ -62,7 +53,7 @@ class _Unpack(wiring.Component):
         exponent = self.code[fmt.man_bits : fmt.magnitude_bits]
         magnitude = self.code[: fmt.magnitude_bits]
         sign = self.code[fmt.bits - 1] if fmt.signed else Const(0, 1)
-        left = max_man_bits(self._formats) - fmt.man_bits
+        left = self._codec.man_bits - fmt.man_bits
         m.d.comb += [
             result.sign.eq(sign),
             result.exponent.eq(exponent),
@@ -93,21 +84,20 @@ class _Unpack(wiring.Component):
 class _Rebias(wiring.Component):
     """Second half of a decoder lane: the FP32 exponent, E + 127 - bias, and special values."""
 
-    def __init__(self, formats, bias_port):
-        self._formats = formats
-        self._bias_port = bias_port
+    def __init__(self, codec):
+        self._codec = codec
         super().__init__(
             {
-                "i": In(_Unpacked(formats)),
-                "control": In(control_layout(formats, bias_port)),
+                "i": In(_Unpacked(codec)),
+                "control": In(codec.control_layout),
                 "word": Out(Float32),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        fmt = self._formats[0]
-        man_bits = max_man_bits(self._formats)
+        fmt = self._codec.formats[0]
+        man_bits = self._codec.man_bits
         fraction = Cat(Const(0, FP32_MAN_BITS - man_bits), self.i.fraction)
         exponent = Signal(8)
         if fmt.exp_bits == 8:
@@ -117,7 +107,7 @@ class _Rebias(wiring.Component):
         else:
             # 127 - bias is a one and then the bias inverted: no carry to add. To subtract E from the bias and to invert the
             # difference takes fewer LUTs and more gates.
-            offset = Cat(~bias_of(self._formats, self._bias_port, self.control), 1)
+            offset = Cat(~self._codec.bias(self.control), 1)
             m.d.comb += exponent.eq(self.i.exponent + offset)
         quiet = Const(1 << (FP32_MAN_BITS - 1), FP32_MAN_BITS)
         m.d.comb += [
@@ -153,19 +143,18 @@ class FloatDecoder(FloatCodec):
     """
 
     def input_shapes(self):
-        return code_bits(self.formats), fields_of(self.control)
+        return self.code_bits, self.control
 
     def middle_shapes(self):
-        return _Unpacked(self.formats), {"control": self.control}
+        return _Unpacked(self), {"control": self.control_layout}
 
     def output_shapes(self):
         return Float32, {}
 
     def first_half(self, m, source, sink):
-        for name in fields_of(self.control):
-            m.d.comb += sink.p.control[name].eq(source.p.user[name])
+        self.pass_control(m, source, sink)
         for lane in range(self.lanes):
-            m.submodules[f"unpack{lane}"] = unpack = _Unpack(self.formats, self.biased)
+            m.submodules[f"unpack{lane}"] = unpack = _Unpack(self)
             m.d.comb += [
                 unpack.code.eq(source.p.data[lane]),
                 unpack.control.eq(sink.p.control),
@@ -174,7 +163,7 @@ class FloatDecoder(FloatCodec):
 
     def second_half(self, m, source, sink):
         for lane in range(self.lanes):
-            m.submodules[f"rebias{lane}"] = rebias = _Rebias(self.formats, self.biased)
+            m.submodules[f"rebias{lane}"] = rebias = _Rebias(self)
             m.d.comb += [
                 rebias.i.eq(source.p.lanes[lane]),
                 rebias.control.eq(source.p.control),

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from narrowfloat.golden.rounding import OVERFLOWS
 from narrowfloat.hdl.block import Choice, Integer, Several, Switch
 from narrowfloat.hdl.float_codec.align import Align, Located
-from narrowfloat.hdl.float_codec.common import FloatCodec, code_bits, fields_of
+from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.float_codec.pack import Pack
 from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
 from narrowfloat.hdl.parts.lfsr import Lfsr, seeds
@@ -53,29 +53,29 @@ class FloatEncoder(FloatCodec):
     seed = Integer(1, 1, 2**LFSR_WIDTH - 1, "Seed of the first register.")
 
     def prepare(self):
-        self._random_bits = self.sr_bits if "sr" in self.roundings else 0
-        self._from_lfsr = self._random_bits > 0 and self.random == "lfsr"
+        super().prepare()
+        self.random_bits = self.sr_bits if "sr" in self.roundings else 0
+        self._from_lfsr = self.random_bits > 0 and self.random == "lfsr"
 
     @property
     def clocked(self):
         return self.stages > 0 or self._from_lfsr
 
     def input_shapes(self):
-        random = {"random": data.ArrayLayout(self._random_bits, self.lanes)}
-        return Float32, fields_of(self.control) | (random if self._random_bits and not self._from_lfsr else {})
+        random = {"random": data.ArrayLayout(self.random_bits, self.lanes)}
+        return Float32, self.control | (random if self.random_bits and not self._from_lfsr else {})
 
     def middle_shapes(self):
-        return Located(self.formats), {"control": self.control}
+        return Located(self), {"control": self.control_layout}
 
     def output_shapes(self):
-        return code_bits(self.formats), {"flags": data.ArrayLayout(Flags, self.lanes)} if self.flags else {}
+        return self.code_bits, {"flags": data.ArrayLayout(Flags, self.lanes)} if self.flags else {}
 
     def first_half(self, m, source, sink):
         random = self._random(m, source)
-        for name in fields_of(self.control):
-            m.d.comb += sink.p.control[name].eq(source.p.user[name])
+        self.pass_control(m, source, sink)
         for lane in range(self.lanes):
-            m.submodules[f"align{lane}"] = align = Align(self.formats, self.biased, self.roundings, self._random_bits)
+            m.submodules[f"align{lane}"] = align = Align(self)
             m.d.comb += [
                 align.word.eq(source.p.data[lane]),
                 align.control.eq(sink.p.control),
@@ -85,7 +85,7 @@ class FloatEncoder(FloatCodec):
 
     def second_half(self, m, source, sink):
         for lane in range(self.lanes):
-            m.submodules[f"pack{lane}"] = pack = Pack(self.formats, self.biased, self.roundings, self.overflow)
+            m.submodules[f"pack{lane}"] = pack = Pack(self)
             m.d.comb += [
                 pack.i.eq(source.p.lanes[lane]),
                 pack.control.eq(source.p.control),
@@ -96,14 +96,14 @@ class FloatEncoder(FloatCodec):
 
     def _random(self, m, source):
         """Random bits of each lane for the beat at the input of the first half."""
-        if not self._random_bits:
+        if not self.random_bits:
             return [Const(0, 0)] * self.lanes
         if not self._from_lfsr:
             return source.p.user.random
-        per_register = LFSR_WIDTH // self._random_bits
+        per_register = LFSR_WIDTH // self.random_bits
         words = []
         for index, seed in enumerate(seeds(self.seed, -(-self.lanes // per_register))):
             m.submodules[f"lfsr{index}"] = lfsr = Lfsr(seed)
             m.d.comb += lfsr.step.eq(source.valid & source.ready)
             words.append(lfsr.word)
-        return [words[lane // per_register].word_select(lane % per_register, self._random_bits) for lane in range(self.lanes)]
+        return [words[lane // per_register].word_select(lane % per_register, self.random_bits) for lane in range(self.lanes)]

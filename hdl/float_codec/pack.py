@@ -7,7 +7,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_BIAS
 from narrowfloat.hdl.float_codec.align import Located, locates
-from narrowfloat.hdl.float_codec.common import bias_of, code_bits, control_layout, for_format, max_exp_bits, max_man_bits
 from narrowfloat.hdl.shapes import Flags, Rounding
 
 
@@ -18,38 +17,35 @@ class Pack(wiring.Component):
     the input's, and whether it is below the smallest normal value.
     """
 
-    def __init__(self, formats, bias_port, roundings, overflow):
-        self._formats = formats
-        self._bias_port = bias_port
-        self._roundings = roundings
-        self._overflow = overflow
+    def __init__(self, codec):
+        self._codec = codec
         super().__init__(
             {
-                "i": In(Located(formats)),
-                "control": In(control_layout(formats, bias_port, roundings)),
-                "code": Out(code_bits(formats)),
+                "i": In(Located(codec)),
+                "control": In(codec.control_layout),
+                "code": Out(codec.code_bits),
                 "flags": Out(Flags),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        if self._formats[0].exp_bits == 8:
+        if self._codec.formats[0].exp_bits == 8:
             packed = [self._pack_full_range(m)]
-        elif locates(self._formats):
+        elif locates(self._codec.formats):
             packed = self._pack_located(m)
         else:
             packed = [self._pack_flushed(m)]
-        codes, flags = zip(*(self._finish(m, fmt, lane) for fmt, lane in zip(self._formats, packed)))
+        codes, flags = zip(*(self._finish(m, fmt, lane) for fmt, lane in zip(self._codec.formats, packed)))
         m.d.comb += [
-            self.code.eq(for_format(self._formats, self.control, codes)),
-            self.flags.eq(for_format(self._formats, self.control, flags)),
+            self.code.eq(self._codec.choose(self.control, codes)),
+            self.flags.eq(self._codec.choose(self.control, flags)),
         ]
         return m
 
     def _pack_full_range(self, m):
         """8 exponent bits: the exponent is FP32's."""
-        (fmt,) = self._formats
+        (fmt,) = self._codec.formats
         magnitude = Signal(fmt.magnitude_bits + 1)
         m.d.comb += magnitude.eq(Cat(self.i.kept, self.i.exponent[:8]) + self.i.round_up)
         return SimpleNamespace(
@@ -62,9 +58,9 @@ class Pack(wiring.Component):
     def _pack_flushed(self, m):
         """One format without subnormals: one adder takes bias and rounding. Its upper part is E + 127, and adding one to that
         costs less behind the adder, where E's lowest bits need a gate each, than a second carry into it would."""
-        (fmt,) = self._formats
+        (fmt,) = self._codec.formats
         man_bits, exp_bits = fmt.man_bits, fmt.exp_bits
-        bias = bias_of(self._formats, self._bias_port, self.control)
+        bias = self._codec.bias(self.control)
         total = Signal(man_bits + 9)
         m.d.comb += total.eq(_sum_with_carry(man_bits, self.i.round_up, bias, Cat(self.i.kept, self.i.exponent[:8])))
         mantissa, above = total[:man_bits], total[man_bits:]
@@ -99,7 +95,7 @@ class Pack(wiring.Component):
 
     def _pack_located(self, m):
         """Any set of formats; a subnormal is aligned already, and its exponent counts as 0 instead of E."""
-        man_bits, exp_bits = max_man_bits(self._formats), max_exp_bits(self._formats)
+        man_bits, exp_bits = self._codec.man_bits, self._codec.exp_bits
         above = self.i.exponent
         normal, zero, base = Signal(), Signal(), Signal(exp_bits)  # E >= 1, E = 0, E - 1
         total = Signal(man_bits + exp_bits + 1)
@@ -131,7 +127,7 @@ class Pack(wiring.Component):
                 magnitude = Cat(lowest, *(bit & ~below for bit in magnitude[1:]))
             return SimpleNamespace(magnitude=magnitude, too_large=too_large, changed=changed, tiny=tiny)
 
-        return [pack(fmt) for fmt in self._formats]
+        return [pack(fmt) for fmt in self._codec.formats]
 
     def _finish(self, m, fmt, lane):
         """The code and the flags, with overflow and special values in place."""
@@ -158,15 +154,15 @@ class Pack(wiring.Component):
 
     def _on_overflow(self, fmt):
         """{E, M} of what is too large."""
-        if self._overflow == "saturate" or fmt.specials == "none":
+        if self._codec.overflow == "saturate" or fmt.specials == "none":
             return fmt.max_finite
         return fmt.nan if fmt.infinity is None else fmt.infinity
 
     def _stays_finite(self, fmt):
         """Whether what is too large becomes the largest finite number although overflow follows the format."""
-        if "rtz" not in self._roundings or self._on_overflow(fmt) == fmt.max_finite:
+        if "rtz" not in self._codec.roundings or self._on_overflow(fmt) == fmt.max_finite:
             return Const(0, 1)
-        toward_zero = self.control.rounding == Rounding.RTZ if len(self._roundings) > 1 else 1
+        toward_zero = self.control.rounding == Rounding.RTZ if len(self._codec.roundings) > 1 else 1
         return toward_zero & ~self.i.infinity
 
     def _clamp(self, fmt, lane):
