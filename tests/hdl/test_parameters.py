@@ -1,0 +1,203 @@
+"""Every declared parameter: what is refused and how, what random draws give, and that texts and JSON say what was given."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+from amaranth.hdl import Fragment
+from narrowfloat.hdl import lint
+from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
+from narrowfloat.hdl.catalog import DESIGNS, find
+from narrowfloat.hdl.emit import emit
+
+DRAWS = 3
+LONG_DRAWS = 12
+PARAMETERS = [(name, parameter) for name, design in DESIGNS.items() for parameter in design.parameters]
+
+
+def wrong_values(parameter):
+    """Values that `parameter` must not take, each with the text that would say so on a command line."""
+    if isinstance(parameter, Integer):
+        yield from ((value, str(value)) for value in (parameter.low - 1, parameter.high + 1, 1.5, "four", "", "4_0", "٤"))
+        yield True, "True"
+    elif isinstance(parameter, Choice):
+        yield from ((value, str(value)) for value in ("nonsense", "", 1.5, -1))
+    elif isinstance(parameter, Switch):
+        yield from ((value, str(value)) for value in ("yes", "", 2, 1.5))
+    elif isinstance(parameter, Format):
+        yield from (("nonsense", "nonsense"), ("", ""))
+    elif isinstance(parameter, Several):
+        first = parameter.each.to_text((parameter.default or (1,))[0])
+        yield (first, first), f"{first},{first}"
+        yield from (((value,), text) for value, text in wrong_values(parameter.each))
+
+
+@pytest.mark.parametrize(("name", "parameter"), PARAMETERS, ids=lambda value: getattr(value, "name", value))
+def test_wrong_values_are_refused_in_one_line(name, parameter):
+    for value, text in wrong_values(parameter):
+        for attempt, given in ((parameter.checked, value), (parameter.parse, text)):
+            with pytest.raises(ValueError) as refused:
+                attempt(given)
+            message = str(refused.value)
+            quoted = given[0] if isinstance(given, tuple) and len(set(given)) == 1 else given
+            assert "\n" not in message
+            assert repr(quoted).strip("'\"") in message
+            if not message.startswith("unknown format"):
+                assert message.startswith(f"{parameter.name} must be ")
+                assert parameter.allowed.rpartition("each ")[2] in message
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_nothing_given_is_refused_unless_it_is_the_default(name):
+    for parameter in DESIGNS[name].parameters:
+        if parameter.default is None:
+            assert parameter.checked(None) is None
+        else:
+            with pytest.raises(ValueError, match=f"{parameter.name} must be .*, not None"):
+                parameter.checked(None)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_parameter_and_relation_is_explained(name):
+    design = DESIGNS[name]
+    for parameter in design.parameters:
+        assert parameter.meaning.endswith(".") and "\n" not in parameter.meaning, parameter.name
+        assert parameter.checked(parameter.default) == parameter.default
+    known = {parameter.name for parameter in design.parameters}
+    for relation in design.component.relations:
+        assert relation.text and "\n" not in relation.text and set(relation.parameters) <= known
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_broken_relations_are_refused_in_one_line(name):
+    """Each relation is broken by some values that each parameter takes, and the message says which they are."""
+    component, rng = DESIGNS[name].component, random.Random(name)
+    for relation in component.relations:
+        for _ in range(10_000):
+            values = {parameter.name: parameter.draw(rng) for parameter in component.parameters}
+            if not relation.of(values) and all(other.of(values) for other in component.relations if other is not relation):
+                break
+        else:
+            pytest.fail(f"nothing breaks {relation.text!r} alone")
+        with pytest.raises(ValueError) as refused:
+            component(**values)
+        given = " ".join(component.settings(values, relation.parameters))
+        assert str(refused.value) == f"{relation.text}, unlike {given}"
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_numpy_integers_are_integers(name):
+    component = DESIGNS[name].component
+    given = {
+        parameter.name: np.int64(parameter.default)
+        for parameter in component.parameters
+        if isinstance(parameter.default, int) and not isinstance(parameter, Switch)
+    }
+    values = component.checked(given)
+    assert values == component.checked({})
+    assert all(type(values[parameter]) is int for parameter in given)
+    json.dumps(DESIGNS[name].to_json(values | {"reset": "sync_high"}))
+
+
+def drawn(name, count):
+    rng = random.Random(f"{name} {count}")
+    return [DESIGNS[name].draw(rng) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_texts_of_random_draws_say_what_was_drawn(name):
+    design = DESIGNS[name]
+    for values in drawn(name, 100):
+        settings = design.settings(values)
+        assert design.parse(settings) == values
+        json.dumps(design.to_json(values))
+        assert design.module(values).isidentifier()
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_given_parameters_are_not_drawn(name):
+    design, rng = DESIGNS[name], random.Random(1)
+    assert {design.draw(rng, reset="async_low")["reset"] for _ in range(10)} == {"async_low"}
+    first = design.component.parameters[0]
+    assert {design.draw(rng, **{first.name: first.default})[first.name] for _ in range(10)} == {first.default}
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_value_of_a_choice_is_drawn(name):
+    design = DESIGNS[name]
+    values = drawn(name, 300)
+    for parameter in design.parameters:
+        if isinstance(parameter, Choice):
+            assert {each[parameter.name] for each in values} == set(parameter.values), parameter.name
+
+
+# What takes long to elaborate, kept small.
+SMALL = {"systolic_array": {"rows": 2, "columns": 1}}
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_random_draws_elaborate(name):
+    design, rng = DESIGNS[name], random.Random(name)
+    for _ in range(DRAWS):
+        values = design.draw(rng, **SMALL.get(name, {}))
+        top = design.top(values)
+        Fragment.get(top, None)
+        assert {"latency", "initiation_interval"} <= top.facts.keys()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(LONG_DRAWS))
+@pytest.mark.parametrize("name", DESIGNS)
+def test_random_draws_are_emitted(name, number):
+    design = find(name)
+    rng = random.Random(f"{name} {number}")
+    settings = design.settings(design.draw(rng, **SMALL.get(name, {})))
+    emission = emit(design, settings)
+    assert emission.manifest["parameters"] == design.to_json(design.parse(settings))
+    lint.verilator(emission)
+
+
+class Pair(Block):
+    """A block of two bases."""
+
+    left = Integer(1, 0, 9, "Left.")
+    right = Integer(2, 0, 9, "Right.")
+    relations = (Relation("left must be less than right", lambda left, right: left < right),)
+
+    def members(self):
+        return {}
+
+
+class Triple(Pair):
+    """One more, and first."""
+
+    middle = Integer(3, 0, 9, "Middle.", place=0)
+    left = Integer(0, 0, 3, "Left, again.")
+
+
+def test_parameters_are_inherited_and_listed_by_place():
+    assert [parameter.name for parameter in Pair.parameters] == ["left", "right"]
+    assert [parameter.name for parameter in Triple.parameters] == ["middle", "right", "left"]
+    assert Triple.relations == Pair.relations
+    triple = Triple(5, left=1)
+    assert (triple.middle, triple.right, triple.left) == (5, 2, 1)
+    assert "left : an integer from 0 to 3; default 0\n    Left, again." in Triple.__doc__
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Pair(1, 2, 3), "Pair takes 2 parameters, each once"),
+        (lambda: Pair(1, left=2), "Pair takes 2 parameters, each once"),
+        (lambda: Pair(up=1, down=2), "Pair has no parameter down, up"),
+    ],
+)
+def test_unknown_arguments_are_refused(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_impossible_draws_are_refused():
+    with pytest.raises(ValueError, match="no legal Pair with left=9 was found"):
+        Pair.draw(random.Random(1), left=9)
