@@ -7,7 +7,11 @@ from docs.scripts import reference
 
 def on_config(config):
     config.reference = list(reference.pages())
-    config.nav.append({"Reference": [{title: path} for path, title, _ in config.reference]})
+    designs, modules = (
+        [{title: path} for path, title, _ in config.reference if path.startswith("reference/designs") is of_designs]
+        for of_designs in (True, False)
+    )
+    config.nav += [{"Designs": designs}, {"NumPy models": modules}]
     return config
 
 

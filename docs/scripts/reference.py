@@ -1,12 +1,15 @@
 """Reference pages as Markdown: of Python modules from their docstrings, and of designs from `narrowfloat list --json`."""
 
 import ast
+import inspect
 import json
 import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+
+from narrowfloat.hdl.catalog import DESIGNS
 
 from docs.scripts import tables
 
@@ -120,25 +123,31 @@ def designs():
 
 
 def designs_page():
-    """The page of all designs with their parameters."""
-    parts = ["# Designs", "`narrowfloat list` prints the same. Any parameter is set by `--set NAME=VALUE`."]
-    for design in designs():
-        rows = [
-            [f"`{parameter['name']}`", _default(parameter["default"]), parameter["allowed"], parameter["meaning"]]
-            for parameter in design["parameters"]
-        ]
-        relations = [_sentence(relation["text"]) for relation in design["relations"]]
-        shipped = [
-            " ".join(f"`{setting}`" for setting in settings) or "all parameters at their defaults"
-            for settings in design["shipped"]
-        ]
-        parts += [
-            f"## `{design['design']}`",
-            _sentence(design["summary"]),
-            tables.left_table(["parameter", "default", "allowed", "meaning"], rows),
-            *_bullets("What must hold between parameters:", relations),
-            *_bullets("Shipped builds:", shipped),
-        ]
+    """The page that lists all designs."""
+    rows = [[f"[`{design['design']}`](designs/{design['design']}.md)", _sentence(design["summary"])] for design in designs()]
+    words = "`narrowfloat list` prints the same as these pages. Any parameter is set by `--set NAME=VALUE`."
+    return "\n\n".join(["# Designs", words, tables.left_table(["design", "what it does"], rows)]) + "\n"
+
+
+def design_page(design):
+    """The page of one design: its parameters, and the docstring of its block without them."""
+    rows = [
+        [f"`{parameter['name']}`", _default(parameter["default"]), parameter["allowed"], parameter["meaning"]]
+        for parameter in design["parameters"]
+    ]
+    relations = [_sentence(relation["text"]) for relation in design["relations"]]
+    shipped = [
+        " ".join(f"`{setting}`" for setting in settings) or "all parameters at their defaults" for settings in design["shipped"]
+    ]
+    docstring = inspect.cleandoc(DESIGNS[design["design"]].component.__doc__)
+    parts = [
+        f"# `{design['design']}`",
+        markdown(re.sub(r"\n\nParameters\n-+\n.*?(?=\n\n\S+\n-+\n|$)", "", docstring, flags=re.DOTALL)),
+        "## Parameters",
+        tables.left_table(["parameter", "default", "allowed", "meaning"], rows),
+        *_bullets("What must hold between parameters:", relations),
+        *_bullets("Shipped builds:", shipped),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -166,6 +175,8 @@ def modules():
 
 def pages():
     """Every reference page: its path in the site, its title, and its text."""
-    yield "reference/designs.md", "Designs", designs_page()
+    yield "reference/designs.md", "All designs", designs_page()
+    for design in designs():
+        yield f"reference/designs/{design['design']}.md", design["design"], design_page(design)
     for path, name in sorted(modules(), key=lambda module: module[1]):
         yield f"reference/{name}.md", name.removeprefix("narrowfloat."), module_page(path, name)
