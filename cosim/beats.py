@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import cocotb
 import numpy as np
-from narrowfloat.cosim.drivers import AxiStream, manifest
-from narrowfloat.cosim.scoreboard import compare
+from narrowfloat.cosim.drivers import AxiStream
+from narrowfloat.cosim.report import compare, manifest
 
 
 @dataclass

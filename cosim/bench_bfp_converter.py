@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
-from narrowfloat.cosim.drivers import AxiStream, ProtocolError, manifest
-from narrowfloat.cosim.scoreboard import Mismatch, compare, rerun, spell_float32
+from narrowfloat.cosim.drivers import AxiStream
+from narrowfloat.cosim.report import Mismatch, ProtocolError, compare, manifest, rerun
 from narrowfloat.golden.bfp import convert, relative_improvement
 from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.lfsr import lane_bits
-from narrowfloat.golden.reference.ports import Port
+from narrowfloat.golden.reference.spelling import spell_float32
 from narrowfloat.golden.reference.stimulus import real_tensors, special_words
+from narrowfloat.golden.reference.streams import Port
 
 ROUNDING_CODES = {"rne": 0, "rtz": 2, "sr": 3}
 RANDOM_GROUPS = 2**14

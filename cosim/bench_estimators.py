@@ -1,7 +1,7 @@
 """The estimators against their golden models."""
 
 import cocotb
-from narrowfloat.cosim.drivers import manifest
+from narrowfloat.cosim.report import manifest
 from narrowfloat.cosim.taps import TapBench
 from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 

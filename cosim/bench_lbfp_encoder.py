@@ -4,8 +4,8 @@ import cocotb
 import numpy as np
 from narrowfloat.cosim.beats import Stream, joined
 from narrowfloat.cosim.lbfp_beats import LbfpBench
-from narrowfloat.cosim.scoreboard import spell_float32
 from narrowfloat.golden.lbfp import Flag, block_exponent, encode, encode_fixed
+from narrowfloat.golden.reference.spelling import spell_float32
 from narrowfloat.golden.reference.stimulus import log_corners, random_words, real_tensors, special_words
 
 RANDOM_WORDS = 400_000

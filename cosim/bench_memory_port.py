@@ -14,8 +14,8 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
-from narrowfloat.cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
-from narrowfloat.cosim.scoreboard import Mismatch, rerun
+from narrowfloat.cosim.drivers import RESET_CYCLES
+from narrowfloat.cosim.report import PROGRESS_EVERY, Mismatch, ProtocolError, add_to_report, manifest, rerun
 from narrowfloat.golden import s2fp8
 from narrowfloat.golden.float_codec import encode
 from narrowfloat.golden.formats import FloatFormat

@@ -4,8 +4,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
-from narrowfloat.cosim.drivers import AxiStream, manifest
-from narrowfloat.cosim.scoreboard import Mismatch, rerun
+from narrowfloat.cosim.drivers import AxiStream
+from narrowfloat.cosim.report import Mismatch, manifest, rerun
 from narrowfloat.golden.bfp import precision, relative_improvement
 from narrowfloat.golden.formats import BLOCKS
 from narrowfloat.golden.reference.stimulus import real_tensors

@@ -3,9 +3,9 @@
 import cocotb
 import numpy as np
 from narrowfloat.cosim.beats import Stream, StreamBench, joined
-from narrowfloat.cosim.scoreboard import spell_float32
 from narrowfloat.golden import float_codec
 from narrowfloat.golden.lbfp import Flag
+from narrowfloat.golden.reference.spelling import spell_float32
 from narrowfloat.golden.reference.stimulus import encoder_corners, random_words, real_tensors, s2_corners, special_words
 from narrowfloat.golden.s2fp8 import ALPHA_RANGE, FORMAT, MEAN_RANGE, Parameters, encode, tensor_parameters
 

@@ -6,14 +6,14 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
-from narrowfloat.cosim.drivers import RESET_CYCLES, ProtocolError, add_to_report, manifest
-from narrowfloat.cosim.scoreboard import compare
+from narrowfloat.cosim.drivers import RESET_CYCLES
+from narrowfloat.cosim.report import ProtocolError, add_to_report, compare, manifest
 from narrowfloat.golden.bfp import Blocks, convert, decode, from_mxint8, matmul, to_mxint8
 from narrowfloat.golden.bfp.systolic import Array, passes
 from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.reference.network import load_mnist, split
-from narrowfloat.golden.reference.ports import Port
 from narrowfloat.golden.reference.stimulus import real_tensors
+from narrowfloat.golden.reference.streams import Port
 
 KINDS = ("forward", "backward", "gradient")
 RANDOM_PRODUCTS = 24

@@ -1,20 +1,15 @@
 """Both ends of an AXI4-Stream block, and the packing of arrays into its ports."""
 
-import json
 import os
 from pathlib import Path
 
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
-from narrowfloat.golden.reference.ports import Port
+from narrowfloat.cosim.report import PROGRESS_EVERY, ProtocolError, add_to_report
+from narrowfloat.golden.reference.streams import Port
 
 RESET_CYCLES = 3
-PROGRESS_EVERY = 4096  # beats
-
-
-class ProtocolError(AssertionError):
-    """The block broke a rule of AXI4-Stream, or hangs."""
 
 
 class AxiStream:
@@ -162,15 +157,3 @@ def _to_rows(values, words):
 def _spell(beat):
     data, user, last = beat
     return f"tdata {data}, tuser {user}, tlast {last}"
-
-
-def add_to_report(vectors, cycles):
-    """Add to the vectors and cycles that the bench reports to `cosim.runner`."""
-    path = Path(os.environ["NARROWFLOAT_REPORT"])
-    report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
-    path.write_text(json.dumps({"vectors": report["vectors"] + vectors, "cycles": report["cycles"] + cycles}))
-
-
-def manifest():
-    """The manifest of the design under test."""
-    return json.loads(Path(os.environ["NARROWFLOAT_MANIFEST"]).read_text())

@@ -15,9 +15,10 @@ from threading import Event
 
 import numpy as np
 from narrowfloat.cosim.native import CACHE, Model
-from narrowfloat.cosim.scoreboard import Mismatch, spell_code, spell_float32
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.float_codec import code_dtype, decode, encode
 from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.reference.spelling import spell_code, spell_float32
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.yosys import ToolError
@@ -66,7 +67,7 @@ def check_encoder(manifest, fmt, bias, sweep, advance=lambda count: None):
 
     Raises
     ------
-    cosim.scoreboard.Mismatch
+    narrowfloat.cosim.report.Mismatch
     """
     run_sweep(manifest, sweep, lambda *part: _compare_encoder(part[0], fmt, bias, sweep, *part[1:]), advance)
 
@@ -117,7 +118,7 @@ def check_decoder(manifest, fmt):
 
     Raises
     ------
-    cosim.scoreboard.Mismatch
+    narrowfloat.cosim.report.Mismatch
     """
     model = Model(manifest)
     low, high = fmt.bias_range

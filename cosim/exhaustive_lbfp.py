@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from narrowfloat.cosim.exhaustive import RTL, WORDS, Sweep, integer, run_sweep
 from narrowfloat.cosim.native import Model
-from narrowfloat.cosim.scoreboard import Mismatch, spell_float32
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import ANTILOGS, OUTPUTS, decode, encode, multiply
+from narrowfloat.golden.reference.spelling import spell_float32
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.yosys import ToolError
@@ -55,7 +56,7 @@ class Check:
 
         Raises
         ------
-        cosim.scoreboard.Mismatch
+        narrowfloat.cosim.report.Mismatch
             The first difference.
         """
         settings = [f"fmt={self.fmt.name}", f"lanes={_LANES[self.design]}", "stages=0", *self.settings]

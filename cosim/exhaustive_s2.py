@@ -14,7 +14,7 @@ import numpy as np
 from narrowfloat.cosim.exhaustive import RTL, WORDS, Sweep, integer, run_sweep
 from narrowfloat.cosim.exhaustive_lbfp import command, compare
 from narrowfloat.cosim.native import Model
-from narrowfloat.cosim.scoreboard import spell_float32
+from narrowfloat.golden.reference.spelling import spell_float32
 from narrowfloat.golden.s2fp8 import ALPHA_RANGE, LOG_BITS, MEAN_RANGE, Parameters, decode, encode, inverse
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
@@ -47,7 +47,7 @@ class Check:
 
         Raises
         ------
-        cosim.scoreboard.Mismatch
+        narrowfloat.cosim.report.Mismatch
             The first difference.
         """
         emission = emit(find(self.design), [f"lanes={_LANES}", "stages=0"])

@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
-from narrowfloat.cosim.scoreboard import Mismatch
-from narrowfloat.golden.reference.ports import Port
+from narrowfloat.cosim.report import Mismatch
+from narrowfloat.golden.reference.streams import Port
 from narrowfloat.hdl.lint import verilator_folder
 from narrowfloat.hdl.yosys import ToolError
 
@@ -97,7 +97,7 @@ class Model:
             Fields are missing, unknown or of a wrong shape, or a value does not fit into its field.
         TypeError
             Values are not integers.
-        cosim.scoreboard.Mismatch
+        narrowfloat.cosim.report.Mismatch
             The block did not take or return a beat in its cycle.
         """
         lanes = lanes if isinstance(lanes, dict) else {"lane": lanes}
@@ -135,7 +135,7 @@ class Model:
 
         Raises
         ------
-        cosim.scoreboard.Mismatch
+        narrowfloat.cosim.report.Mismatch
             The block did not take a beat in its cycle, or gave another number of results.
         """
         beats, results = len(last), int(last.sum())

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 from narrowfloat.cosim.native import Model
-from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.bfp import accumulate_passes, to_passes
 from narrowfloat.golden.formats import BLOCK_MAN_BITS
 

@@ -8,9 +8,9 @@ import json
 
 import numpy as np
 from narrowfloat.cosim.native import build
-from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.memory import SLOTS, CoreBeats, MemoryBeats
-from narrowfloat.golden.reference.ports import Port
+from narrowfloat.golden.reference.streams import Port
 
 WORD_BYTES = 4
 _RESPONSES = {0: "OKAY", 2: "SLVERR", 3: "DECERR", 4: "none"}
@@ -83,7 +83,7 @@ class NativePort:
 
         Raises
         ------
-        cosim.scoreboard.Mismatch
+        narrowfloat.cosim.report.Mismatch
             The tensors' ends do not come out.
         """
         user = self._core_user.pack(len(beats), {"type": beats.type, "bypass": beats.bypass.astype(np.uint8)})
@@ -113,7 +113,7 @@ class NativePort:
 
         Raises
         ------
-        cosim.scoreboard.Mismatch
+        narrowfloat.cosim.report.Mismatch
             The tensors' ends do not come out.
         """
         fields = {name: getattr(beats, name) for name in self._memory_user.fields}
@@ -136,7 +136,7 @@ class NativePort:
 
         Raises
         ------
-        cosim.scoreboard.Mismatch
+        narrowfloat.cosim.report.Mismatch
             The port does not answer, or does not approve.
         """
         register = self._registers[name]
@@ -150,7 +150,7 @@ class NativePort:
 
         Raises
         ------
-        cosim.scoreboard.Mismatch
+        narrowfloat.cosim.report.Mismatch
             The port does not answer, or does not approve.
         """
         register = self._registers[name]
@@ -166,7 +166,7 @@ class NativePort:
 
         Raises
         ------
-        cosim.scoreboard.Mismatch
+        narrowfloat.cosim.report.Mismatch
             They stay busy.
         """
         for _ in range(_SETTLING):

@@ -9,10 +9,12 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
 from cocotb_tools.runner import get_runner
+from narrowfloat.golden.reference.stimulus import KEPT_TENSORS, keep_real_tensors
 from narrowfloat.hdl.lint import verilator_folder
 from narrowfloat.hdl.yosys import ToolError
 
@@ -130,7 +132,7 @@ def _run(job):
     # The runner ends the process when a test failed; the results say more.
     with suppress(SystemExit, RuntimeError):
         runner.test(
-            test_module=f"narrowfloat.cosim.bench_{_SHARED_BENCHES.get(manifest['design'], manifest['design'])}",
+            test_module=_benches(manifest),
             hdl_toplevel=job.module,
             hdl_toplevel_lang="verilog",
             build_dir=build_folder,
@@ -146,12 +148,24 @@ def _run(job):
                 "NARROWFLOAT_REPORT": str(folder / "report.json"),
                 "NARROWFLOAT_TENSORS": str(folder / "tensors.npz"),
                 "NARROWFLOAT_RERUN": _rerun(job, manifest),
+                "NARROWFLOAT_STATES": "2" if job.simulator == "verilator" else "4",
+                KEPT_TENSORS: str(keep_real_tensors(BUILD).absolute()),
             },
         )
     seconds = time.monotonic() - started
     report_path = folder / "report.json"
     report = json.loads(report_path.read_text()) if report_path.exists() else {}
     return replace(built, **report, seconds=seconds, failure=_failure(folder / "results.xml"))
+
+
+def _benches(manifest):
+    """The modules of tests for the design: those for all, and where it has some those of its own."""
+    module = manifest["reference"].partition(":")[0]
+    if find_spec(module) is None:
+        return [f"narrowfloat.cosim.bench_{_SHARED_BENCHES.get(manifest['design'], manifest['design'])}"]
+    family = module.rpartition(".")[2]
+    own = f"narrowfloat.cosim.special.{family}"
+    return ["narrowfloat.cosim.generic", *([own] if find_spec(own) else [])]
 
 
 def _build(job, runner, log):

@@ -8,8 +8,8 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
-from narrowfloat.cosim.drivers import PROGRESS_EVERY, RESET_CYCLES, ProtocolError, add_to_report, manifest
-from narrowfloat.cosim.scoreboard import Mismatch, rerun
+from narrowfloat.cosim.drivers import RESET_CYCLES
+from narrowfloat.cosim.report import PROGRESS_EVERY, Mismatch, ProtocolError, add_to_report, manifest, rerun
 from narrowfloat.golden.formats import FloatFormat
 from narrowfloat.golden.reference.stimulus import random_words, real_tensors, special_words
 from narrowfloat.golden.statistics import readout

@@ -31,10 +31,11 @@ import numpy as np
 import plotly.graph_objects as go
 from narrowfloat.cosim.native import CACHE
 from narrowfloat.cosim.native_port import NativePort
-from narrowfloat.cosim.scoreboard import Mismatch, spell_code, spell_float32
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.formats import FloatFormat
 from narrowfloat.golden.memory import ESTIMATORS, MODES, CoreBeats, MemoryPort
 from narrowfloat.golden.reference.network import MOMENTUM, WEIGHT_DECAY, load_mnist
+from narrowfloat.golden.reference.spelling import spell_code, spell_float32
 from narrowfloat.golden.s2fp8 import ALPHA_FRACTION_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, Parameters
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.catalog import find
@@ -440,7 +441,7 @@ def lockstep(hardware, model, advance=lambda: None):
 
     Raises
     ------
-    cosim.scoreboard.Mismatch
+    narrowfloat.cosim.report.Mismatch
         With the step, the tensor, the index of its first value that differs, and what was got and wanted.
     """
     ours, theirs = _Side(*hardware), _Side(*model)

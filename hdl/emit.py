@@ -97,6 +97,7 @@ def emit(design, settings=()):
     manifest = {
         "design": design.name,
         "module": module,
+        "reference": design.reference,
         "parameters": design.to_json(values),
         "ports": ports,
         **top.facts,

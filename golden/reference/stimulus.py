@@ -1,12 +1,17 @@
 """What goes into the blocks: real tensors, corner cases by construction, random words. What must come out, the model says."""
 
+import hashlib
+import os
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from narrowfloat.golden import s2fp8
 from narrowfloat.golden.lbfp import Flag
+from narrowfloat.golden.reference import network
 from narrowfloat.golden.reference.network import load_mnist, train
 
+KEPT_TENSORS = "NARROWFLOAT_REAL_TENSORS"
 MAN_BITS = 23  # of FP32
 SIGN = np.uint32(1 << 31)
 INFINITY = 255 << MAN_BITS
@@ -16,10 +21,29 @@ INFINITY = 255 << MAN_BITS
 def real_tensors():
     """Tensors of a network in training, by name, and the accuracy it reaches: see `golden.reference.network.train`.
 
-    Trains anew in every process: that takes less than a second. The last bits of the numbers differ between machines, as
-    those of a float32 matrix product do.
+    They come from the file that the environment's NARROWFLOAT_REAL_TENSORS names, which `keep_real_tensors` has made, or else
+    from a training in this process. The last bits of the numbers differ between machines, as those of a float32 matrix product
+    do.
     """
-    return train(*load_mnist())
+    kept = os.environ.get(KEPT_TENSORS)
+    if kept is None:
+        return train(*load_mnist())
+    with np.load(kept) as archive:
+        tensors = dict(archive)
+    return tensors, float(tensors.pop("accuracy"))
+
+
+def keep_real_tensors(folder):
+    """The file in `folder` with the tensors of `real_tensors`, which is made unless it is there: trained once for all processes."""
+    digest = hashlib.sha256(Path(network.__file__).read_bytes() + np.__version__.encode()).hexdigest()
+    path = folder / f"tensors-{digest[:16]}.npz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors, accuracy = train(*load_mnist())
+        unfinished = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+        np.savez(unfinished, accuracy=accuracy, **tensors)
+        unfinished.rename(path)
+    return path
 
 
 def encoder_corners(fmt, biases=None, swept=27):

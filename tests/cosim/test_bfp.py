@@ -4,8 +4,8 @@ import re
 
 import pytest
 from narrowfloat.cosim.native_mac import MacCheck
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.cosim.runner import Job, run
-from narrowfloat.cosim.scoreboard import Mismatch
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 

@@ -10,7 +10,7 @@ import pytest
 from narrowfloat.cosim import exhaustive, native
 from narrowfloat.cosim.exhaustive import Sweep, check_decoder, check_encoder
 from narrowfloat.cosim.native import Model
-from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.float_codec import code_dtype, decode, encode
 from narrowfloat.golden.formats import CATALOG, FLOATS, FloatFormat
 from narrowfloat.golden.lfsr import lane_bits

@@ -5,8 +5,8 @@ import re
 import pytest
 from narrowfloat.cosim import exhaustive_lbfp
 from narrowfloat.cosim.exhaustive_lbfp import Check, checks
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.cosim.runner import Job, run
-from narrowfloat.cosim.scoreboard import Mismatch
 from narrowfloat.golden.formats import CATALOG, LogBlockFormat
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit

@@ -66,27 +66,27 @@ def test_every_shipped_design(simulate, name, settings, simulator):
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_decoder_of_three_formats(simulate, simulator):
     settings = ["formats=ab_e5m2,float8_e4m3fn,float8_e5m2", "stages=2", "user_bits=8"]
-    result = simulate("float_decoder", settings, simulator, tests="every_code|every_mix|reset")
+    result = simulate("float_decoder", settings, simulator, tests="corners|every_mix|reset")
     assert result.failure is None
 
 
 def test_encoder_with_low_asynchronous_reset_on_icarus(simulate):
     settings = ["formats=float4_e2m1fn", "lanes=64", "reset=async_low", "roundings=sr", "flags=1", "user_bits=8"]
-    result = simulate("float_encoder", settings, tests="boundary|random|every_mix|reset")
+    result = simulate("float_encoder", settings, tests="corners|random|every_mix|reset")
     assert result.failure is None
     assert result.vectors > 1_000_000
 
 
 def test_codec_without_bias_port_on_icarus(simulate):
     settings = ["formats=float6_e3m2fn,float8_e5m2fnuz", "bias_port=0", "stages=3"]
-    assert simulate("float_decoder", settings, tests="every_code|every_mix|reset").failure is None
+    assert simulate("float_decoder", settings, tests="corners|every_mix|reset").failure is None
 
 
 def test_wrong_operator_is_caught_and_shown(simulate):
-    result = simulate("float_decoder", ["stages=3", "user_bits=9"], edit=(" + ", " - "), tests="decode_every_code")
+    result = simulate("float_decoder", ["stages=3", "user_bits=9"], edit=(" + ", " - "), tests="corners")
     first, waves = result.failure.splitlines()
     assert re.match(
-        r"decode_every_code_at_every_bias: lane \d, vector \d+: ab_e5m2 bias \d+ of 0x\w\w \(\S+\): got 0x\w{8} \(\S+\), "
+        r"corners: lane \d, vector \d+: ab_e5m2 bias \d+ of 0x\w\w \(\S+\): got 0x\w{8} \(\S+\), "
         r"want 0x\w{8} \(\S+\); \d+ differ; rerun: make sim DESIGN=\S+ SIM=icarus SEED=7$",
         first,
     )

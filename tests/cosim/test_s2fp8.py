@@ -7,8 +7,8 @@ import pytest
 from narrowfloat.cosim import exhaustive_s2
 from narrowfloat.cosim.exhaustive_s2 import Check, checks
 from narrowfloat.cosim.native import Model
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.cosim.runner import Job, run
-from narrowfloat.cosim.scoreboard import Mismatch
 from narrowfloat.golden.reference.stimulus import random_words, s2_corners, special_words
 from narrowfloat.golden.s2fp8 import Parameters, encode, inverse
 from narrowfloat.hdl.catalog import find

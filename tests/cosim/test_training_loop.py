@@ -7,7 +7,7 @@ import shlex
 import pytest
 from narrowfloat.cosim import training_loop
 from narrowfloat.cosim.native_port import NativePort
-from narrowfloat.cosim.scoreboard import Mismatch
+from narrowfloat.cosim.report import Mismatch
 from narrowfloat.cosim.training_loop import SCHEMES, TYPES, Plan, Scheme, emit_port, run, small_images
 from narrowfloat.golden.memory import CoreBeats
 from narrowfloat.hdl.catalog import find

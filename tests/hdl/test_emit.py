@@ -126,6 +126,7 @@ def test_manifest_of_the_default_encoder():
     assert manifest == {
         "design": "float_encoder",
         "module": "float_encoder_ab_e5m2_x4",
+        "reference": "narrowfloat.golden.reference.float_codec:FloatEncoder",
         "parameters": {
             "formats": ["ab_e5m2"],
             "lanes": 4,

@@ -1,13 +1,20 @@
-"""Compares whole arrays, and says of a difference what a reader needs to see it again."""
+"""What benches tell `narrowfloat.cosim.runner` and a reader: differences, progress, counts."""
 
+import json
 import os
+from pathlib import Path
 
 import numpy as np
-from narrowfloat.golden.float_codec import decode
+
+PROGRESS_EVERY = 4096  # beats
 
 
 class Mismatch(AssertionError):
     """The hardware's result is not the model's."""
+
+
+class ProtocolError(AssertionError):
+    """The block broke a rule of AXI4-Stream, or hangs."""
 
 
 def compare(got, want, describe):
@@ -29,12 +36,13 @@ def rerun():
     return f"rerun: {os.environ['NARROWFLOAT_RERUN']}"
 
 
-def spell_float32(word):
-    """An FP32 word in hex and as the number it is."""
-    return f"0x{int(word):08x} ({np.uint32(word).view(np.float32)!s})"
+def manifest():
+    """The manifest of the design under test."""
+    return json.loads(Path(os.environ["NARROWFLOAT_MANIFEST"]).read_text())
 
 
-def spell_code(code, fmt, bias):
-    """A code in hex and as the number it is."""
-    dtype = np.uint8 if fmt.bits <= 8 else np.uint16
-    return f"0x{int(code):02x} ({decode(np.array([code], dtype), fmt, bias=int(bias))[0]!s})"
+def add_to_report(vectors, cycles):
+    """Add to the vectors and cycles that the bench reports to `narrowfloat.cosim.runner`."""
+    path = Path(os.environ["NARROWFLOAT_REPORT"])
+    report = json.loads(path.read_text()) if path.exists() else {"vectors": 0, "cycles": 0}
+    path.write_text(json.dumps({"vectors": report["vectors"] + vectors, "cycles": report["cycles"] + cycles}))

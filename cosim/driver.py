@@ -1,0 +1,239 @@
+"""Drives every stream of an emitted design at once: sources and sinks of AXI4-Stream, and clock and reset."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge, Timer
+from narrowfloat.cosim.report import PROGRESS_EVERY, ProtocolError, rerun
+from narrowfloat.golden.reference.streams import Interface
+
+RESET_CYCLES = 3
+_PERIOD = 10  # ns
+# Cycles without a transfer, beyond those in which pauses forbid one and those that a beat takes, after which a design hangs.
+PATIENCE = 1000
+# Sources and sinks that share a pattern of pauses begin so far apart in it.
+_APART = 311
+
+
+class _End:
+    """One stream: its ports, and the pattern of its pauses."""
+
+    def __init__(self, dut, manifest, name):
+        self.name = name
+        self.interface = Interface(manifest, name)
+        self.valid, self.ready, self.last = (getattr(dut, f"{name}_t{part}") for part in ("valid", "ready", "last"))
+        self.data = getattr(dut, f"{name}_tdata") if self.interface.data.words else None
+        self.user = getattr(dut, f"{name}_tuser") if self.interface.user.words else None
+
+    def set_pauses(self, pauses, offset):
+        pattern = np.roll(np.zeros(1, bool) if pauses is None else pauses, -offset)
+        self.pauses, self._period = pattern.tolist(), len(pattern)
+
+    def pauses_at(self, cycle):
+        return self.pauses[cycle % self._period]
+
+
+class _Source(_End):
+    def begin(self, beats):
+        self.beats, self.accepted, self._offered = beats, 0, False
+
+    def drive(self, cycle):
+        """Offer the next beat unless this is a pause; one that is offered stays."""
+        if self._offered:
+            return
+        if self.accepted < len(self.beats) and not self.pauses_at(cycle):
+            data, user, last = self.beats[self.accepted]
+            if self.data is not None:
+                self.data.value = data
+            if self.user is not None:
+                self.user.value = user
+            self.last.value = last
+            self._offered = True
+        self.valid.value = self._offered
+
+    def sample(self):
+        """Whether the beat that is offered was taken at this edge."""
+        taken = self._offered and bool(self.ready.value)
+        if taken:
+            self._offered = False
+            self.accepted += 1
+        return taken
+
+
+class _Sink(_End):
+    def begin(self, wanted):
+        self.wanted, self.received, self._held, self._ready = wanted, [], None, None
+
+    def drive(self, cycle):
+        ready = not self.pauses_at(cycle)
+        if ready is not self._ready:
+            self._ready = self.ready.value = ready
+
+    def sample(self):
+        """Whether a beat left at this edge.
+
+        Raises
+        ------
+        ProtocolError
+            A beat that waited changed or was taken back.
+        """
+        if not self.valid.value:
+            if self._held is not None:
+                raise ProtocolError(f"{self._beat} was taken back while it waited: {_spell(self._held)}; {rerun()}")
+            return False
+        beat = (
+            0 if self.data is None else self.data.value,
+            0 if self.user is None else self.user.value,
+            self.last.value,
+        )
+        if self._held not in (None, beat):
+            raise ProtocolError(f"{self._beat} changed while it waited: {_spell(self._held)} became {_spell(beat)}; {rerun()}")
+        self._held = None if self._ready else beat
+        if self._ready:
+            self.received.append(beat)
+        return self._ready
+
+    @property
+    def _beat(self):
+        return f"beat {len(self.received)}" + ("" if self.name == "m_axis" else f" of {self.name}")
+
+
+@dataclass
+class Pauses:
+    """Cycles, as bool patterns that repeat, in which no source offers a beat or no sink takes one.
+
+    `by_name` are patterns for single streams, in place of those.
+    """
+
+    idle: np.ndarray | None = None
+    stall: np.ndarray | None = None
+    by_name: dict = field(default_factory=dict)
+
+    @property
+    def none(self):
+        """Whether nothing is ever in the way."""
+        return self.idle is None and self.stall is None and not self.by_name
+
+
+class Streams:
+    """All streams of a design, which its manifest names: those that enter as sources, those that leave as sinks.
+
+    Parameters
+    ----------
+    dut : cocotb handle
+    manifest : dict
+
+    Attributes
+    ----------
+    sources, sinks : dict
+        By name, ``s_axis`` and the like, in the manifest's order.
+    cycles, beats : int
+        How many have gone by, and how many were accepted, since the last `report`.
+    """
+
+    def __init__(self, dut, manifest):
+        self.dut = dut
+        directions = {
+            port["name"].removesuffix("_tvalid"): port["direction"]
+            for port in manifest["ports"]
+            if port["name"].endswith("_tvalid")
+        }
+        self.sources = {name: _Source(dut, manifest, name) for name, way in directions.items() if way == "input"}
+        self.sinks = {name: _Sink(dut, manifest, name) for name, way in directions.items() if way == "output"}
+        self.cycles = self.beats = 0
+        names = {port["name"] for port in manifest["ports"]}
+        # A design without registers has no clock: there a cycle is as long, and what comes out is seen at its end, too.
+        self.edge = RisingEdge(dut.clk) if "clk" in names else Timer(_PERIOD, "ns")
+        self.has_clock = "clk" in names
+        self._reset, self._in_reset = (dut.rst_n, 0) if "rst_n" in names else (getattr(dut, "rst", None), 1)
+        self._slow = manifest["latency"] + manifest["initiation_interval"]
+        self._progress = Path(os.environ["NARROWFLOAT_PROGRESS"])
+
+    async def start(self):
+        """Start the clock, if there is one, and reset the design."""
+        if self.has_clock:
+            Clock(self.dut.clk, _PERIOD, unit="ns").start()
+        await self.reset()
+
+    async def reset(self):
+        """Hold reset for some cycles, whatever the design is doing."""
+        self._rest()
+        if self.has_clock:
+            self._reset.value = self._in_reset
+            for _ in range(RESET_CYCLES):
+                await self.edge
+            self._reset.value = 1 - self._in_reset
+        await self.edge
+
+    def _rest(self):
+        for source in self.sources.values():
+            source.valid.value = 0
+        for sink in self.sinks.values():
+            sink.ready.value = 0
+
+    async def run(self, traffic, wanted, pauses, until_accepted=None):
+        """Send what `traffic` has for each source, `Stream`s by name, and return what leaves, the same, and the cycles it took.
+
+        Parameters
+        ----------
+        wanted : dict
+            How many beats leave each sink.
+        pauses : Pauses
+        until_accepted : int, optional
+            Stop, with beats still inside, once so many have been accepted by all sources together.
+
+        Raises
+        ------
+        ProtocolError
+            A beat that waited changed, or no beat moved for longer than it can have to wait.
+        """
+        sources, sinks = list(self.sources.values()), list(self.sinks.values())
+        for number, source in enumerate(sources):
+            source.begin(source.interface.pack(traffic[source.name]))
+            source.set_pauses(pauses.by_name.get(source.name, pauses.idle), _APART * number)
+        for number, sink in enumerate(sinks):
+            sink.begin(wanted[sink.name])
+            sink.set_pauses(pauses.by_name.get(sink.name, pauses.stall), _APART * number)
+        patience = PATIENCE + 2 * self._slow + sum(len(end.pauses) for end in (*sources, *sinks))
+        edge, cycle, quiet, accepted = self.edge, 0, 0, 0
+        due = sum(len(source.beats) for source in sources)
+        while (
+            any(len(sink.received) < sink.wanted for sink in sinks) or accepted < due
+            if until_accepted is None
+            else accepted < until_accepted
+        ):
+            for end in sources:
+                end.drive(cycle)
+            for end in sinks:
+                end.drive(cycle)
+            await edge
+            cycle += 1
+            quiet += 1
+            for source in sources:
+                if source.sample():
+                    accepted += 1
+                    quiet = 0
+                    if accepted % PROGRESS_EVERY == 0:
+                        self._progress.write_text(str(self.beats + accepted))
+            for sink in sinks:
+                if sink.sample():
+                    quiet = 0
+            if quiet > patience:
+                raise ProtocolError(f"nothing moved for {quiet} cycles: {self._account(sources, sinks)}; {rerun()}")
+        self._rest()
+        self.cycles += cycle
+        self.beats += accepted
+        return {sink.name: sink.interface.unpack(sink.received) for sink in sinks}, cycle
+
+    @staticmethod
+    def _account(sources, sinks):
+        parts = [f"{source.accepted} of {len(source.beats)} beats were accepted at {source.name}" for source in sources]
+        return ", ".join(parts + [f"{len(sink.received)} of {sink.wanted} left at {sink.name}" for sink in sinks])
+
+
+def _spell(beat):
+    data, user, last = beat
+    return f"tdata {data}, tuser {user}, tlast {last}"

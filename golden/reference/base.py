@@ -1,0 +1,87 @@
+"""What every reference offers."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+
+class Reference(ABC):
+    """What may enter an emitted design and what must leave it, beat by beat: its bit-true model at the level of streams.
+
+    Whoever drives a design asks its reference for traffic and for what must come of it: benches, exhaustive runs, the check of
+    mapped netlists, and users with simulators of their own. Traffic is a `Stream` for a design with one stream in, otherwise a
+    dict of streams by their names, which are the prefixes of their ports; so is what leaves.
+
+    A design that real tensors can go through has also
+
+    - ``real()``, traffic made from the tensors of a network in training: an iterable of (name, traffic);
+    - ``workload()``, the traffic that a mapped netlist is simulated with, for its energy: runs of real tensors, a beat per cycle.
+
+    Parameters
+    ----------
+    manifest : dict
+        MODULE.json of the emitted design.
+    rng : numpy.random.Generator, optional
+        What all traffic is drawn from; default one with the seed 0.
+
+    Attributes
+    ----------
+    parameters : dict
+        Those of the manifest.
+    lanes : int
+        Values per beat.
+    random_beats, mixed_beats, few_beats : int
+        How many beats make a thorough random test; one of each mix of pauses; one between resets.
+    """
+
+    real = workload = None
+    random_beats = 4000
+    mixed_beats = 100
+    few_beats = 60
+
+    def __init__(self, manifest, rng=None):
+        self.manifest = manifest
+        self.parameters = manifest["parameters"]
+        self.lanes = self.parameters.get("lanes", 1)
+        self.rng = np.random.default_rng(0) if rng is None else rng
+        self.reset()
+
+    def reset(self):
+        """Start over, as the hardware does when it is reset."""
+
+    @abstractmethod
+    def corners(self):
+        """Traffic that has every case which decides a result: an iterable."""
+
+    @abstractmethod
+    def random(self, beats):
+        """Random traffic of about so many beats, typical and extreme."""
+
+    @abstractmethod
+    def model(self, traffic):
+        """What must leave when `traffic` enters, after all that entered since the last reset."""
+
+    @abstractmethod
+    def describe(self, traffic, beat, column):
+        """In words, what went in with the beat of that number, in the column (the lane) of that number."""
+
+    def spell(self, name, value, traffic, beat):
+        """A value that left in the field `name`, as a reader wants to see it; `beat` is the number of the beat it came from."""
+        return f"0x{int(value):x}"
+
+    def cycles(self, traffic):
+        """Cycles from the first beat's arrival to the last one's departure, with nothing in the way; None if that depends."""
+        beats = len(next(iter(traffic.values())) if isinstance(traffic, dict) else traffic)
+        return (beats - 1) * self.manifest["initiation_interval"] + self.manifest["latency"] + 1
+
+    def random_last(self, beats):
+        """Where packets end, at random: bool [beats]."""
+        return self.rng.random(beats) < 0.1
+
+    def random_tags(self, beats):
+        """What passes a design beside the data: uint64 [beats], or where it has more than 64 bits words of them [beats, words]."""
+        bits = self.parameters.get("user_bits", 0)
+        if bits <= 64:
+            return self.rng.integers(0, 2**bits - 1, beats, np.uint64, endpoint=True)
+        widths = [min(32, bits - first) for first in range(0, bits, 32)]
+        return np.stack([self.rng.integers(2**width, size=beats, dtype=np.uint64) for width in widths], axis=1)

@@ -1,0 +1,200 @@
+"""The float encoder and decoder at the level of their streams."""
+
+import numpy as np
+from narrowfloat.golden.float_codec import code_dtype, decode, encode
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.lfsr import lane_bits
+from narrowfloat.golden.reference.base import Reference
+from narrowfloat.golden.reference.spelling import spell_code, spell_float32
+from narrowfloat.golden.reference.stimulus import encoder_corners, random_words_in_range, real_tensors
+from narrowfloat.golden.reference.streams import Stream
+from narrowfloat.golden.reference.workload import RUN_BEATS, WORKLOAD_SEED, runs
+from narrowfloat.golden.rounding import ROUNDINGS
+from narrowfloat.golden.statistics import exact_median_bias
+
+RANDOM_VALUES = 1_000_000
+
+
+class FloatCodec(Reference):
+    """What both directions share: beats of one format and one bias each, and where they come from.
+
+    Of a beat, TUSER has the fields bias, format (an index), rounding, random and user, of which a design has those that it was
+    built with.
+    """
+
+    mixed_beats = 250
+
+    def __init__(self, manifest, rng=None):
+        super().__init__(manifest, rng)
+        self.formats = [FloatFormat.parse(name) for name in self.parameters["formats"]]
+        self.random_beats = -(-RANDOM_VALUES // self.lanes)
+        self._roundings = [ROUNDINGS.index(name) for name in self.parameters.get("roundings", ["rne"])]
+
+    def reset(self):
+        self.beats_since_reset = 0
+
+    def biases(self, fmt):
+        """The biases at which `fmt` can run: all where the port is built, otherwise its own."""
+        low, high = fmt.bias_range
+        return np.arange(low, high + 1) if self.parameters["bias_port"] else np.array([fmt.bias])
+
+    def tensor_bias(self, fmt, tensor):
+        """The bias for `tensor`: that of its median in the formats meant for that, otherwise the format's own."""
+        return exact_median_bias(tensor) if fmt.name.startswith("ab_") and self.parameters["bias_port"] else fmt.bias
+
+    def stream(self, lanes, bias, index):
+        """Beats of `lanes` [beats, lanes] in the format of that index at `bias`, a number or one for each beat.
+
+        Roundings, random bits, tags and the ends of packets are drawn.
+        """
+        beats = len(lanes)
+        user = {
+            "bias": np.broadcast_to(bias, beats),
+            "format": np.full(beats, index),
+            "rounding": self.rng.choice(self._roundings, beats),
+            "random": self.rng.integers(2 ** self.parameters.get("sr_bits", 0), size=lanes.shape),
+            "user": self.random_tags(beats),
+        }
+        return Stream({"lane": lanes}, user, self.random_last(beats))
+
+    def of_vectors(self, vectors, bias, index):
+        """Beats of `vectors`, any number of them; the last beat is filled up with some of them."""
+        vectors = np.concatenate([vectors, self.rng.choice(vectors, -len(vectors) % self.lanes)])
+        return self.stream(vectors.reshape(-1, self.lanes), bias, index)
+
+    def shuffled(self, vectors, biases, index):
+        """Beats of `vectors`, each with its own of `biases`, in an order in which lanes and beats differ."""
+        each = np.unique(biases)
+        return self._shuffle([self.of_vectors(self.rng.permutation(vectors[biases == bias]), bias, index) for bias in each])
+
+    def random(self, beats):
+        share = -(-beats // len(self.formats))
+        parts = []
+        for index, fmt in enumerate(self.formats):
+            bias = self.rng.choice(self.biases(fmt), share)
+            lanes = self._random_lanes(fmt, np.broadcast_to(bias[:, None], (share, self.lanes)))
+            parts.append(self.stream(lanes, bias, index))
+        return self._shuffle(parts)[:beats]
+
+    def real(self):
+        for number, (name, tensor) in enumerate(real_tensors()[0].items()):
+            index = number % len(self.formats)
+            bias = self.tensor_bias(self.formats[index], tensor)
+            yield name, self.of_vectors(self._vectors(tensor, self.formats[index], bias).ravel(), bias, index)
+
+    def workload(self):
+        tensors = real_tensors()[0]
+        rng = np.random.default_rng(WORKLOAD_SEED)
+        words = runs(tensors, RUN_BEATS * self.lanes).reshape(-1, self.lanes)
+        index = np.arange(len(tensors)) % len(self.formats)
+        biases = [self.tensor_bias(self.formats[i], tensor) for i, tensor in zip(index, tensors.values(), strict=True)]
+        user = {"bias": np.repeat(biases, RUN_BEATS), "format": np.repeat(index, RUN_BEATS)}
+        user["rounding"] = np.array(self._roundings)[rng.integers(len(self._roundings), size=len(words))]
+        user["user"] = rng.integers(2 ** self.parameters["user_bits"], size=len(words))
+        user["random"] = rng.integers(2 ** self.parameters.get("sr_bits", 1), size=words.shape)
+        lanes = np.empty(words.shape, np.uint32)
+        for fmt, bias, rows in self._groups(user):
+            lanes[rows] = self._vectors(words[rows], fmt, bias)
+        return Stream({"lane": lanes}, user, rng.random(len(words)) < 0.1)
+
+    @property
+    def _takes_random(self):
+        return self.parameters.get("random") == "port"
+
+    def _groups(self, user):
+        """Of each format: it, the biases of its beats [beats, 1], and which beats they are."""
+        for index, fmt in enumerate(self.formats):
+            rows = np.flatnonzero(user["format"] == index)
+            yield fmt, user["bias"][rows, None], rows
+
+    def _shuffle(self, parts):
+        stream = Stream.join(parts)
+        return stream[self.rng.permutation(len(stream))]
+
+
+class FloatEncoder(FloatCodec):
+    """FP32 to codes, with flags where they are built (`narrowfloat.golden.float_codec.encode`)."""
+
+    def corners(self):
+        """Every boundary and midpoint of every format at every bias, with its neighbours."""
+        for index, fmt in enumerate(self.formats):
+            yield self.shuffled(*encoder_corners(fmt, self.biases(fmt)), index)
+
+    def model(self, stream):
+        words, user = stream.data["lane"], stream.user
+        codes, flags = (np.empty(words.shape, np.uint64) for _ in range(2))
+        random = self._random_bits(stream)
+        self.beats_since_reset += len(stream)
+        for fmt, bias, beats in self._groups(user):
+            for rounding in np.unique(user["rounding"][beats]):
+                chosen = user["rounding"][beats] == rounding
+                rows = beats[chosen]
+                codes[rows], flags[rows] = encode(
+                    words[rows].view(np.float32),
+                    fmt,
+                    bias=bias[chosen],
+                    rounding=ROUNDINGS[rounding],
+                    overflow=self.parameters["overflow"],
+                    random_bits=random[rows] if ROUNDINGS[rounding] == "sr" else None,
+                    sr_bits=self.parameters["sr_bits"],
+                    flags=True,
+                )
+        return Stream({"lane": codes}, {"flags": flags, "user": user["user"]}, stream.last)
+
+    def _random_bits(self, stream):
+        """The bits that the block's own registers give since its reset, or those that come with the beats."""
+        if self._takes_random:
+            return stream.user["random"]
+        total = self.beats_since_reset + len(stream)
+        return lane_bits(self.parameters["seed"], total, self.lanes, self.parameters["sr_bits"])[self.beats_since_reset :]
+
+    def describe(self, stream, beat, lane):
+        fmt, bias, rounding = _of_beat(self.formats, stream, beat)
+        return f"{fmt.name} bias {bias} {ROUNDINGS[rounding]} of {spell_float32(stream.data['lane'][beat, lane])}"
+
+    def spell(self, name, value, stream, beat):
+        if name == "lane":
+            fmt, bias, _ = _of_beat(self.formats, stream, beat)
+            return spell_code(value, fmt, bias)
+        return f"{int(value):04b}" if name == "flags" else super().spell(name, value, stream, beat)
+
+    def _random_lanes(self, fmt, biases):
+        return random_words_in_range(self.rng, fmt, biases)
+
+    def _vectors(self, values, fmt, bias):
+        return np.ascontiguousarray(values).view(np.uint32)
+
+
+class FloatDecoder(FloatCodec):
+    """Codes to FP32 (`narrowfloat.golden.float_codec.decode`)."""
+
+    def corners(self):
+        """Every code of every format at every bias."""
+        for index, fmt in enumerate(self.formats):
+            codes, biases = np.meshgrid(np.arange(2**fmt.bits), self.biases(fmt))
+            yield self.shuffled(codes.ravel(), biases.ravel(), index)
+
+    def model(self, stream):
+        words = np.empty(stream.data["lane"].shape, np.uint64)
+        for fmt, bias, rows in self._groups(stream.user):
+            codes = stream.data["lane"][rows].astype(code_dtype(fmt))
+            words[rows] = decode(codes, fmt, bias=bias).view(np.uint32)
+        return Stream({"lane": words}, {"user": stream.user["user"]}, stream.last)
+
+    def describe(self, stream, beat, lane):
+        fmt, bias, _ = _of_beat(self.formats, stream, beat)
+        return f"{fmt.name} bias {bias} of {spell_code(stream.data['lane'][beat, lane], fmt, bias)}"
+
+    def spell(self, name, value, stream, beat):
+        return spell_float32(value) if name == "lane" else super().spell(name, value, stream, beat)
+
+    def _random_lanes(self, fmt, biases):
+        return self.rng.integers(2**fmt.bits, size=biases.shape)
+
+    def _vectors(self, values, fmt, bias):
+        return encode(values, fmt, bias=bias)
+
+
+def _of_beat(formats, stream, beat):
+    """Format, bias and rounding of a beat."""
+    return formats[stream.user["format"][beat]], stream.user["bias"][beat], stream.user["rounding"][beat]
