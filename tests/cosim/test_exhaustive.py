@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from narrowfloat.cosim import exhaustive, native
+from narrowfloat.cosim import exhaustive, native, verilated
 from narrowfloat.cosim.exhaustive import Sweep, check_decoder, check_encoder
 from narrowfloat.cosim.native import Model
 from narrowfloat.cosim.report import Mismatch
@@ -352,8 +352,8 @@ def test_wrong_arguments_are_one_clear_line(command, arguments, line):
 
 
 def test_missing_compiler_is_one_clear_line(command, monkeypatch, tmp_path):
-    native._tools.cache_clear()
-    monkeypatch.setattr(native.shutil, "which", lambda program: None)
+    verilated.toolchain.cache_clear()
+    monkeypatch.setattr(verilated.shutil, "which", lambda program: None)
     status, _, err = command("float_decoder --formats e2m0")
     assert (status, err) == (2, "exhaustive: g++ is missing: sudo apt-get install g++\n")
 
