@@ -1,4 +1,5 @@
-"""Experiments that hold published claims against this project's own measurements, one module per claim.
+"""Experiments that hold published claims against this project's own measurements.
 
-Each runs as `python -m evidence.NAME`; the results are committed as NAME.json beside it.
+``python -m evidence`` runs them. `claims` has a module for each experiment, `harness` what all of them share, `training` the
+networks and their arithmetic in PyTorch. NAME.json holds the committed results of the experiment NAME.
 """

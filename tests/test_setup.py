@@ -20,7 +20,7 @@ ALLOWED = {
     "hdl": {"golden", "hdl"},
     "cosim": {"golden", "hdl", "cosim"},
     "synth": {"golden", "hdl", "synth"},
-    "evidence": {"golden", "cosim", "evidence"},
+    "evidence": {"golden", "evidence"},
 }
 
 

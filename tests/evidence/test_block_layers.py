@@ -1,4 +1,5 @@
-"""The PyTorch twin of block floating point converts, sums and multiplies as the golden model; precisions come from the step before."""
+"""The PyTorch twin of block floating point converts, sums and multiplies as the golden model; precisions come from the step
+before."""
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.reference import stimulus
 from torch import nn
 
-from evidence import block_layers
-from evidence.arms import BLOCK_ARMS, OPERANDS, BlockArm
-from evidence.block_layers import ALPHA, BETA, FIRST_EXPONENT, GROUP, HEADROOM, SUM_BITS, Arithmetic, Groups
-from evidence.tasks import Attention
+from evidence.training import block_layers
+from evidence.training.arms import BLOCK_ARMS, OPERANDS, BlockArm
+from evidence.training.block_layers import ALPHA, BETA, FIRST_EXPONENT, GROUP, HEADROOM, SUM_BITS, Arithmetic, BlockTensor
+from evidence.training.tasks import Attention
 
 FORMATS = {bits: BlockFormat(name=f"bfp{bits}", man_bits=bits) for bits in (2, 4)}
 each_rounding = pytest.mark.parametrize("rounding", ["rtz", "rne", "sr"])
@@ -27,7 +28,7 @@ def assert_converted_as_golden(x, bits, rounding, axis=-1):
     random_bits = np.random.default_rng(bits).integers(0, 256, shape, np.uint8) if rounding == "sr" else None
     wanted = decode(convert(lines, FORMATS[bits], rounding=rounding, random_bits=random_bits))
     wanted = wanted if axis == -1 else wanted.swapaxes(-1, -2)
-    groups = Groups(torch.from_numpy(x), axis)
+    groups = BlockTensor(torch.from_numpy(x), axis)
     if random_bits is not None:
         random_bits = torch.from_numpy(random_bits if axis == -1 else np.moveaxis(random_bits, -3, -1))
     found = groups.rounded(bits, rounding, random_bits).numpy()
@@ -40,7 +41,8 @@ def assert_converted_as_golden(x, bits, rounding, axis=-1):
 
 
 def corners(exponent, bits):
-    """Groups whose largest exponent is `exponent`, of what lies at and beside every number, midpoint and step of 1/256 there: [n, 16]."""
+    """Groups whose largest exponent is `exponent`, of what lies at and beside every number, midpoint and step of 1/256 there:
+    [n, 16]."""
     top = np.ldexp(np.float64(1), exponent - 127)
     steps = np.arange(2 ** (bits + 9)) / 2.0 ** (bits + 8) * 2 * top
     words = steps[steps < 2.0**128].astype(np.float32).view(np.uint32).astype(np.int64)
@@ -93,7 +95,7 @@ def test_sums_are_the_goldens(axis):
         for reference in (0, 60, 100, 113, 127, 255):
             lines = x if axis == -1 else x.swapaxes(-1, -2)
             *wanted, saturated = relative_improvement(lines, FORMATS[4], reference)
-            assert Groups(torch.from_numpy(x), axis).sums(reference) == tuple(wanted), reference
+            assert BlockTensor(torch.from_numpy(x), axis).sums(reference) == tuple(wanted), reference
             stopped += saturated and 2**SUM_BITS - 1 in wanted
     assert stopped, "both what fits and what does not"
 
@@ -103,9 +105,9 @@ def test_strided_tensors_and_input_survive(bits):
     x = torch.randn(50, 30)
     before = x.clone()
     for axis in (-1, -2):
-        there = Groups(x, axis).rounded(bits, "rne")
-        assert torch.equal(Groups(x.mT.contiguous().mT, axis).rounded(bits, "rne"), there)
-        assert torch.equal(Groups(x.mT, -3 - axis).rounded(bits, "rne").mT, there)
+        there = BlockTensor(x, axis).rounded(bits, "rne")
+        assert torch.equal(BlockTensor(x.mT.contiguous().mT, axis).rounded(bits, "rne"), there)
+        assert torch.equal(BlockTensor(x.mT, -3 - axis).rounded(bits, "rne").mT, there)
     assert torch.equal(x, before)
 
 
@@ -123,8 +125,8 @@ def test_three_products_of_a_layer_are_the_goldens(bits):
     weight, offset = model["only"].parameters()
     weight.data, offset.data = torch.randn(24, 40), torch.zeros(24)
     x, error = torch.randn(50, 40, requires_grad=True), torch.randn(50, 24)
-    arithmetic = Arithmetic(BLOCK_ARMS["bfp4"], 1, 0)
-    arithmetic.take_over(model)
+    arithmetic = Arithmetic(BLOCK_ARMS["bfp4"], 0)
+    arithmetic.attach(None, model, 1)
     arithmetic.layers["only"].bits = bits
     out = model["only"](x)
     out.backward(error)
@@ -155,7 +157,7 @@ def test_layers_compute_what_they_replace(make, shapes):
     wanted = model["only"](*inputs)
     error = torch.randn(wanted.shape)
     gradients = torch.autograd.grad(wanted, leaves, error)
-    Arithmetic(FINE, 1, 0).take_over(model)
+    Arithmetic(FINE, 0).attach(None, model, 1)
     found = model["only"](*inputs)
     for near, exact in zip((found, *torch.autograd.grad(found, leaves, error)), (wanted, *gradients), strict=True):
         assert near.shape == exact.shape and (near - exact).abs().max() < 0.02 * exact.abs().max()
@@ -165,7 +167,7 @@ def test_only_gradients_are_stochastic_and_seeded():
     def gradients(arm, seed):
         torch.manual_seed(1)
         model = nn.ModuleDict({"only": nn.Linear(32, 8)})
-        Arithmetic(BLOCK_ARMS[arm], 1, seed).take_over(model)
+        Arithmetic(BLOCK_ARMS[arm], seed).attach(None, model, 1)
         x = torch.randn(20, 32)
         out = model["only"](x)
         out.square().sum().backward()
@@ -189,12 +191,12 @@ def test_precisions_are_the_goldens_from_the_step_before(monkeypatch):
     steps = 6
     model = nn.Sequential(nn.Linear(48, 32), nn.ReLU(), nn.Linear(32, 20))
     seen, sums = [], []  # of each step, of each layer: A, W and dO, as lines along which they are grouped; what was gathered
-    arithmetic = Arithmetic(BLOCK_ARMS["fast"], steps, 0)
-    arithmetic.take_over(model)
+    arithmetic = Arithmetic(BLOCK_ARMS["fast"], 0)
+    arithmetic.attach(None, model, steps)
     assert list(arithmetic.layers) == ["0", "2"]
     layers = [model[0], model[2]]
     for step in range(steps):
-        arithmetic.begin()
+        arithmetic.begin_step()
         x, now = torch.randn(64, 48) ** (1 + 2 * (step % 3)), []
         for layer in model:
             if layer in layers:

@@ -1,13 +1,14 @@
 """The energy model's parts against figures worked out by hand, and the committed results against the model."""
 
-import json
 from dataclasses import asdict
 
 import pytest
 
-from evidence import dram_energy
-from evidence.arms import CALIBRATION, TYPES
-from evidence.dram_energy import DRAMS, Bytes, energy_mj, largest_beta, needed_tau, saving
+from evidence.claims import dram_energy, fp8_training
+from evidence.claims.dram_energy import DRAMS, EXPERIMENT, Bytes, energy_mj, largest_beta, needed_tau, saving
+from evidence.harness import experiment
+from evidence.harness.command import main
+from evidence.training.arms import CALIBRATION, TYPES
 
 each_dram = pytest.mark.parametrize("dram", DRAMS, ids=lambda dram: dram.name.split()[0])
 TRAFFIC = {type: {"read": 3000, "written": 1000} for type in TYPES} | {"parameters": 100}
@@ -70,8 +71,8 @@ def test_rows_follow_the_formula():
 
 
 def test_committed_results_are_the_models():
-    committed = json.loads(dram_energy.RESULTS.read_text())
-    traced = json.loads(dram_energy.TRACED.read_text())
+    committed = EXPERIMENT.read()
+    traced = fp8_training.EXPERIMENT.read()
     assert committed["traffic"]["per_epoch"] == traced["traffic_per_epoch"]["mnist"]
     assert committed["drams"] == [asdict(dram) for dram in DRAMS]
     for row, wanted in zip(committed["rows"], dram_energy.evaluate(committed["traffic"]["per_epoch"]), strict=True):
@@ -79,8 +80,8 @@ def test_committed_results_are_the_models():
 
 
 def test_command_prints_what_is_committed(tmp_path, capsys):
-    assert dram_energy.main(["--json", str(tmp_path / "again.json")]) == 0
-    assert (tmp_path / "again.json").read_text() == dram_energy.RESULTS.read_text()
+    assert main(["dram_energy", "--json", str(tmp_path / "again.json")]) == 0
+    assert (tmp_path / "again.json").read_text() == EXPERIMENT.committed.read_text()
     assert "Authors: 3.07" in capsys.readouterr().out
 
 
@@ -89,6 +90,6 @@ def test_an_unreadable_trace_is_one_line(text, tmp_path, monkeypatch, capsys):
     path = tmp_path / "fp8_training.json"
     if text is not None:
         path.write_text(text)
-    monkeypatch.setattr(dram_energy, "TRACED", path)
-    assert dram_energy.main([]) == 2
+    monkeypatch.setattr(experiment, "COMMITTED", tmp_path)
+    assert main(["dram_energy"]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -12,7 +12,7 @@ from narrowfloat.golden.lbfp.calibration import Histogram
 from narrowfloat.golden.reference.stimulus import special_words
 from torch import nn
 
-from evidence.emulation import Emulated, Int8, Lbfp, OneHot, Rounding, emulate, entropy_threshold
+from evidence.training.emulation import Emulated, Int8, Lbfp, OneHot, Rounding, emulate, entropy_threshold
 
 LBFP8 = LOGARITHMS["lbfp8"]
 LAYERS = {

@@ -1,16 +1,16 @@
-"""Speed at equal area: the networks have as many products as is known of them, and the committed figures are what is computed."""
-
-import json
+"""Speed at equal area: the networks have as many products as is known of them, and the committed figures are what is
+computed."""
 
 import pytest
 from narrowfloat.golden.bfp.systolic import Array
 
-from evidence import fast_speed
-from evidence.fast_speed import BATCH, CELLS, NETWORKS, RESULTS, array_of, evaluate, macs, main, step_cycles
+from evidence.claims import fast_speed
+from evidence.claims.fast_speed import BATCH, CELLS, EXPERIMENT, NETWORKS, array_of, evaluate, macs, step_cycles
+from evidence.harness.command import main
 
 
-# Multiply-accumulates of one image in units of 10^9, as published: He et al. 2016, Simonyan and Zisserman 2015 (by later count),
-# Sandler et al. 2018.
+# Multiply-accumulates of one image in units of 10^9, as published: He et al. 2016, Simonyan and Zisserman 2015 (by later
+# count), Sandler et al. 2018.
 @pytest.mark.parametrize(("network", "forward"), [("ResNet-18", 1.82), ("VGG-16", 15.5), ("MobileNet-v2", 0.30)])
 def test_networks_have_as_many_products_as_published(network, forward):
     products = NETWORKS[network]
@@ -45,7 +45,7 @@ def test_arrays_fit_the_area():
 
 
 def test_committed_figures_are_those_of_the_committed_areas():
-    committed = json.loads(RESULTS.read_text())
+    committed = EXPERIMENT.read()
     assert set(committed["cells"]) == {cell.name for cell in CELLS}
     assert evaluate(committed["cells"], fast_speed.adaptive_passes()) == committed["rows"]
     assert fast_speed.utilizations() == committed["utilization"]
@@ -59,9 +59,9 @@ def test_bad_files_are_told_in_one_line(tmp_path, capsys):
         ('{"a": 1}', r"is not what it should be"),
     ):
         path.write_text(text)
-        assert main(["--synth", str(path), "--json", str(tmp_path / "out.json")]) == 2
+        assert main(["fast_speed", "--synth", str(path), "--json", str(tmp_path / "out.json")]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
-    assert main(["--synth", str(tmp_path / "none.json")]) == 2
+    assert main(["fast_speed", "--synth", str(tmp_path / "none.json")]) == 2
     assert "No such file" in capsys.readouterr().err
     assert not (tmp_path / "out.json").exists()

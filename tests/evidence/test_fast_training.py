@@ -1,20 +1,22 @@
-"""The committed trainings are complete, paired and summed up rightly; the command refuses in one line, and its quick form runs."""
+"""The committed trainings are complete, paired and summed up rightly; the command refuses in one line, and its quick form
+runs."""
 
-import importlib.util
 import itertools
 import json
 
 import numpy as np
 import pytest
 
-from evidence import experiment, fast_training, training_report
-from evidence.arms import BLOCK_ARMS, OPERANDS
+from evidence.claims import fast_training
+from evidence.harness.command import main
+from evidence.harness.experiment import SEEDS
+from evidence.training.arms import BLOCK_ARMS, OPERANDS
 
-COMMITTED = json.loads(fast_training.RESULTS.read_text())
+COMMITTED = fast_training.EXPERIMENT.read()
 
 
 def test_committed_runs_are_complete():
-    wanted = [(task, arm, seed) for task in fast_training.TASKS for arm in BLOCK_ARMS for seed in range(experiment.SEEDS)]
+    wanted = [(task, arm, seed) for task in fast_training.TASKS for arm in BLOCK_ARMS for seed in range(SEEDS)]
     assert [(run["task"], run["arm"], run["seed"]) for run in COMMITTED["runs"]] == wanted
     assert COMMITTED["arms"] == {name: arm.title for name, arm in BLOCK_ARMS.items()}
     for run in COMMITTED["runs"]:
@@ -24,7 +26,7 @@ def test_committed_runs_are_complete():
 
 
 def test_committed_summary_follows_from_the_runs():
-    assert COMMITTED["summary"] == training_report.summarize(COMMITTED["runs"], fast_training.precisions)
+    assert COMMITTED["summary"] == fast_training.REPORT.summarize(COMMITTED["runs"])
 
 
 def test_committed_precisions_are_possible():
@@ -42,64 +44,42 @@ def test_committed_precisions_are_possible():
 
 
 def test_tables_show_every_arm():
-    shown = list(fast_training.tables(COMMITTED))
+    shown = list(fast_training.EXPERIMENT.tables(COMMITTED))
     assert [table.row_count for table in shown] == [len(BLOCK_ARMS)] * len(fast_training.TASKS)
 
 
-def test_plots_show_every_arm_and_layer(tmp_path):
-    pytest.importorskip("plotly", reason="plots need plotly")
-    fast_training.write_plots(COMMITTED, tmp_path / "plots.html")
-    page = (tmp_path / "plots.html").read_text()
+def test_plots_show_every_arm_and_layer():
+    page = fast_training.plot(COMMITTED).to_html(include_plotlyjs=False)
     assert all(title in page for title in COMMITTED["arms"].values())
     assert all(layer in page for layers in COMMITTED["layers"].values() for layer in layers)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--task", "reuters"], "task must be one of mnist, shakespeare, not 'reuters'"),
-        (["--seeds", "1"], "seeds must be an integer from 2 to 10, not 1"),
-        (["--jobs", "0"], "jobs must be an integer from 1 to 256, not 0"),
-    ],
-)
-def test_refusals_are_one_line(arguments, message, capsys):
-    assert fast_training.main(arguments) == 2
-    assert capsys.readouterr().err == f"evidence.fast_training: {message}\n"
-
-
-def test_missing_pytorch_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert fast_training.main([]) == 2
-    assert capsys.readouterr().err == "evidence.fast_training: PyTorch is not installed; get it with `pip install torch`\n"
-
-
 def test_quick_form_runs(tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="PyTorch is for experiments only")
-    monkeypatch.setattr(experiment, "BUILD", tmp_path)
-    path = tmp_path / "found.json"
-    assert fast_training.main(["--quick", "--jobs", "1", "--json", str(path)]) == 0
-    found = json.loads(path.read_text())
+    monkeypatch.setenv("NARROWFLOAT_BUILD", str(tmp_path))
+    assert main(["fast_training", "--quick", "--jobs", "1"]) == 0
+    found = json.loads((tmp_path / "evidence" / "fast_training_quick.json").read_text())
     assert len(found["runs"]) == 2 * 2 * len(BLOCK_ARMS)
-    assert (tmp_path / "fast_training_quick.html").exists()
+    assert (tmp_path / "evidence" / "fast_training_quick.html").exists()
 
 
 def cnn():
     import torch
 
-    from evidence import tasks, training_run
+    from evidence.training import loop, tasks
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     task = tasks.TASKS["mnist"](0, False)
     model = task.model(lambda tensor: tensor)
-    return task, model, training_run.Training(task, model, task.epochs)
+    return task, model, loop.Trainer(task, model, task.epochs)
 
 
 def kept_of_errors(bits, rounding, steps=60):
     """Of the errors of the CNN's last layer, training in FP32, what is left of the negative and of the positive ones."""
     import torch
 
-    from evidence.block_layers import Groups
+    from evidence.training.block_layers import BlockTensor
 
     (task, model, training), seen = cnn(), []
     model.head.register_full_backward_hook(lambda layer, inner, outer: seen.append(outer[0].detach().clone()))
@@ -109,8 +89,8 @@ def kept_of_errors(bits, rounding, steps=60):
     for axis in (-1, -2):
         kept = []
         for error in seen:
-            groups = Groups(error, axis)
-            kept.append(groups.rounded(bits, rounding, torch.from_numpy(rng.integers(0, 256, groups.shape, np.uint8))))
+            blocks = BlockTensor(error, axis)
+            kept.append(blocks.rounded(bits, rounding, torch.from_numpy(rng.integers(0, 256, blocks.shape, np.uint8))))
         before, after = torch.cat(seen), torch.cat(kept)
         shares.append([float(after[part].sum() / before[part].sum()) for part in (before < 0, before > 0)])
     return np.array(shares)
@@ -128,15 +108,16 @@ def test_what_rounding_keeps_of_errors(bits, rounding, negative, positive):
 
 @pytest.mark.long
 def test_only_the_last_errors_make_two_bits_to_nearest_fail():
-    """Three epochs of the CNN, weights and activations with 2 bits: 4 for one layer's gradients are enough, for all others not."""
+    """Three epochs of the CNN, weights and activations with 2 bits: 4 for one layer's gradients are enough, for all others
+    not."""
     pytest.importorskip("torch", reason="PyTorch is for experiments only")
-    from evidence.block_layers import Arithmetic
+    from evidence.training.block_layers import Arithmetic
 
     scores = {}
     for finer in ("last", "others"):
         task, model, training = cnn()
-        arithmetic = Arithmetic(BLOCK_ARMS["bfp2"], training.steps, 0)
-        arithmetic.take_over(model)
+        arithmetic = Arithmetic(BLOCK_ARMS["bfp2"], 0)
+        arithmetic.attach(task, model, task.epochs * task.steps)
         for name, layer in arithmetic.layers.items():
             if (name == "head") == (finer == "last"):
                 layer.bits = [2, 2, 4]

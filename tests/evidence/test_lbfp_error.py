@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from narrowfloat.golden.lbfp import decode, lsb_exponent, multiply
 
-from evidence import lbfp_error
-from evidence.lbfp_error import LBFP8, SYNTHETIC, Mode, int8, lbfp, product_errors, sqnr
+from evidence.claims.lbfp_error import EXPERIMENT, LBFP8, SYNTHETIC, Mode, int8, lbfp, of_products, product_errors
 
-COMMITTED = json.loads(lbfp_error.RESULTS.read_text())
+COMMITTED = EXPERIMENT.read()
 
 
 @pytest.fixture(scope="module")
 def measured():
-    return lbfp_error.measure()
+    return EXPERIMENT.measure()
 
 
 def test_committed_results_are_the_models(measured):
@@ -61,19 +60,12 @@ def test_what_formats_hold_is_not_lost():
 
 def test_sqnr_by_hand():
     a, b = np.array([[1, 2]], np.float32), np.array([[3, 4]], np.float32)
-    assert sqnr(a, b, np.array([[10.9]])) == pytest.approx(40.83, abs=0.01)  # 20 * log10(11 / 0.1)
+    assert of_products(a, b, np.array([[10.9]])) == pytest.approx(40.83, abs=0.01)  # 20 * log10(11 / 0.1)
 
 
-def test_command_writes_results_and_plots(tmp_path, monkeypatch, capsys, measured):
-    monkeypatch.setattr(lbfp_error, "measure", lambda: measured)
-    monkeypatch.setattr(lbfp_error, "PLOTS", tmp_path / "plots" / "lbfp_error.html")
-    assert lbfp_error.main(["--json", str(tmp_path / "found.json")]) == 0
-    assert json.loads((tmp_path / "found.json").read_text()) == measured
-    assert "LBFP8, Mitchell" in (tmp_path / "plots" / "lbfp_error.html").read_text()
-    assert "SQNR of dot products" in capsys.readouterr().out
-
-
-def test_an_unwritable_file_is_one_line(tmp_path, monkeypatch, capsys, measured):
-    monkeypatch.setattr(lbfp_error, "measure", lambda: measured)
-    assert lbfp_error.main(["--json", str(tmp_path / "no" / "found.json")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_tables_and_plot_show_every_mode(measured):
+    assert [table.row_count for table in EXPERIMENT.tables(measured)] == [
+        len(measured[name]) for name in ("products", "dot_products")
+    ]
+    page = EXPERIMENT.plot(measured).to_html(include_plotlyjs=False)
+    assert all(json.dumps(row["mode"])[1:-1] in page for row in measured["dot_products"])

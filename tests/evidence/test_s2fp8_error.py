@@ -1,19 +1,17 @@
 """The committed errors are what the golden model gives, and hold what the README says of them."""
 
-import json
-
 import numpy as np
 import pytest
 
-from evidence import s2fp8_error
-from evidence.s2fp8_error import FORMATS, SYNTHETIC, exact, flushed, hardware, plain, scaled, sqnr, with_bias
+from evidence.claims.s2fp8_error import EXPERIMENT, FORMATS, SYNTHETIC, exact, flushed, hardware, plain, scaled, with_bias
+from evidence.harness.report import sqnr
 
-COMMITTED = json.loads(s2fp8_error.RESULTS.read_text())
+COMMITTED = EXPERIMENT.read()
 
 
 @pytest.fixture(scope="module")
 def measured():
-    return s2fp8_error.measure()
+    return EXPERIMENT.measure()
 
 
 def test_committed_results_are_the_models(measured):
@@ -66,16 +64,8 @@ def test_noise_and_flushed_by_hand():
     assert sqnr(x, found) == pytest.approx(10 * np.log10(5.000001 / 0.010001), abs=0.01)
 
 
-def test_command_writes_results_and_plots(tmp_path, monkeypatch, capsys, measured):
-    monkeypatch.setattr(s2fp8_error, "measure", lambda: measured)
-    monkeypatch.setattr(s2fp8_error, "PLOTS", tmp_path / "plots" / "s2fp8_error.html")
-    assert s2fp8_error.main(["--json", str(tmp_path / "found.json")]) == 0
-    assert json.loads((tmp_path / "found.json").read_text()) == measured
-    assert "E4M3, scaled" in (tmp_path / "plots" / "s2fp8_error.html").read_text()
-    assert "SQNR, dB; flushed" in capsys.readouterr().out
-
-
-def test_an_unwritable_file_is_one_line(tmp_path, monkeypatch, capsys, measured):
-    monkeypatch.setattr(s2fp8_error, "measure", lambda: measured)
-    assert s2fp8_error.main(["--json", str(tmp_path / "no" / "found.json")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_table_and_plot_show_every_format(measured):
+    (table,) = EXPERIMENT.tables(measured)
+    assert table.row_count == len(measured["tensors"])
+    page = EXPERIMENT.plot(measured).to_html(include_plotlyjs=False)
+    assert all(title in page for title in FORMATS)

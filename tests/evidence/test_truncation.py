@@ -1,4 +1,5 @@
-"""Truncation in PyTorch is the golden model's to the bit, and so are its statistics; layers truncate every tensor of every product."""
+"""Truncation in PyTorch is the golden model's to the bit, and so are its statistics; layers truncate every tensor of every
+product."""
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from narrowfloat.golden.reference.stimulus import random_words, real_tensors, s2
 from narrowfloat.golden.statistics import LogMoments, MedianTracker
 from torch import nn
 
-from evidence.store import ACTIVATION, ERROR, GRADIENT, WEIGHT, Store
-from evidence.tasks import Attention
-from evidence.truncation import PLAIN, Biased, Plain, Squeezed, statistics, take_over, truncate
+from evidence.training.storage import ACTIVATION, ERROR, GRADIENT, WEIGHT, Storage
+from evidence.training.tasks import Attention
+from evidence.training.truncation import PLAIN, Biased, Plain, Squeezed, statistics, take_over, truncate
 
 CORNERS = [
     s2fp8.Parameters(alpha, mean, s2fp8.inverse(alpha))
@@ -158,13 +159,13 @@ def test_a_tensor_of_zeros_changes_no_parameters():
 
 
 def test_biases_follow_the_types():
-    store = Store(MedianTracker())
-    biased = Biased(store)
+    storage = Storage(MedianTracker())
+    biased = Biased(storage)
     layer = nn.Sequential(nn.Linear(2, 2))
     (_, _), (weight, _), _ = next(iter(take_over(layer, biased).values())).products.slots
     biased.observing = True
     x = torch.full((64, 64), 2.0**-10)
     for _ in range(60):
         biased.through(x, weight)
-    assert store.biases[WEIGHT] == 26 and store.biases[ACTIVATION] == 15
+    assert storage.biases[WEIGHT] == 26 and storage.biases[ACTIVATION] == 15
     assert torch.equal(biased.through(x, weight), x)

@@ -1,4 +1,5 @@
-"""What S2FP8 loses of single tensors beside E5M2, adaptive bias and scaled E4M3: noise, and numbers that become zero or saturate.
+"""What S2FP8 loses of single tensors beside E5M2, adaptive bias and scaled E4M3: noise, and numbers that become zero or
+saturate.
 
 SQNR is the signal to quantization noise ratio in dB; flushed is the share of the numbers other than zero that become zero, in
 percent; saturated is how many numbers round to above the largest.
@@ -7,26 +8,16 @@ and beta in float64; `differ` is how many codes in 1000 the hardware's converter
 alpha and mu. E4M3 is scaled so that the largest number becomes 448.
 """
 
-import argparse
-import os
-import sys
-from pathlib import Path
-
 import numpy as np
 from narrowfloat.golden import float_codec, lbfp, s2fp8
 from narrowfloat.golden.formats import CATALOG
 from narrowfloat.golden.reference.stimulus import real_tensors
 from narrowfloat.golden.rounding import Flag
 from narrowfloat.golden.statistics import exact_median_bias
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from evidence import results
+from evidence.harness.experiment import Experiment
+from evidence.harness.report import new_table, sqnr
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "s2fp8_error.json"
-PLOTS = HERE.parent / "build" / "evidence" / "s2fp8_error.html"
 SEED = 1
 SIZE = 2**18
 
@@ -90,26 +81,9 @@ FORMATS = {
 }
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m evidence.s2fp8_error", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help=f"default {RESULTS.name} beside this module")
-    options = parser.parse_args(arguments)
-    try:
-        found = measure()
-        results.write(options.json, found)
-        write_plots(found, PLOTS)
-    except OSError as error:
-        print(f"evidence.s2fp8_error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(table(found))
-    console.print(f"{options.json.name} written; plots: {os.path.relpath(PLOTS)}")
-    return 0
-
-
 def measure():
     """All that goes into the JSON file."""
-    return {"command": "python -m evidence.s2fp8_error", "tensors": [row(name, x) for name, x in data().items()]}
+    return {"tensors": [row(name, x) for name, x in data().items()]}
 
 
 def data():
@@ -138,23 +112,14 @@ def row(name, x):
     }
 
 
-def sqnr(x, found):
-    """In dB."""
-    wanted = x.astype(np.float64)
-    return round(float(10 * np.log10(np.square(wanted).sum() / np.square(found - wanted).sum())), 2)
-
-
 def flushed(x, found):
     """The share of the numbers other than zero that became zero, in percent."""
     return round(100 * float(np.mean(found[x != 0] == 0)), 3)
 
 
-def table(found):
-    """A rich table: of each format SQNR and, where there are any, the flushed and the number of saturated."""
-    shown = Table(title="SQNR, dB; flushed, %; saturated, numbers", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    shown.add_column("tensor")
-    for heading in ("alpha", "beta", "differ", *FORMATS):
-        shown.add_column(heading, justify="right")
+def tables(found):
+    """One rich table: of each format SQNR and, where there are any, the flushed share and the number of saturated."""
+    shown = new_table("SQNR, dB; flushed, %; saturated, numbers", ["tensor"], ["alpha", "beta", "differ", *FORMATS])
     for each in found["tensors"]:
         cells = []
         for title in FORMATS:
@@ -162,11 +127,11 @@ def table(found):
             saturated = each["saturated"][title]
             cells.append(f"{each['sqnr'][title]:.1f}" + f"; {share:.1f}" * bool(share) + f"; {saturated} sat" * bool(saturated))
         shown.add_row(each["tensor"], f"{each['alpha']:.2f}", f"{each['beta']:.1f}", f"{each['differ']:.2f}", *cells)
-    return shown
+    yield shown
 
 
-def write_plots(found, path):
-    """SQNRs and shares of what is flushed, as an HTML page."""
+def plot(found):
+    """SQNRs and shares of what is flushed."""
     from plotly.colors import qualitative
     from plotly.subplots import make_subplots
 
@@ -178,9 +143,7 @@ def write_plots(found, path):
             style = {"name": title, "legendgroup": title, "marker_color": color, "showlegend": number == 1}
             figure.add_bar(x=names, y=values, row=number, col=1, **style)
     figure.update_layout(height=900, template="plotly_white")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path, include_plotlyjs="directory")
+    return figure
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+EXPERIMENT = Experiment(name="s2fp8_error", doc=__doc__, measure=measure, tables=tables, plot=plot)

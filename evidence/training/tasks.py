@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from evidence import data
-from evidence.store import Traffic
+from evidence.training import data
+from evidence.training.traffic import Traffic
 
 
 class Cnn(nn.Module):
@@ -21,9 +21,7 @@ class Cnn(nn.Module):
         )
         self.head = nn.Linear(32 * 7 * 7, 10)
         self.layers = [*self.convolutions, self.head]
-        for layer in self.layers:
-            nn.init.kaiming_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        _initialize(self.layers)
         self._store = store
 
     def forward(self, images):
@@ -31,6 +29,13 @@ class Cnn(nn.Module):
         for convolution in self.convolutions:
             x = self._store(functional.relu(convolution(x)))
         return self._store(self.head(x.flatten(1)))
+
+
+def _initialize(layers):
+    """As He et al. 2015, arXiv 1502.01852."""
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight)
+        nn.init.zeros_(layer.bias)
 
 
 class DeepCnn(nn.Module):
@@ -43,10 +48,7 @@ class DeepCnn(nn.Module):
         for before, after, stride in zip(widths, widths[1:], strides, strict=False):
             layers += [nn.Conv2d(before, after, 3, stride, padding=1), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 4 * 4, 10))
-        for layer in self.layers:
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        _initialize(layer for layer in self.layers if isinstance(layer, nn.Conv2d | nn.Linear))
 
     def forward(self, images):
         return self.layers(images)
@@ -145,8 +147,16 @@ class Attention(nn.Module):
         return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
 
 
+def attention_by(scores, mix, queries, keys, values):
+    """What `Attention` computes, with ``scores(x, y)`` and ``mix(x, y)`` as its two matrix products."""
+    found = scores(queries, keys.mT) * queries.shape[-1] ** -0.5
+    is_later = torch.ones(found.shape[-2:], dtype=torch.bool).triu(1)
+    return mix(found.masked_fill(is_later, -torch.inf).softmax(-1), values)
+
+
 class _Classification:
-    """Labelled items in a training and a test set; the score is the share of the test set that is classified correctly, in %."""
+    """Labelled items in a training and a test set; the score is the share of the test set that is classified correctly, in
+    %."""
 
     score_name, better, digits = "accuracy, %", "higher", 2
 

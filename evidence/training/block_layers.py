@@ -1,14 +1,16 @@
 """Layers whose matrix products multiply block floating point, forward and backward: `golden.bfp` in PyTorch, for training.
 
-A layer's product O = A W has two more in the backward pass, dA = dO W^T and dW = A^T dO. Each operand is converted in groups of 16
-along the dimension that its product sums over; every tensor is in two products and has other groups in each, so it is converted
-twice, from FP32. A convolution is the product of the rows that `evidence.emulation.rows_of` makes, a row's numbers in the order
-channel, line, column; what adds dA's rows up to the error of the image is FP32. Attention's two products are layers as well: its keys
-and its values are where another layer has its weights.
+A layer's product O = A W has two more in the backward pass, dA = dO W^T and dW = A^T dO. Each operand is converted in groups
+of 16 along the dimension that its product sums over; every tensor is in two products and has other groups in each, so it is
+converted twice, from FP32. A convolution is the product of the rows that `evidence.training.emulation.rows_of` makes, a row's
+numbers in the order channel, line, column; dA's rows are added up to the error of the image in FP32. Attention's two products
+are layers as well: its keys and its values take the place of weights.
 
-What is multiplied is bit for bit what `golden.bfp.convert` and `decode` give. Products of such numbers are exact in FP32, their sums
-are PyTorch's in FP32: the accumulators of the hardware are not emulated. All else, from biases to the softmax, is FP32, too.
+Operands are bit for bit those that `golden.bfp.convert` and `decode` give. Products of such numbers are exact in FP32. PyTorch
+sums them in FP32: the accumulators of the hardware are not emulated. Everything else, from biases to the softmax, is FP32.
 """
+
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,16 +18,19 @@ from narrowfloat.golden.bfp import EPSILON_BITS, SR_BITS, SUM_BITS, precision
 from torch import nn
 from torch.nn import functional
 
-from evidence.arms import OPERANDS
-from evidence.emulation import MULTIPLYING, replace, rows_of, shaped
-from evidence.tasks import Attention
+from evidence.training.arms import BLOCK_ARMS, OPERANDS
+from evidence.training.emulation import MULTIPLYING, replace, rows_of, shaped
+from evidence.training.loop import Hook, train
+from evidence.training.tasks import Attention, attention_by
 
 ACTIVATION, WEIGHT, GRADIENT = range(len(OPERANDS))
 GROUP = 16
 MAX_BITS = 4
+SPANS = 20  # equal parts of a training, over each of which precisions are averaged
 # As far as is known of the paper, arXiv 2110.15456.
 ALPHA, BETA = (round(value * 2**EPSILON_BITS) for value in (0.6, 0.3))
-# A tensor's sums are relative to an exponent so far below its largest of the step before; see `golden.bfp.relative_improvement`.
+# A tensor's sums are relative to an exponent so far below its largest of the step before; see
+# `golden.bfp.relative_improvement`.
 HEADROOM = 14
 FIRST_EXPONENT = 127
 
@@ -33,12 +38,12 @@ _LARGEST_WORD = 0x7F7FFFFF
 _EXPONENT = 0x7F800000
 _MAN_BITS = 23
 _SIGN = -(2**31)
-# Between these nothing that conversion computes in FP32 is rounded or out of range.
+# With numbers between these, conversion rounds nothing in FP32 and leaves no range.
 _LEAST, _MOST = 2.0**-90, 2.0**90
 _POWERS = torch.from_numpy(np.ldexp(1.0, np.arange(-255, 256)))
 
 
-class Groups:
+class BlockTensor:
     """A float32 tensor in groups of 16 along `axis`, -1 or -2, of which the last is filled up with zeros."""
 
     def __init__(self, x, axis):
@@ -114,12 +119,16 @@ def _regular(x):
     return (magnitudes | words & _SIGN).view(torch.float32).double()
 
 
-class Arithmetic:
-    """How all layers of a model convert; `arm` is an `evidence.arms.BlockArm`.
+class Arithmetic(Hook):
+    """How all layers of a model convert their operands; `arm` is an `evidence.training.arms.BlockArm`.
+
+    It adds to the results of a training "passes", of all products, relative to 4 bits throughout. Where the policy chooses the
+    precision it also adds "layers", their names, and "bits": of each of `SPANS` parts of the training, of each layer, the mean
+    mantissa bits of its activations, weights and gradients.
 
     Attributes
     ----------
-    layers : dict of Products
+    layers : dict of BlockProducts
         By name, in the order in which they are computed.
     history : list
         Of each step, of each layer, the mantissa bits of its activations, weights and gradients.
@@ -127,16 +136,16 @@ class Arithmetic:
         Of all products of all steps: passes of 2 by 2 bits, and multiply-accumulates.
     """
 
-    def __init__(self, arm, steps, seed):
+    def __init__(self, arm, seed):
         self.arm = arm
         self.layers = {}
         self.history = []
         self.passes = self.macs = 0
-        self._steps = steps
         self._random = np.random.default_rng([seed, 2])
 
-    def take_over(self, model):
-        """Put layers that compute so in the places of those that multiply."""
+    def attach(self, task, model, steps):
+        """Replace the layers that multiply by layers that do it in block floating point."""
+        self._steps = steps
         replace(model, (*MULTIPLYING, Attention), self._layer)
 
     def _layer(self, name, module):
@@ -145,11 +154,10 @@ class Arithmetic:
         return BlockLayer(module, self._products(name))
 
     def _products(self, name):
-        self.layers[name] = Products(self)
+        self.layers[name] = BlockProducts(self)
         return self.layers[name]
 
-    def begin(self):
-        """A step of the training begins."""
+    def begin_step(self):
         step = len(self.history)
         if self.arm.bits is None and step:
             for number, layer in enumerate(self.layers.values()):
@@ -159,9 +167,16 @@ class Arithmetic:
     def random_bits(self, shape):
         return torch.from_numpy(self._random.integers(0, 2**SR_BITS, shape, np.uint8))
 
+    def finish(self, result):
+        result["passes"] = round(self.passes / (self.macs * (MAX_BITS // 2) ** 2), 6)
+        if self.arm.bits is None:
+            result["layers"] = list(self.layers)
+            spans = np.array_split(np.array(self.history, np.float64), min(SPANS, self._steps))
+            result["bits"] = [span.mean(axis=0).round(2).tolist() for span in spans]
 
-class Products:
-    """The three products of a layer: `x @ y`, and going back those with the gradient of what comes out.
+
+class BlockProducts:
+    """The three products of a layer: `x @ y`, and in the backward pass the two with the gradient of its result.
 
     The precision of a tensor is that of `golden.bfp.precision` from the tensor's sums in the step before; in the first step
     4 bits. The sums are gathered as A and W are converted for O, and dO for dW.
@@ -185,7 +200,7 @@ class Products:
         self.bits = [precision(*sums, alpha=ALPHA, beta=BETA, **position) for sums in self.sums]
 
     def multiply(self, left, right, counted=True, gathered=()):
-        """The product of two operands, each a tensor and which one it is; of those that are `gathered` the sums are taken."""
+        """The product of two operands, each a tensor with its kind; sums are taken of the kinds in `gathered`."""
         (a, a_type), (b, b_type) = left, right
         product = self._converted(a, a_type, -1, gathered) @ self._converted(b, b_type, -2, gathered)
         if counted:
@@ -195,7 +210,7 @@ class Products:
         return product
 
     def _converted(self, x, type, axis, gathered):
-        arm, groups = self._arithmetic.arm, Groups(x, axis)
+        arm, groups = self._arithmetic.arm, BlockTensor(x, axis)
         if arm.bits is None and type in gathered:
             self.sums[type] = groups.sums(self._references[type])
             self._references[type] = max(0, groups.largest_exponent - HEADROOM)
@@ -234,13 +249,18 @@ class BlockLayer(nn.Module):
 
 
 class BlockAttention(nn.Module):
-    """`evidence.tasks.Attention`, its product with the keys and that with the values."""
+    """`evidence.training.tasks.Attention`, its product with the keys and that with the values."""
 
     def __init__(self, scores, values):
         super().__init__()
         self._scores, self._values = scores, values
 
     def forward(self, queries, keys, values):
-        scores = self._scores(queries, keys.mT, self.training) * queries.shape[-1] ** -0.5
-        is_later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
-        return self._values(scores.masked_fill(is_later, -torch.inf).softmax(-1), values, self.training)
+        products = (partial(product, training=self.training) for product in (self._scores, self._values))
+        return attention_by(*products, queries, keys, values)
+
+
+def run(task, arm, seed, quick):
+    """A run of `evidence.claims.fast_training`."""
+    chosen = BLOCK_ARMS[arm]
+    return train(task, Hook() if chosen.fp32 else Arithmetic(chosen, seed), seed, quick)

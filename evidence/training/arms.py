@@ -1,5 +1,5 @@
-"""What trainings compare: ways to store one, for `evidence.fp8_training`, to compute one, for `evidence.fast_training`, and to
-truncate one, for `evidence.s2fp8_training`."""
+"""What the experiments with training compare: ways to store tensors (`fp8_training`), to multiply (`fast_training`), and to
+truncate tensors (`s2fp8_training`)."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ from narrowfloat.golden.statistics import ExponentHistogram, MedianEstimator, Me
 
 TYPES = ("activation", "error", "gradient", "weight")
 
-# Of Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2: this many epochs in FP32 while the estimators watch, then FP8 with biases that
-# stay. As many as the median estimator has passes.
+# Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2, train so many epochs in FP32 while the estimators observe, then in FP8 with
+# constant biases. The median estimator has as many passes.
 CALIBRATION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class StorageArm:
     """One way to store tensors.
 
-    `schedule` is "fp32"; "fixed", FP8 with bias 15; "frozen", the paper's; or "throughout", FP8 from the first step with biases
-    that follow the data: there every step counts as an epoch for the estimators, and the bias of all types is 15 until the first
-    answer. Without `master` the weights exist in FP8 only: the optimizer's result is rounded. No bias is above `bias_max`: the
-    paper's table of biases ends at 40, but the biases it reports at 31.
+    `schedule` is "fp32"; "fixed", FP8 with bias 15; "frozen", the paper's; or "throughout", FP8 from the first step with
+    biases that follow the data: there every step counts as an epoch for the estimators, and the bias of all types is 15 until
+    the first answer. Without `master` the weights exist in FP8 only: the optimizer's result is rounded. No bias is above
+    `bias_max`: the paper's table of biases ends at 40, but the biases it reports at 31.
     """
 
     name: str
@@ -39,24 +39,24 @@ class Arm:
 
 _ESTIMATORS = {"median": "paper's median", "histogram": "exponent histogram", "tracker": "median tracker"}
 
-ARMS = {
+STORAGE_ARMS = {
     arm.name: arm
     for arm in (
-        Arm(name="fp32", title="FP32", schedule="fp32"),
-        Arm(name="e5m2", title="E5M2, bias 15", schedule="fixed"),
+        StorageArm(name="fp32", title="FP32", schedule="fp32"),
+        StorageArm(name="e5m2", title="E5M2, bias 15", schedule="fixed"),
         *(
-            Arm(name=f"{name}-{schedule}", title=f"{title}, {words}", schedule=schedule, estimator=name)
+            StorageArm(name=f"{name}-{schedule}", title=f"{title}, {words}", schedule=schedule, estimator=name)
             for schedule, words in (("frozen", "4 epochs FP32, then frozen"), ("throughout", "adapting throughout"))
             for name, title in _ESTIMATORS.items()
         ),
-        Arm(
+        StorageArm(
             name="median-frozen-narrow",
             title="paper's median, frozen, weights in FP8 only",
             schedule="frozen",
             estimator="median",
             master=False,
         ),
-        Arm(
+        StorageArm(
             name="median-throughout-31",
             title="paper's median, adapting, bias at most 31",
             schedule="throughout",
@@ -73,7 +73,8 @@ OPERANDS = ("activation", "weight", "gradient")
 
 @dataclass(frozen=True, kw_only=True)
 class BlockArm:
-    """One way to compute matrix products: in FP32, or in block floating point of `bits` mantissa bits; None: what the policy chooses.
+    """One way to compute matrix products: in FP32, or in block floating point of `bits` mantissa bits; None: what the policy
+    chooses.
 
     Gradients are rounded stochastically, or else as weights and activations are.
     """
@@ -101,11 +102,12 @@ BLOCK_ARMS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TruncatedArm:
+class TruncationArm:
     """What is left of every tensor before and after every matrix product.
 
-    `kind` is "fp32", all of it; "e5m2", FP8 with bias 15, subnormals and saturation; "adaptive", FP8 with a bias for each type of
-    tensor, from a median tracker; or "s2fp8". Backward the loss is `scale` times as large, and gradients are divided by it in FP32.
+    `kind` is "fp32", all of it; "e5m2", FP8 with bias 15, subnormals and saturation; "adaptive", FP8 with a bias for each type
+    of tensor, from a median tracker; or "s2fp8". Backward the loss is `scale` times as large, and gradients are divided by it
+    in FP32.
     """
 
     name: str
@@ -114,13 +116,13 @@ class TruncatedArm:
     scale: float = 1.0
 
 
-TRUNCATED_ARMS = {
+TRUNCATION_ARMS = {
     arm.name: arm
     for arm in (
-        TruncatedArm(name="fp32", title="FP32", kind="fp32"),
-        TruncatedArm(name="e5m2", title="E5M2", kind="e5m2"),
-        TruncatedArm(name="e5m2-scaled", title="E5M2, loss times 1024", kind="e5m2", scale=1024.0),
-        TruncatedArm(name="adaptive", title="adaptive bias", kind="adaptive"),
-        TruncatedArm(name="s2fp8", title="S2FP8", kind="s2fp8"),
+        TruncationArm(name="fp32", title="FP32", kind="fp32"),
+        TruncationArm(name="e5m2", title="E5M2", kind="e5m2"),
+        TruncationArm(name="e5m2-scaled", title="E5M2, loss times 1024", kind="e5m2", scale=1024.0),
+        TruncationArm(name="adaptive", title="adaptive bias", kind="adaptive"),
+        TruncationArm(name="s2fp8", title="S2FP8", kind="s2fp8"),
     )
 }

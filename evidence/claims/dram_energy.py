@@ -1,33 +1,24 @@
 """How much DRAM energy a training saves whose tensors are stored in eight bits.
 
 The claim, as reported by the authors of Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2: 3.07 times less over 50 epochs, of
-which 4 are in FP32. Here: the traffic that `evidence.fp8_training` counted in its MNIST CNN, and the current-based formulas of
+which 4 are in FP32. Here: the traffic that `fp8_training` counted in its MNIST CNN, and the current-based formulas of
 Micron's technical notes TN-41-01 (DDR3) and TN-46-12 (mobile DRAM) with the currents of three data sheets.
 
 With s the share of the FP32 run's bytes that is left, beta the share of its energy that is bound to time (refresh and
 background), and tau the ratio of the run times, the saving is 1 / ((1 - beta) s + beta tau). It lies between two ends: tau = 1,
 where computing sets the pace, and tau = s, where memory does.
 
-Left out, on both sides: output drivers and termination, DDR4's VPP supply, the controller and the codec in it, and the rows that
-scattered accesses would open beside those that streams do.
+Left out, on both sides: output drivers and termination, DDR4's VPP supply, the controller and the codec in it, and the rows
+that scattered accesses would open beside those that streams do.
 """
 
-import argparse
-import json
-import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from evidence.claims import fp8_training
+from evidence.harness.experiment import Experiment
+from evidence.harness.report import new_table
+from evidence.training.arms import CALIBRATION, TYPES
 
-from evidence import results
-from evidence.arms import CALIBRATION, TYPES
-
-HERE = Path(__file__).parent
-TRACED = HERE / "fp8_training.json"
-RESULTS = HERE / "dram_energy.json"
 EPOCHS = 50
 AUTHORS_SAVING = 3.07
 UTILIZATIONS = (0.1, 0.3, 0.6, 0.9)
@@ -190,12 +181,12 @@ def epoch_bytes(traffic, narrow, state):
     Parameters
     ----------
     traffic : dict
-        Numbers "read" and "written" by tensor type, and "parameters": see `evidence.store.Traffic`.
+        Numbers "read" and "written" by tensor type, and "parameters": see `evidence.training.traffic.Traffic`.
     narrow : bool
         Whether tensors are stored in FP8, otherwise in FP32.
     state : bool
-        Whether the optimizer's own numbers count too, four bytes each: reading and writing a momentum for each parameter, reading
-        the weight and, if tensors are stored in FP8, writing it to the master copy as well.
+        Whether the optimizer's own numbers count too, four bytes each: reading and writing a momentum for each parameter,
+        reading the weight and, if tensors are stored in FP8, writing it to the master copy as well.
     """
     size = 1 if narrow else 4
     parameters = traffic["parameters"]
@@ -230,13 +221,15 @@ def saving(beta, s, tau):
 
 
 def needed_tau(beta, s, wanted):
-    """The ratio of run times with which the saving is `wanted`, or None: memory sets the pace at the most, so tau is s or more."""
+    """The ratio of run times with which the saving is `wanted`, or None: memory sets the pace at the most, so tau is s or
+    more."""
     tau = (1 / wanted - (1 - beta) * s) / beta
     return tau if tau >= s else None
 
 
 def largest_beta(s, wanted):
-    """The largest share bound to time with which a run that takes as long as before still saves `wanted` times; below 0: none."""
+    """The largest share bound to time with which a run that takes as long as before still saves `wanted` times; below 0:
+    none."""
     return (1 / wanted - s) / (1 - s)
 
 
@@ -280,11 +273,11 @@ def tables(found):
         rows = [row for row in found["rows"] if row["optimizer_state"] == state]
         account = "tensors and the optimizer's FP32 state" if state else "the four tensor types"
         s = rows[0]["s"]
-        table = Table(title=f"DRAM energy, {account}: s = {s:.4f}", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-        table.add_column("DRAM")
-        table.add_column("between transfers")
-        for heading in ("utilization", "pJ/bit", "beta", "saving, tau = 1", "saving, tau = s", f"tau for {AUTHORS_SAVING}"):
-            table.add_column(heading, justify="right")
+        table = new_table(
+            f"DRAM energy, {account}: s = {s:.4f}",
+            ["DRAM", "between transfers"],
+            ["utilization", "pJ/bit", "beta", "saving, tau = 1", "saving, tau = s", f"tau for {AUTHORS_SAVING}"],
+        )
         before = None
         for row in rows:
             place = row["dram"], row["idle"]
@@ -304,35 +297,17 @@ def tables(found):
         yield table
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m evidence.dram_energy", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help=f"default {RESULTS.name} beside this module")
-    options = parser.parse_args(arguments)
-    try:
-        traced = json.loads(TRACED.read_text())
-        traffic = traced["traffic_per_epoch"]["mnist"]
-        found = {
-            "command": "python -m evidence.dram_energy",
-            "traffic": {"from": traced["command"], "task": "mnist", "per_epoch": traffic},
-            "epochs": {"all": EPOCHS, "fp32": CALIBRATION},
-            "authors_saving": AUTHORS_SAVING,
-            "drams": [asdict(dram) for dram in DRAMS],
-            "rows": [{key: round(v, 6) if isinstance(v, float) else v for key, v in row.items()} for row in evaluate(traffic)],
-        }
-        console = Console(width=None if sys.stdout.isatty() else 140)
-        for table in tables(found):
-            console.print(table)
-            console.print()
-        results.write(options.json, found)
-        console.print(f"{options.json.name} written")
-        return 0
-    except json.JSONDecodeError as error:
-        message = f"{TRACED.name}: {error}; make it anew with `python -m evidence.fp8_training`"
-    except OSError as error:
-        message = f"{error.filename}: {error.strerror}"
-    print(f"evidence.dram_energy: {message}", file=sys.stderr)
-    return 2
+def measure():
+    """All that goes into the JSON file."""
+    traced = fp8_training.EXPERIMENT.read()
+    traffic = traced["traffic_per_epoch"]["mnist"]
+    return {
+        "traffic": {"from": traced["command"], "task": "mnist", "per_epoch": traffic},
+        "epochs": {"all": EPOCHS, "fp32": CALIBRATION},
+        "authors_saving": AUTHORS_SAVING,
+        "drams": [asdict(dram) for dram in DRAMS],
+        "rows": [{key: round(v, 6) if isinstance(v, float) else v for key, v in row.items()} for row in evaluate(traffic)],
+    }
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+EXPERIMENT = Experiment(name="dram_energy", doc=__doc__, measure=measure, tables=tables)

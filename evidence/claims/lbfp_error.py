@@ -1,16 +1,12 @@
 """What LBFP's arithmetic loses: of a product by every antilog, and of whole dot products beside INT8.
 
-Relative errors are those of all products of nonzero codes, from the exact product of the numbers that the codes mean: the antilog's
-own. Dot products are of 256 pairs; their signal to quantization noise ratio, in dB, counts everything between the real numbers and
-the accumulator. Exponents are per tensor and from `golden.lbfp.calibration`, by Kullback-Leibler divergence if not said otherwise. INT8 is symmetric, per
-tensor, unclipped or with the scale that has the least squared error.
+Relative errors are those of all products of nonzero codes, from the exact product of the numbers that the codes mean: the
+antilog's own. Dot products are of 256 pairs; their signal to quantization noise ratio, in dB, counts everything between the
+real numbers and the accumulator. Exponents are per tensor and from `golden.lbfp.calibration`, by Kullback-Leibler divergence
+if not said otherwise. INT8 is symmetric, per tensor, unclipped or with the scale that has the least squared error.
 """
 
-import argparse
-import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from narrowfloat.golden.formats import LOGARITHMS, LogBlockFormat
@@ -18,15 +14,10 @@ from narrowfloat.golden.lbfp import antilog_table, decode, encode, lsb_exponent,
 from narrowfloat.golden.lbfp.calibration import calibrate
 from narrowfloat.golden.reference.inference import mlp_images
 from narrowfloat.golden.reference.stimulus import real_tensors
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from evidence import results
+from evidence.harness.experiment import Experiment
+from evidence.harness.report import new_table, sqnr
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "lbfp_error.json"
-PLOTS = HERE.parent / "build" / "evidence" / "lbfp_error.html"
 SEED = 1
 ROWS, LENGTH = 256, 256
 LBFP8 = LOGARITHMS["lbfp8"]
@@ -70,38 +61,21 @@ def modes():
         yield Mode(title=f"{name.upper()}, LUT, G = 5", fmt=LOGARITHMS[name], product={"antilog": "lut", "guard_bits": 5})
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m evidence.lbfp_error", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help=f"default {RESULTS.name} beside this module")
-    options = parser.parse_args(arguments)
-    try:
-        found = measure()
-        results.write(options.json, found)
-        write_plots(found, PLOTS)
-    except OSError as error:
-        print(f"evidence.lbfp_error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    for table in tables(found):
-        console.print(table)
-        console.print()
-    console.print(f"{options.json.name} written; plots: {os.path.relpath(PLOTS)}")
-    return 0
-
-
 def measure():
     """All that goes into the JSON file."""
     pairs = data(np.random.default_rng(SEED))
     return {
-        "command": "python -m evidence.lbfp_error",
         "products": [row for mode in modes() if (row := product_errors(mode))],
         "dot_products": [
             *(
-                {"mode": mode.title, "sqnr": {name: sqnr(a, b, lbfp(a, b, mode)) for name, (a, b) in pairs.items()}}
+                {"mode": mode.title, "sqnr": {name: of_products(a, b, lbfp(a, b, mode)) for name, (a, b) in pairs.items()}}
                 for mode in modes()
             ),
             *(
-                {"mode": f"INT8, {words}", "sqnr": {name: sqnr(a, b, int8(a, b, clips)) for name, (a, b) in pairs.items()}}
+                {
+                    "mode": f"INT8, {words}",
+                    "sqnr": {name: of_products(a, b, int8(a, b, clips)) for name, (a, b) in pairs.items()},
+                }
                 for words, clips in (("unclipped", False), ("best scale", True))
             ),
         ],
@@ -110,13 +84,9 @@ def measure():
 
 def table_errors(fmt, product):
     """The relative error of every entry of an antilog table: float64 [2**frac_bits]."""
-    table = antilog_table(fmt, product.get("antilog", "lut"), product.get("guard_bits"))
-    steps = len(table)
-    return (
-        table
-        / 2.0 ** (table_guard_bits(fmt, product.get("antilog", "lut"), product.get("guard_bits")) + np.arange(steps) / steps)
-        - 1
-    )
+    kind = product.get("antilog", "lut"), product.get("guard_bits")
+    table = antilog_table(fmt, *kind)
+    return table / 2.0 ** (table_guard_bits(fmt, *kind) + np.arange(len(table)) / len(table)) - 1
 
 
 def product_errors(mode):
@@ -173,32 +143,25 @@ def _int8(x, largest):
     return np.clip(np.rint(x / unit), -127, 127) * unit
 
 
-def sqnr(a, b, found):
-    """Of dot products against those of the real numbers, in dB."""
-    wanted = a.astype(np.float64) @ b.astype(np.float64).T
-    return round(float(10 * np.log10(np.square(wanted).sum() / np.square(found - wanted).sum())), 2)
+def of_products(a, b, found):
+    """The SQNR of dot products against those of the real numbers, in dB."""
+    return sqnr(a.astype(np.float64) @ b.astype(np.float64).T, found)
 
 
 def tables(found):
     """Two rich tables."""
-    shown = Table(title="relative error of products, %", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    shown.add_column("antilog")
-    for heading in ("maximum", "mean", "bias"):
-        shown.add_column(heading, justify="right")
+    shown = new_table("relative error of products, %", ["antilog"], ["maximum", "mean", "bias"])
     for row in found["products"]:
         shown.add_row(row["mode"], f"{row['max']:.2f}", f"{row['mean']:.2f}", f"{row['bias']:+.2f}")
     yield shown
-    shown = Table(title="SQNR of dot products, dB", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    shown.add_column("arithmetic")
-    for name in found["dot_products"][0]["sqnr"]:
-        shown.add_column(name, justify="right")
+    shown = new_table("SQNR of dot products, dB", ["arithmetic"], found["dot_products"][0]["sqnr"])
     for row in found["dot_products"]:
         shown.add_row(row["mode"], *(f"{value:.1f}" for value in row["sqnr"].values()))
     yield shown
 
 
-def write_plots(found, path):
-    """Errors by fraction of the logarithm, and SQNRs, as an HTML page."""
+def plot(found):
+    """Errors by fraction of the logarithm, and SQNRs."""
     from plotly.colors import qualitative
     from plotly.subplots import make_subplots
 
@@ -213,9 +176,7 @@ def write_plots(found, path):
         names, values = zip(*row["sqnr"].items(), strict=True)
         figure.add_bar(x=names, y=values, name=row["mode"], marker_color=color, row=2, col=1)
     figure.update_layout(height=1100, template="plotly_white")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path, include_plotlyjs="directory")
+    return figure
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+EXPERIMENT = Experiment(name="lbfp_error", doc=__doc__, measure=measure, tables=tables, plot=plot)

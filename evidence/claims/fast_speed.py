@@ -1,33 +1,28 @@
 """How fast a training step is on systolic arrays of equal area, by the number format of their cells.
 
 The claim, as reported by the authors of FAST (Zhang et al., HPCA 2022, arXiv 2110.15456): 2 to 6 times as fast as other mixed
-precision, and more than 2 times as fast as MSFP-12. Here: cycles of the three products of each layer by `golden.bfp.systolic`, which the
-emitted array takes to the cycle, on the largest array of each kind that fits the area of a given one of fMACs; areas are those of
-`python -m narrowfloat.synth`, all from one flow.
+precision, and more than 2 times as fast as MSFP-12. Here: cycles of the three products of each layer by `golden.bfp.systolic`,
+which the emitted array takes to the cycle, on the largest array of each kind that fits the area of a given one of fMACs; areas
+are those of `python -m narrowfloat.synth`, all from one flow.
 
-All arrays run at one clock and have the same dataflows; a cell is a dot product of 16 with an accumulator, or one multiply-add. Left
-out on all sides: registers between cells, which are wider the wider the numbers are, converters, memories and their bandwidth, and
-what is no matrix product. Attention's products are of activations, so that the held operand changes with every head.
+All arrays run at one clock and have the same dataflows; a cell is a dot product of 16 with an accumulator, or one
+multiply-add. Left out on all sides: registers between cells, which are wider the wider the numbers are, converters, memories
+and their bandwidth, and what is no matrix product. Attention's products are of activations, so that the held operand changes
+with every head.
 """
 
-import argparse
 import json
 import math
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from narrowfloat.golden.bfp.systolic import Array, training_step
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from evidence import results
+from evidence.claims import fast_training
+from evidence.harness.experiment import Experiment
+from evidence.harness.report import new_table
 
-RESULTS = Path(__file__).with_suffix(".json")
-TRAINED = RESULTS.with_name("fast_training.json")
-POLICY = "fast-sr"  # the arm of that whose passes count
-SIDE = 32  # of the array of fMACs whose area all have
+POLICY = "fast-sr"  # the arm of `fast_training` whose passes count
+SIDE = 32  # of the array of fMACs whose area every array has
 BATCH = 32
 TOKENS = 128  # of a sequence
 MEASURED = "python -m narrowfloat.synth fast_mac dot_product multiply_add --target osu018 --json FILE"
@@ -143,8 +138,8 @@ def mobilenet_v2():
 
 
 def transformer():
-    """The base model of Vaswani et al. 2017, arXiv 1706.03762: 6 layers each of encoder and decoder, width 512, 8 heads, 2048 inside,
-    a vocabulary of 37000."""
+    """The base model of Vaswani et al. 2017, arXiv 1706.03762: 6 layers each of encoder and decoder, width 512, 8 heads, 2048
+    inside, a vocabulary of 37000."""
     width, heads, inner, layers = 512, 8, 2048, 6
     positions = BATCH * TOKENS
     attention = [
@@ -218,7 +213,8 @@ def evaluate(areas, adaptive):
 
 
 def utilizations():
-    """Share of an array of 8 by 8 fMACs that multiplies, by dataflow: positions, inputs and outputs of a layer, 2 bits and 4."""
+    """Share of an array of 8 by 8 fMACs that multiplies, by dataflow: positions, inputs and outputs of a layer, 2 bits and
+    4."""
     array = Array(8, 8, 16)
     rows = []
     for positions, inputs, outputs in ((4096, 1152, 128), (4096, 256, 64), (512, 512, 512), (64, 784, 128), (32, 100, 10)):
@@ -239,44 +235,47 @@ def measured(path):
     ValueError
         The file does not have them.
     """
-    found = json.loads(path.read_text())
-    areas = {}
-    for cell in CELLS:
-        rows = [
-            row
-            for row in found
-            if row["design"] == cell.design
-            and row["target"] == "osu018"
-            and cell.parameters.items() <= row["parameters"].items()
-            and row["recipe"] in ("area", "delay")
-        ]
-        by_recipe = {row["recipe"]: row["metrics"] for row in rows if row["parameters"].get("lanes", 16) == 16}
-        if by_recipe.keys() != {"area", "delay"}:
-            raise ValueError(f"{path} has no figures of {cell.name} on osu018; make it with `{MEASURED}`")
-        areas[cell.name] = {
-            "gate_equivalents": by_recipe["area"]["gate_equivalents"],
-            "energy_pj_per_op": by_recipe["area"]["energy_pj_per_op"],
-            "fast_gate_equivalents": by_recipe["delay"]["gate_equivalents"],
-            "fast_delay_ns": by_recipe["delay"]["delay_ns"],
-        }
-    return areas
+    try:
+        found = json.loads(path.read_text())
+        return {cell.name: _figures(cell, found) for cell in CELLS}
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not what it should be ({error}); make it with `{MEASURED}`") from None
+    except LookupError as error:
+        raise ValueError(f"{path} has no figures of {error.args[0]} on osu018; make it with `{MEASURED}`") from None
+
+
+def _figures(cell, found):
+    """Those of a cell from the rows of `python -m narrowfloat.synth --json`; a LookupError if they are not there."""
+    by_recipe = {
+        row["recipe"]: row["metrics"]
+        for row in found
+        if row["design"] == cell.design
+        and row["target"] == "osu018"
+        and cell.parameters.items() <= row["parameters"].items()
+        and row["recipe"] in ("area", "delay")
+        and row["parameters"].get("lanes", 16) == 16
+    }
+    if by_recipe.keys() != {"area", "delay"}:
+        raise LookupError(cell.name)
+    return {
+        "gate_equivalents": by_recipe["area"]["gate_equivalents"],
+        "energy_pj_per_op": by_recipe["area"]["energy_pj_per_op"],
+        "fast_gate_equivalents": by_recipe["delay"]["gate_equivalents"],
+        "fast_delay_ns": by_recipe["delay"]["delay_ns"],
+    }
 
 
 def adaptive_passes():
     """Mean passes of FAST's policy in our own training, by what was trained."""
-    trained = json.loads(TRAINED.read_text())
+    trained = fast_training.EXPERIMENT.read()
     titles = {name: task["title"].partition(",")[0] for name, task in trained["tasks"].items()}
     return {titles[row["task"]]: 4 * row["passes"] for row in trained["summary"] if row["arm"] == POLICY}
 
 
 def tables(found):
     """Rich tables: the cells, per multiply-accumulate, the speeds, and the array by dataflow."""
-    table = Table(
-        title="a multiply-accumulate in each kind of cell", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False
-    )
-    table.add_column("cell")
-    for heading in ("GE", "GE x cycles", "fast: GE x ns", "pJ"):
-        table.add_column(heading, justify="right")
+    headings = ["GE", "GE x cycles", "fast: GE x ns", "pJ"]
+    table = new_table("a multiply-accumulate in each kind of cell", ["cell"], headings)
     for cell in CELLS:
         area = found["cells"][cell.name]
         cycles = cell.passes / cell.group
@@ -289,60 +288,39 @@ def tables(found):
         )
     yield table
     fast = list(dict.fromkeys(row["cell"] for row in found["rows"] if row["cell"].startswith("FAST")))
-    table = Table(title="speed of a training step at equal area", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    table.add_column("network")
-    table.add_column("array")
-    table.add_column("kept busy", justify="right")
-    for name in REFERENCES:
-        table.add_column(f"over {name}", justify="right")
+    headings = ["kept busy", *(f"over {name}" for name in REFERENCES)]
+    table = new_table("speed of a training step at equal area", ["network", "array"], headings)
     for network in NETWORKS:
         rows = {row["cell"]: row for row in found["rows"] if row["network"] == network}
         for name in fast:
             speeds = [f"{rows[other]['cycles'] / rows[name]['cycles']:.2f}" for other in REFERENCES]
             table.add_row(network if name == fast[0] else "", name, f"{rows[name]['utilization']:.0%}", *speeds)
     yield table
-    table = Table(title="8 x 8 fMACs kept busy", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    for heading in ("positions", "inputs", "outputs", "bits", "O = A W", "dA = dO W'", "dW = A' dO"):
-        table.add_column(heading, justify="right")
+    headings = ["positions", "inputs", "outputs", "bits", "O = A W", "dA = dO W'", "dW = A' dO"]
+    table = new_table("8 x 8 fMACs kept busy", [], headings)
     for row in found["utilization"]:
         values = list(row.values())
         table.add_row(*map(str, values[:4]), *(f"{share:.0%}" for share in values[4:]))
     yield table
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m evidence.fast_speed", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--synth", type=Path, metavar="FILE", help=f"figures of `{MEASURED}`; default those of the last time")
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help=f"default {RESULTS.name} beside this module")
-    options = parser.parse_args(arguments)
-    read = options.synth or RESULTS
-    try:
-        areas = measured(options.synth) if options.synth else json.loads(RESULTS.read_text())["cells"]
-        found = {
-            "command": "python -m evidence.fast_speed",
-            "cells_from": MEASURED,
-            "side": SIDE,
-            "batch": BATCH,
-            "cells": areas,
-            "rows": evaluate(areas, adaptive_passes()),
-            "utilization": utilizations(),
-        }
-        console = Console(width=None if sys.stdout.isatty() else 140)
-        for table in tables(found):
-            console.print(table)
-            console.print()
-        results.write(options.json, found)
-        console.print(f"{options.json.name} written")
-        return 0
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        message = f"{read} is not what it should be ({error}); make it with `{MEASURED}`"
-    except ValueError as error:
-        message = str(error)
-    except OSError as error:
-        message = f"{error.filename}: {error.strerror}"
-    print(f"evidence.fast_speed: {message}", file=sys.stderr)
-    return 2
+def measure(synth=None):
+    """All that goes into the JSON file; areas are from the file `synth`, by default those of the committed results."""
+    areas = EXPERIMENT.read()["cells"] if synth is None else measured(synth)
+    return {
+        "cells_from": MEASURED,
+        "side": SIDE,
+        "batch": BATCH,
+        "cells": areas,
+        "rows": evaluate(areas, adaptive_passes()),
+        "utilization": utilizations(),
+    }
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+EXPERIMENT = Experiment(
+    name="fast_speed",
+    doc=__doc__,
+    measure=measure,
+    tables=tables,
+    figures=f"for fast_speed: figures of `{MEASURED}`; default those of the committed results",
+)

@@ -21,7 +21,8 @@ _PART = 512  # rows of a matrix product by OneHot
 
 
 class Emulated(nn.Module):
-    """A Linear, Conv1d or Conv2d layer in the place of which others can compute: `compute` takes its input. At first it does itself."""
+    """A Linear, Conv1d or Conv2d layer in the place of which others can compute: `compute` takes its input. At first it does
+    itself."""
 
     def __init__(self, layer):
         super().__init__()
@@ -52,7 +53,8 @@ def emulate(model):
 
 
 def replace(model, kinds, make):
-    """Put ``make(name, module)`` in the place of each module of one of `kinds`, a tuple of classes; returns the new ones by name."""
+    """Put ``make(name, module)`` in the place of each module of one of `kinds`, a tuple of classes; returns the new ones by
+    name."""
     old = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
     found = {}
     for name, module in old.items():
@@ -86,7 +88,8 @@ class Int8:
 
 @dataclass(frozen=True, kw_only=True)
 class Lbfp:
-    """LBFP with exponents calibrated by `method`; `product`, where given, says how products are formed (see `golden.lbfp.multiply`)."""
+    """LBFP with exponents calibrated by `method`; `product`, where given, says how products are formed (see
+    `golden.lbfp.multiply`)."""
 
     fmt: LogBlockFormat
     method: str
@@ -136,8 +139,8 @@ class Rounding:
 class OneHot:
     """Products of LBFP as the hardware forms them, by a matrix product in FP32: all integers but the accumulation are exact.
 
-    A product is ``2**(i_a + i_b) * (A[f_a + f_b], shifted once on a carry)``: for each f_a by itself it is the product of one number
-    of a and one of b. So an input becomes as many numbers as there are fractions, all but one of them zero.
+    A product is ``2**(i_a + i_b) * (A[f_a + f_b], shifted once on a carry)``: for each f_a by itself it is the product of one
+    number of a and one of b. So an input becomes as many numbers as there are fractions, all but one of them zero.
     """
 
     def __init__(self, codes, fmt, **product):

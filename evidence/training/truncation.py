@@ -1,27 +1,29 @@
 """Tensors and layers truncated as S2FP8 and plain FP8 do it, in PyTorch: `golden.s2fp8` by tables, for speed.
 
-A layer's input, weights and output are truncated, and going back the gradients of all three: that is, every tensor before and after
-each of its three matrix products. What it multiplies and adds, its bias too, is FP32.
+A layer's input, weights and output are truncated, and in the backward pass the gradients of all three: every tensor before and
+after each of the three matrix products. Products, sums and the layer's bias are FP32.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from narrowfloat.golden import s2fp8
+from narrowfloat.golden.statistics import MedianTracker
 from torch import nn
 
-from evidence.emulation import MULTIPLYING, replace, with_weights
-from evidence.store import ACTIVATION, ERROR, GRADIENT, WEIGHT, Pass
-from evidence.tasks import Attention
+from evidence.training.arms import TRUNCATION_ARMS, TYPES
+from evidence.training.emulation import MULTIPLYING, replace, with_weights
+from evidence.training.loop import Hook, train
+from evidence.training.storage import ACTIVATION, ERROR, GRADIENT, WEIGHT, Pass, Storage
+from evidence.training.tasks import Attention, attention_by
 
 PLAIN = s2fp8.Parameters.of_bias(s2fp8.FORMAT.bias)
 
 _INFINITY = 0x7F800000
 _SMALLEST_NORMAL = 0x00800000
-_LOWEST = -(
-    2**31
-)  # as int32 the word of -0; from there on words rise as magnitudes do, to -NaN, then come +0 and the positive ones
+# As int32 the word of -0. From there words rise as magnitudes do, up to -NaN, then come +0 and the positive ones.
+_LOWEST = -(2**31)
 _SEGMENT_BITS = 16
 _SEGMENTS = 2**_SEGMENT_BITS
 _LARGEST = s2fp8.FORMAT.max_finite
@@ -53,10 +55,10 @@ def statistics(x):
 
 def truncate(x, parameters):
     """What `golden.s2fp8.encode` and `decode` leave of `x`, float32, with some `golden.s2fp8.Parameters`."""
-    return _table(parameters)(x)
+    return _step_function(parameters)(x)
 
 
-class _Table:
+class _StepFunction:
     """Truncation is a step function of the word: its steps, and of each segment, words of the same upper half, the first one.
 
     Where no segment has more than one step, a word's value is found without a search.
@@ -86,14 +88,14 @@ class _Table:
         return self._values.index_select(0, index).view(x.shape)
 
 
-_table = lru_cache(maxsize=64)(_Table)
+_step_function = lru_cache(maxsize=64)(_StepFunction)
 
 
 def _steps(alpha, mean):
     """The least words, without a sign, of each code from 1 on, then that of NaN: int64 [124].
 
-    `golden.s2fp8.encode` backwards: a bit that stands for those dropped is odd, so the least that gives an odd number is one more
-    than what gives the even one below.
+    `golden.s2fp8.encode` backwards: a bit that stands for those dropped is odd, so the least that gives an odd number is one
+    more than what gives the even one below.
     """
     power = -(
         -(_THRESHOLDS << s2fp8.ALPHA_FRACTION_BITS) // (2**s2fp8.ALPHA_FRACTION_BITS + alpha % 2**s2fp8.ALPHA_FRACTION_BITS)
@@ -115,7 +117,7 @@ def _before_jamming(values, places):
 
 
 class Slot:
-    """One of the tensors that every step truncates; `type` is that of `evidence.store`."""
+    """One of the tensors that every step truncates; `type` is that of `evidence.training.storage`."""
 
     def __init__(self, type):
         self.type = type
@@ -152,23 +154,23 @@ class Squeezed(Plain):
 
 
 class Biased(Plain):
-    """Adaptive bias: a `evidence.store.Store`, with one bias for each type."""
+    """Adaptive bias: a `evidence.training.storage.Storage`, with one bias for each type."""
 
-    def __init__(self, store):
+    def __init__(self, storage):
         super().__init__()
-        self._store = store
-        self._store.narrow = True
+        self._storage = storage
+        self._storage.narrow = True
 
     def through(self, x, slot):
-        self._store.observing = self.observing
-        return self._store.through(x, slot.type)
+        self._storage.observing = self.observing
+        return self._storage.through(x, slot.type)
 
     def end(self):
-        self._store.end()
+        self._storage.end()
 
 
 def take_over(model, truncation):
-    """Put truncated layers in the places of those that multiply; returns them by name."""
+    """Replace the layers that multiply by truncated ones; returns those by name."""
 
     def made(name, module):
         kind = TruncatedAttention if isinstance(module, Attention) else TruncatedLayer
@@ -177,7 +179,7 @@ def take_over(model, truncation):
     return replace(model, (*MULTIPLYING, Attention), made)
 
 
-class Products(nn.Module):
+class TruncatedProduct(nn.Module):
     """Slots of the two operands of a product and of the result; in each, those of its gradient."""
 
     def __init__(self, truncation, type=ACTIVATION, gradient=ERROR):
@@ -197,7 +199,7 @@ class TruncatedLayer(nn.Module):
     def __init__(self, layer, truncation):
         super().__init__()
         self.layer = layer
-        self.products = Products(truncation, WEIGHT, GRADIENT)
+        self.products = TruncatedProduct(truncation, WEIGHT, GRADIENT)
 
     def slots(self):
         return sum(self.products.slots, ())
@@ -207,16 +209,55 @@ class TruncatedLayer(nn.Module):
 
 
 class TruncatedAttention(nn.Module):
-    """`evidence.tasks.Attention`, its product with the keys and that with the values."""
+    """`evidence.training.tasks.Attention`, its product with the keys and that with the values."""
 
     def __init__(self, attention, truncation):
         super().__init__()
-        self.scores, self.values = Products(truncation), Products(truncation)
+        self.scores, self.values = TruncatedProduct(truncation), TruncatedProduct(truncation)
 
     def slots(self):
         return sum(self.scores.slots + self.values.slots, ())
 
     def forward(self, queries, keys, values):
-        scores = self.scores(torch.matmul, queries, keys.mT) * queries.shape[-1] ** -0.5
-        is_later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
-        return self.values(torch.matmul, scores.masked_fill(is_later, -torch.inf).softmax(-1), values)
+        products = (partial(product, torch.matmul) for product in (self.scores, self.values))
+        return attention_by(*products, queries, keys, values)
+
+
+EPOCHS = {"shakespeare": 4}  # instead of the task's own
+
+
+class TruncationHook(Hook):
+    """Every tensor before and after every matrix product is truncated as a `evidence.training.arms.TruncationArm` says.
+
+    Of S2FP8 it adds to the results "alphas" and "betas": after each epoch, of each type, the medians over the tensors.
+    """
+
+    def __init__(self, arm):
+        self.scale = arm.scale
+        kinds = {"e5m2": Plain, "adaptive": lambda: Biased(Storage(MedianTracker())), "s2fp8": Squeezed}
+        self._truncation = kinds[arm.kind]()
+
+    def attach(self, task, model, steps):
+        self._layers = take_over(model, self._truncation)
+
+    def begin_step(self):
+        self._truncation.observing = True
+
+    def end_step(self):
+        self._truncation.observing = False
+        self._truncation.end()
+
+    def end_epoch(self, result):
+        if not isinstance(self._truncation, Squeezed):
+            return
+        slots = [slot for layer in self._layers.values() for slot in layer.slots()]
+        for name, value in (("alphas", "squeeze"), ("betas", "shift")):
+            of_types = [[getattr(slot.parameters, value) for slot in slots if slot.type == i] for i in range(len(TYPES))]
+            result.setdefault(name, []).append([round(float(np.median(values)), 3) for values in of_types])
+
+
+def run(task, arm, seed, quick):
+    """A run of `evidence.claims.s2fp8_training`."""
+    chosen = TRUNCATION_ARMS[arm]
+    hook = Hook() if chosen.kind == "fp32" else TruncationHook(chosen)
+    return train(task, hook, seed, quick, EPOCHS.get(task))

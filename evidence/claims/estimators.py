@@ -8,18 +8,13 @@ Every estimator sees four epochs of each kind of tensor, as four passes; the exa
 or, for drift, of the twelfth.
 """
 
-import argparse
-import json
-import sys
-from pathlib import Path
-
 import numpy as np
 from narrowfloat.golden.reference.network import EPOCHS, load_mnist, train
 from narrowfloat.golden.statistics import ExponentHistogram, MedianEstimator, MedianTracker, exact_median_bias
-from rich.console import Console
-from rich.table import Table
 
-RESULTS = Path(__file__).with_name("estimators.json")
+from evidence.harness.experiment import Experiment
+from evidence.harness.report import new_table
+
 SEED = 1
 LANES = 4
 PASSES = 4
@@ -39,20 +34,9 @@ SYNTHETIC = {
 }
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m evidence.estimators", description=__doc__.partition("\n\n")[0])
-    parser.add_argument(
-        "--json", type=Path, default=RESULTS, metavar="FILE", help=f"results; default {RESULTS.name} beside this module"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        rows = [row for kind, epochs in data(np.random.default_rng(SEED)).items() for row in measure(kind, epochs)]
-        options.json.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    except OSError as error:
-        print(f"estimators: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    Console(width=None if sys.stdout.isatty() else 140).print(table(rows))
-    return 0
+def measure():
+    """The rows of the JSON file."""
+    return [row for kind, epochs in data(np.random.default_rng(SEED)).items() for row in rows_of(kind, epochs)]
 
 
 def data(rng):
@@ -71,7 +55,7 @@ def _epochs():
     return range(1, EPOCHS + 1)
 
 
-def measure(kind, epochs):
+def rows_of(kind, epochs):
     """A row for each condition: the exact bias, and of each estimator the bias and how far that is from what it is held to."""
     rng = np.random.default_rng(SEED)
     streams = {
@@ -104,23 +88,18 @@ def bias(estimator, epochs):
     return int(model.bias[0])
 
 
-def table(rows):
-    """The rows on screen."""
-    shown = Table(
-        title="bias by estimator, and how far away: from the exact one's, with 30 % from that of all samples",
-        title_justify="left",
-    )
-    for heading in ("tensors", "samples", "exact", *ESTIMATORS, "claimed"):
-        shown.add_column(heading, justify="left" if heading in ("tensors", "samples") else "right")
+def tables(rows):
+    """One rich table; what is further away than claimed is red."""
+    title = "bias by estimator, and how far away: from the exact one's, with 30 % from that of all samples"
+    table = new_table(title, ["tensors", "samples"], ["exact", *ESTIMATORS, "claimed"])
     for row in rows:
         cells = [f"{row['biases'][name]} ({row['away'][name]})" for name in ESTIMATORS]
         cells = [
             f"[red]{cell}[/]" if row["away"][name] > row["claimed"] else cell
             for name, cell in zip(ESTIMATORS, cells, strict=True)
         ]
-        shown.add_row(row["kind"], row["condition"], str(row["exact"]), *cells, f"<= {row['claimed']}")
-    return shown
+        table.add_row(row["kind"], row["condition"], str(row["exact"]), *cells, f"<= {row['claimed']}")
+    yield table
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+EXPERIMENT = Experiment(name="estimators", doc=__doc__, measure=measure, tables=tables)

@@ -10,15 +10,15 @@ from narrowfloat.golden.formats import CATALOG
 from narrowfloat.golden.reference import stimulus
 from narrowfloat.golden.statistics import exact_median_bias
 
-from evidence import store
-from evidence.arms import ARMS
+from evidence.training import storage, traffic
+from evidence.training.arms import STORAGE_ARMS
 
 FMT = CATALOG["ab_e5m2"]
 
 
 def assert_stored_as_golden(words, bias):
     x = np.ascontiguousarray(words).view(np.float32)
-    found = store.quantise(torch.from_numpy(x), bias).numpy().view(np.uint32)
+    found = storage.quantise(torch.from_numpy(x), bias).numpy().view(np.uint32)
     wanted = decode(encode(x, FMT, bias=bias), FMT, bias=bias).view(np.uint32)
     wrong = np.flatnonzero(found != wanted)
     assert not wrong.size, f"bias {bias}, {words[wrong[0]]:#x}: got {found[wrong[0]]:#x}, want {wanted[wrong[0]]:#x}"
@@ -40,7 +40,7 @@ def test_random_words_are_stored_as_golden(bias):
 def test_shape_and_input_survive():
     x = torch.randn(3, 4, 5).transpose(0, 2)
     before = x.clone()
-    assert store.quantise(x, 15).shape == x.shape and torch.equal(x, before)
+    assert storage.quantise(x, 15).shape == x.shape and torch.equal(x, before)
 
 
 class Recorder:
@@ -58,7 +58,7 @@ class Recorder:
 def passed(estimator, narrow=True):
     """A layer's weight, its input and output and what comes back pass once."""
     torch.manual_seed(1)
-    held = store.Store(estimator)
+    held = storage.Storage(estimator)
     layer = torch.nn.Linear(32, 48, bias=False)
     held.hold_parameters(layer)
     held.narrow, held.observing = narrow, True
@@ -71,7 +71,7 @@ def passed(estimator, narrow=True):
 def test_every_tensor_passes_with_its_own_type():
     estimator = Recorder()
     passed(estimator)
-    assert sorted(store.TYPES[type] for type, _ in estimator.seen) == [
+    assert sorted(storage.TYPES[type] for type, _ in estimator.seen) == [
         "activation", "activation", "error", "error", "gradient", "weight",
     ]  # fmt: skip
 
@@ -80,16 +80,16 @@ def test_a_tensor_gets_the_bias_from_before_it():
     estimator = Recorder()
     held, layer, x, y = passed(estimator)
     weight = layer.parametrizations.weight.original
-    product = store.quantise(x, 15) @ store.quantise(weight, 15).T
-    assert torch.equal(y, store.quantise(product, 16))
+    product = storage.quantise(x, 15) @ storage.quantise(weight, 15).T
+    assert torch.equal(y, storage.quantise(product, 16))
     assert held.biases == [17, 17, 16, 16]
 
 
 def test_gradients_are_stored_and_the_master_copy_is_not():
     _, layer, _, _ = passed(Recorder())
     weight = layer.parametrizations.weight.original
-    assert torch.equal(weight.grad, store.quantise(weight.grad, 15))
-    assert not torch.equal(weight, store.quantise(weight, 15))
+    assert torch.equal(weight.grad, storage.quantise(weight.grad, 15))
+    assert not torch.equal(weight, storage.quantise(weight, 15))
 
 
 def test_wide_storage_changes_no_bit():
@@ -98,8 +98,8 @@ def test_wide_storage_changes_no_bit():
 
 
 def test_estimators_see_a_third_of_the_beats_and_answer_the_median():
-    estimator = ARMS["median-frozen"].new_estimator()
-    held = store.Store(estimator)
+    estimator = STORAGE_ARMS["median-frozen"].new_estimator()
+    held = storage.Storage(estimator)
     held.observing = True
     x = torch.from_numpy(np.random.default_rng(3).laplace(size=30_001).astype(np.float32)) * 1e-5
     seen = 0
@@ -114,9 +114,9 @@ def test_estimators_see_a_third_of_the_beats_and_answer_the_median():
 def test_traffic_of_a_chain():
     first, second = torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.Linear(2 * 4 * 4, 3)
     model = torch.nn.Sequential(first, torch.nn.ReLU(), torch.nn.Flatten(), second)
-    traffic = store.Traffic(model, [first, second])
+    counted = traffic.Traffic(model, [first, second])
     model(torch.randn(5, 1, 4, 4))
-    assert traffic.take() == {
+    assert counted.take() == {
         "activation": {"written": 5 * (32 + 3), "read": 2 * 5 * (16 + 32) + 5 * 3},
         "error": {"written": 5 * (32 + 3), "read": 5 * (32 + 2 * 3)},
         "gradient": {"written": 20 + 99, "read": 20 + 99},
@@ -125,4 +125,4 @@ def test_traffic_of_a_chain():
     }
     model.eval()
     model(torch.randn(5, 1, 4, 4))
-    assert traffic.take()["parameters"] == 0
+    assert counted.take()["parameters"] == 0

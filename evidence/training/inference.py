@@ -1,12 +1,16 @@
-"""The networks of `evidence.lbfp_inference`: trained in FP32 or pretrained, then run with the arms' arithmetic. Needs PyTorch."""
+"""Networks that are trained in FP32 or pretrained, and what formats of eight bits make of them: runs of `lbfp_inference`."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from narrowfloat.golden.formats import LOGARITHMS
 from torch import nn
 from torch.nn import functional
 
-from evidence import data, minilm, tasks
-from evidence.emulation import emulate
+from evidence.training import data, minilm, tasks
+from evidence.training.emulation import Int8, Lbfp, emulate
+from evidence.training.loop import Trainer
 
 BATCH = 64
 CALIBRATION, QUICK_CALIBRATION = 512, 32  # of the items that were trained on
@@ -23,14 +27,10 @@ class _Trained:
         task = self.task(seed, quick)
         self.model = self.network(task)
         epochs = QUICK_EPOCHS if quick else task.epochs
-        optimizer = task.optimizer(self.model.parameters())
-        decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / (epochs * task.steps))
+        trainer = Trainer(task, self.model, epochs)
         for _ in range(epochs):
-            for items, labels in task.batches():
-                optimizer.zero_grad()
-                task.loss(self.model(items), labels).backward()
-                optimizer.step()
-                decay.step()
+            for batch in task.batches():
+                trainer.step(*batch)
         self.calibration = _some(task.training[0], QUICK_CALIBRATION if quick else CALIBRATION, seed)
         self.test = task.test
 
@@ -38,7 +38,7 @@ class _Trained:
         return task.model(lambda x: x)
 
 
-class Mlp(_Trained):
+class TrainedMlp(_Trained):
     name, title = "mlp", "MNIST-5k, MLP 784-128-64-10"
     task = tasks.Mnist
 
@@ -49,12 +49,12 @@ class Mlp(_Trained):
         return nn.Sequential(nn.Flatten(), *layers[:-1])
 
 
-class Cnn(_Trained):
+class TrainedCnn(_Trained):
     name, title = "cnn", tasks.Mnist.title
     task = tasks.Mnist
 
 
-class Text(_Trained):
+class TrainedText(_Trained):
     name, title = "text", tasks.Reuters.title
     task = tasks.Reuters
 
@@ -83,17 +83,58 @@ class Sentences:
         return torch.from_numpy(tokens[order]), torch.from_numpy(labels[order])
 
 
-NETWORKS = {network.name: network for network in (Mlp, Cnn, Text, Sentences)}
+NETWORKS = {network.name: network for network in (TrainedMlp, TrainedCnn, TrainedText, Sentences)}
 
 
-def run(name, arms, seed, quick):
-    """What each arm makes of a network's test set.
+@dataclass(frozen=True, kw_only=True)
+class InferenceArm:
+    """A way to compute: `arithmetic` is None for FP32, else an `Int8` or `Lbfp`. Without `large` it is left out for the
+    Transformer, where products as the hardware forms them take many minutes."""
+
+    name: str
+    title: str
+    arithmetic: Int8 | Lbfp | None = None
+    large: bool = True
+
+
+def _arms():
+    """What is compared, FP32 first."""
+    yield InferenceArm(name="fp32", title="FP32")
+    for method, words in (("max", "no clipping"), ("entropy", "entropy calibration")):
+        yield InferenceArm(name=f"int8-{method}", title=f"INT8, {words}", arithmetic=Int8(method=method))
+    for method, words in (("kl", "Kullback-Leibler"), ("mse", "mean squared error"), ("max", "no clipping")):
+        arithmetic = Lbfp(fmt=LOGARITHMS["lbfp8"], method=method)
+        yield InferenceArm(name=f"lbfp8-{method}", title=f"LBFP8, {words}, exact products", arithmetic=arithmetic)
+    for name in ("lbfp7", "lbfp6", "lbfp5"):
+        arithmetic = Lbfp(fmt=LOGARITHMS[name], method="kl")
+        title = f"{name.upper()}, Kullback-Leibler, exact products"
+        yield InferenceArm(name=f"{name}-kl", title=title, arithmetic=arithmetic)
+    lut = {"antilog": "lut", "guard_bits": 5}
+    for name in LOGARITHMS:
+        arithmetic = Lbfp(fmt=LOGARITHMS[name], method="kl", product=lut)
+        title = f"{name.upper()}, Kullback-Leibler, antilog with 5 guard bits"
+        yield InferenceArm(name=f"{name}-lut", title=title, arithmetic=arithmetic, large=name == "lbfp8")
+    for name, words, product in (
+        ("mitchell", "Mitchell's antilog", {"antilog": "mitchell"}),
+        ("lut-16", "5 guard bits, product of 16 bits", lut | {"out_bits": 16}),
+        ("lut-16-sm", "the same, sign and magnitude", lut | {"out_bits": 16, "output": "sign_magnitude"}),
+    ):
+        arithmetic = Lbfp(fmt=LOGARITHMS["lbfp8"], method="kl", product=product)
+        title = f"LBFP8, Kullback-Leibler, {words}"
+        yield InferenceArm(name=f"lbfp8-{name}", title=title, arithmetic=arithmetic, large=False)
+
+
+ARMS = tuple(_arms())
+
+
+def run(name, seed, quick):
+    """What each arm makes of a network's test set: a run of `evidence.claims.lbfp_inference`.
 
     Returns
     -------
     dict
-        "items": how many; "correct": by arm's name how many are classified correctly; "won" and "lost": how many of them are only by
-        the arm, only by the first one.
+        "items", how many there are. By the arm's name: "correct", how many items it classifies correctly; "won" and "lost", how
+        many only the arm classifies correctly, and how many only FP32.
     """
     torch.set_num_threads(1)
     network = NETWORKS[name](seed, quick)
@@ -104,7 +145,7 @@ def run(name, arms, seed, quick):
         for layer in layers.values():
             layer.compute = layer.observe
         _scores(network.model, network.calibration)
-        for arm in arms:
+        for arm in ARMS:
             if network.is_large and not arm.large:
                 continue
             for layer in layers.values():

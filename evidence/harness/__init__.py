@@ -1,0 +1,1 @@
+"""What all experiments share: their command, their runs in processes of their own, their tables and results."""
