@@ -22,7 +22,8 @@ class ExponentHistogram(CountingEstimator):
 
     Members
     -------
-    Those of `hdl.statistics`.
+    observe, end, bias, settled, busy, working, read
+        As described in `hdl.statistics`.
     """
 
     first = Integer(103, 1, 254, "The lowest exponent with a bin of its own, which smaller ones are counted in as well.")

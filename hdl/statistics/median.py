@@ -24,7 +24,8 @@ class MedianEstimator(CountingEstimator):
 
     Members
     -------
-    Those of `hdl.statistics`.
+    observe, end, bias, settled, busy, working, read
+        As described in `hdl.statistics`.
     """
 
     bins = Integer(20, 2, 32, "Equal bins of a pass.")

@@ -32,7 +32,8 @@ class LogMoments(CountingEstimator):
 
     Members
     -------
-    Those of `hdl.statistics`, and
+    observe, end, bias, settled, busy, working, read
+        As described in `hdl.statistics`.
     mean, max : Out(ArrayLayout(16, types))
         Those of the last finished tensor of each type, which `hdl.s2fp8.S2Parameters` takes. They change as `busy` falls.
     """

@@ -26,7 +26,8 @@ class MedianTracker(Estimator):
 
     Members
     -------
-    Those of `hdl.statistics`.
+    observe, end, bias, settled, busy, working, read
+        As described in `hdl.statistics`.
     """
 
     fraction = Integer(7, 1, 15, "Bits of the position below an octave; the smallest step is 2**-fraction octaves.")

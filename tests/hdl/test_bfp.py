@@ -133,4 +133,4 @@ def test_wrong_settings_get_one_line(setting, message, tmp_path, capsys):
 
 def test_parse_keeps_a_format():
     fmt = BlockFormat.parse("m8e3g32")
-    assert BfpConverter(fmt).latency == 2 and BfpConverter(fmt, lanes=4).latency == 9
+    assert BfpConverter(fmt, lanes=32).latency == 2 and BfpConverter(fmt, lanes=4).latency == 9
