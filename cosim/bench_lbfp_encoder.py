@@ -4,9 +4,10 @@ import cocotb
 import numpy as np
 from narrowfloat.cosim.beats import Stream, joined
 from narrowfloat.cosim.lbfp_beats import LbfpBench
-from narrowfloat.golden.lbfp import Flag, block_exponent, encode, encode_fixed
+from narrowfloat.golden.lbfp import block_exponent, encode, encode_fixed
 from narrowfloat.golden.reference.spelling import spell_float32
 from narrowfloat.golden.reference.stimulus import log_corners, random_words, real_tensors, special_words
+from narrowfloat.golden.rounding import LogFlag
 
 RANDOM_WORDS = 400_000
 
@@ -31,7 +32,7 @@ class EncoderBench(LbfpBench):
                 found = block_exponent(x.reshape(-1, self.fmt.block), self.fmt).ravel()
                 exponent = user["exponent"] = found.repeat(self.fmt.block // self.lanes)
             codes, flags = encode(x, self.fmt, exponent[:, None], flags=True)
-        assert [flag.value for flag in Flag] == [1, 2, 4]
+        assert [flag.value for flag in LogFlag] == [1, 2, 4]
         return Stream({"lane": codes}, {**user, "flags": flags}, stream.last)
 
     def describe(self, stream, beat, lane):

@@ -4,9 +4,9 @@ import cocotb
 import numpy as np
 from narrowfloat.cosim.beats import Stream, StreamBench, joined
 from narrowfloat.golden import float_codec
-from narrowfloat.golden.lbfp import Flag
 from narrowfloat.golden.reference.spelling import spell_float32
 from narrowfloat.golden.reference.stimulus import encoder_corners, random_words, real_tensors, s2_corners, special_words
+from narrowfloat.golden.rounding import LogFlag
 from narrowfloat.golden.s2fp8 import ALPHA_RANGE, FORMAT, MEAN_RANGE, Parameters, encode, tensor_parameters
 
 RANDOM_WORDS = 200_000
@@ -16,7 +16,7 @@ class EncoderBench(StreamBench):
     def model(self, stream):
         values = stream.data["lane"].view(np.float32)
         codes, flags = encode(values, *(stream.user[name][:, None] for name in ("alpha", "mean")), flags=True)
-        assert [flag.value for flag in Flag] == [1, 2, 4]
+        assert [flag.value for flag in LogFlag] == [1, 2, 4]
         return Stream({"lane": codes}, {"user": stream.user["user"], "flags": flags}, stream.last)
 
     def describe(self, stream, beat, lane):

@@ -5,30 +5,68 @@ DOI 10.1007/s10617-024-09282-2, Algorithm 1 and its readings.
 """
 
 from functools import lru_cache
+from typing import Any, Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.checks import check_choice, check_float32, check_int
 from narrowfloat.golden.formats import FloatFormat
-from narrowfloat.golden.fp32 import FP32_INFINITY
-from narrowfloat.golden.rounding import OVERFLOWS, ROUNDINGS, Flag, round_and_pack
+from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_MAN_BITS
+from narrowfloat.golden.parts import parts
+from narrowfloat.golden.rounding import MAX_SR_BITS, OVERFLOWS, ROUNDINGS, Flag, round_and_pack
+from numpy.typing import ArrayLike, NDArray
 
-# Long arrays are worked off in parts whose intermediate results stay in the cache.
-_PART = 2**16
 
-
-def code_dtype(fmt):
+def code_dtype(fmt: FloatFormat) -> np.dtype[Any]:
     """The dtype of arrays of codes of `fmt`: uint8 up to 8 bits, above that uint16."""
     return np.dtype(np.uint8 if fmt.bits <= 8 else np.uint16)
 
 
-def encode(x, fmt, *, bias=None, rounding="rne", overflow="saturate", random_bits=None, sr_bits=8, flags=False):
+@overload
+def encode(
+    x: ArrayLike,
+    fmt: FloatFormat | str,
+    *,
+    bias: ArrayLike | None = ...,
+    rounding: str = ...,
+    overflow: str = ...,
+    random_bits: ArrayLike | None = ...,
+    sr_bits: int = ...,
+    flags: Literal[False] = ...,
+) -> NDArray[Any]: ...
+@overload
+def encode(
+    x: ArrayLike,
+    fmt: FloatFormat | str,
+    *,
+    bias: ArrayLike | None = ...,
+    rounding: str = ...,
+    overflow: str = ...,
+    random_bits: ArrayLike | None = ...,
+    sr_bits: int = ...,
+    flags: Literal[True],
+) -> tuple[NDArray[Any], NDArray[np.uint8]]: ...
+def encode(
+    x: ArrayLike,
+    fmt: FloatFormat | str,
+    *,
+    bias: ArrayLike | None = None,
+    rounding: str = "rne",
+    overflow: str = "saturate",
+    random_bits: ArrayLike | None = None,
+    sr_bits: int = 8,
+    flags: bool = False,
+) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.uint8]]:
     """FP32 values as codes of `fmt`.
+
+    >>> encode(np.float32([1, 1.06, -500, np.nan]), "float8_e4m3fn")
+    array([ 56,  56, 254, 127], dtype=uint8)
 
     Parameters
     ----------
     x : numpy.ndarray
         float32, any shape.
-    fmt : FloatFormat
+    fmt : FloatFormat or str
+        A format or its name.
     bias : int, numpy.ndarray or None
         Exponent bias in ``fmt.bias_range``; an array of integers that broadcasts to the shape of `x` gives each value its own.
         None means ``fmt.bias``.
@@ -62,31 +100,30 @@ def encode(x, fmt, *, bias=None, rounding="rne", overflow="saturate", random_bit
     Raises
     ------
     TypeError
-        `x` is not float32; `bias` or `random_bits` are not integers; `fmt` is not a FloatFormat.
+        `x` is not float32; `bias` or `random_bits` are not integers; `fmt` is neither a FloatFormat nor a name.
     ValueError
-        `bias`, `rounding`, `overflow`, `random_bits` or `sr_bits` are not among what is allowed, or have another shape.
+        `fmt` names no float; `bias`, `rounding`, `overflow`, `random_bits` or `sr_bits` are not among what is allowed, or have
+        another shape.
     """
-    x = np.asarray(x)
-    if x.dtype != np.float32:
-        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
-    bias = _checked_bias(bias, fmt, x.shape)
+    x, fmt = check_float32(x), FloatFormat.of(fmt)
+    biases = _checked_bias(bias, fmt, x.shape)
     check_choice("rounding", rounding, ROUNDINGS)
     check_choice("overflow", overflow, OVERFLOWS)
     if rounding == "sr":
-        random_bits = _checked_random_bits(random_bits, sr_bits, x.shape)
+        noise = _checked_random_bits(random_bits, sr_bits, x.shape)
 
     words = x.reshape(-1).view(np.uint32)
     codes = np.empty(words.shape, code_dtype(fmt))
-    if isinstance(bias, int) and rounding != "sr" and not flags:
-        table, shift = _encode_table(fmt, bias, rounding, overflow)
-        for part in _parts(words):
+    if isinstance(biases, int) and rounding != "sr" and not flags:
+        table, shift = _encode_table(fmt, biases, rounding, overflow)
+        for part in parts(words.size):
             np.take(table, _table_key(words[part], shift), out=codes[part], mode="wrap")
         return codes.reshape(x.shape)
 
     raised = np.empty(words.shape, np.uint8)
-    for part in _parts(words):
-        part_bias = bias if isinstance(bias, int) else bias[part]
-        part_random = random_bits[part] if rounding == "sr" else None
+    for part in parts(words.size):
+        part_bias = biases if isinstance(biases, int) else biases[part]
+        part_random = noise[part] if rounding == "sr" else None
         codes[part], is_too_large = round_and_pack(words[part], fmt, part_bias, rounding, overflow, part_random, sr_bits)
         if flags:
             raised[part] = _flags(words[part].view(np.float32), codes[part], is_too_large, fmt, part_bias)
@@ -94,8 +131,11 @@ def encode(x, fmt, *, bias=None, rounding="rne", overflow="saturate", random_bit
     return (codes, raised.reshape(x.shape)) if flags else codes
 
 
-def decode(codes, fmt, *, bias=None):
+def decode(codes: ArrayLike, fmt: FloatFormat | str, *, bias: ArrayLike | None = None) -> NDArray[np.float32]:
     """Codes of `fmt` as FP32 values, which they always are exactly.
+
+    >>> decode(np.uint8([0, 1, 56, 254]), "float8_e4m3fn").tolist()
+    [0.0, 0.001953125, 1.0, -448.0]
 
     Zero keeps its sign. NaN has its sign, the code's mantissa as the upper bits of its payload, and the quiet bit set.
 
@@ -103,7 +143,8 @@ def decode(codes, fmt, *, bias=None):
     ----------
     codes : numpy.ndarray
         uint8, or uint16 if ``fmt.bits`` is above 8; any shape.
-    fmt : FloatFormat
+    fmt : FloatFormat or str
+        A format or its name.
     bias : int, numpy.ndarray or None
         As for `encode`.
 
@@ -115,12 +156,12 @@ def decode(codes, fmt, *, bias=None):
     Raises
     ------
     TypeError
-        `codes` has another dtype; `bias` is not of integers; `fmt` is not a FloatFormat.
+        `codes` has another dtype; `bias` is not of integers; `fmt` is neither a FloatFormat nor a name.
     ValueError
-        A code has more than ``fmt.bits`` bits; `bias` is out of range or of another shape.
+        `fmt` names no float; a code has more than ``fmt.bits`` bits; `bias` is out of range or of another shape.
     """
-    codes = np.asarray(codes)
-    bias = _checked_bias(bias, fmt, codes.shape)
+    codes, fmt = np.asarray(codes), FloatFormat.of(fmt)
+    biases = _checked_bias(bias, fmt, codes.shape)
     dtype = code_dtype(fmt)
     if codes.dtype != dtype:
         raise TypeError(f"codes of {fmt.name} must be {dtype}, not {codes.dtype}: convert with .astype(np.{dtype})")
@@ -128,19 +169,49 @@ def decode(codes, fmt, *, bias=None):
         wrong = codes[codes >= 2**fmt.bits][0]
         raise ValueError(f"codes of {fmt.name} must be from 0 to {2**fmt.bits - 1:#x}, not {wrong:#x}")
 
-    codes, shape = codes.reshape(-1), codes.shape
-    values = np.empty(codes.shape, np.float32)
-    table = _decode_table(fmt, bias) if isinstance(bias, int) else None
-    for part in _parts(codes):
+    flat = codes.reshape(-1)
+    values = np.empty(flat.shape, np.float32)
+    table = _decode_table(fmt, biases) if isinstance(biases, int) else None
+    for part in parts(flat.size):
         if table is not None:
-            np.take(table, codes[part], out=values[part], mode="wrap")
+            np.take(table, flat[part], out=values[part], mode="wrap")
         else:
-            values[part] = _unpack(codes[part], fmt, bias[part])
-    return values.reshape(shape)
+            values[part] = _unpack(flat[part], fmt, biases[part])
+    return values.reshape(codes.shape)
 
 
-def _parts(array):
-    return (slice(start, start + _PART) for start in range(0, array.size, _PART))
+def quantize(
+    x: ArrayLike,
+    fmt: FloatFormat | str,
+    *,
+    bias: ArrayLike | None = None,
+    rounding: str = "rne",
+    overflow: str = "saturate",
+    random_bits: ArrayLike | None = None,
+    sr_bits: int = 8,
+) -> NDArray[np.float32]:
+    """FP32 values rounded to numbers of `fmt`: what `decode` gives of what `encode` gives.
+
+    >>> quantize(np.float32([1.06, 1.07, 1000]), "float8_e4m3fn").tolist()
+    [1.0, 1.125, 448.0]
+
+    Parameters
+    ----------
+    x, fmt, bias, rounding, overflow, random_bits, sr_bits
+        As for `encode`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 in the shape of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `encode`.
+    """
+    codes = encode(x, fmt, bias=bias, rounding=rounding, overflow=overflow, random_bits=random_bits, sr_bits=sr_bits)
+    return decode(codes, fmt, bias=bias)
 
 
 def _table_key(words, shift):
@@ -155,7 +226,7 @@ def _encode_table(fmt, bias, rounding, overflow):
     # Rounding sees the bits of M, one more, and whether there is any below. The subnormals that "fnu" has codes for are first
     # shifted by one.
     mantissa_bits = fmt.man_bits + (2 if fmt.signed else 3)
-    shift = 23 - mantissa_bits
+    shift = FP32_MAN_BITS - mantissa_bits
     words = np.arange(2 ** (9 + mantissa_bits), dtype=np.uint32) << shift
     codes, _ = round_and_pack(words, fmt, bias, rounding, overflow)
     return codes.astype(code_dtype(fmt)), shift
@@ -185,7 +256,7 @@ def _unpack(codes, fmt, bias):
         is_nan = codes == 1 << fmt.magnitude_bits
     else:
         is_nan = magnitude > (fmt.max_finite if fmt.infinity is None else fmt.infinity)
-    words = np.where(is_nan, FP32_INFINITY | 0x400000 | mantissa << 23 - fmt.man_bits, words)
+    words = np.where(is_nan, FP32_INFINITY | 0x400000 | mantissa << FP32_MAN_BITS - fmt.man_bits, words)
     if fmt.infinity is not None:
         words = np.where(magnitude == fmt.infinity, np.uint32(FP32_INFINITY), words)
     if fmt.signed:
@@ -195,7 +266,7 @@ def _unpack(codes, fmt, bias):
 
 def _flags(x, codes, is_too_large, fmt, bias):
     """The flags that encoding the float32 array `x` raised."""
-    smallest_normal = {"gradual": 1 << fmt.man_bits, "zero_code": 1, "paper": 0}[fmt.underflow]
+    smallest_normal = {"gradual": 1 << fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
     result = _unpack(codes, fmt, bias)
     is_finite = np.isfinite(x)
     invalid = (np.isnan(x) & ~np.isnan(result)) | (np.isinf(x) & ~np.isinf(result))
@@ -207,10 +278,8 @@ def _flags(x, codes, is_too_large, fmt, bias):
     return overflow * Flag.OVERFLOW + underflow * Flag.UNDERFLOW + inexact * Flag.INEXACT + invalid * Flag.INVALID
 
 
-def _checked_bias(bias, fmt, shape):
+def _checked_bias(bias: ArrayLike | None, fmt: FloatFormat, shape: tuple[int, ...]) -> Any:
     """The bias as an int, or for each value of a flat array as int32."""
-    if not isinstance(fmt, FloatFormat):
-        raise TypeError(f"fmt must be a FloatFormat, not {fmt!r}: FloatFormat.parse makes one of its name")
     bias = np.asarray(fmt.bias if bias is None else bias)
     if bias.dtype.kind not in "iu":
         raise TypeError(f"bias must be an integer or an array of integers, not {bias.dtype}")
@@ -227,7 +296,7 @@ def _checked_bias(bias, fmt, shape):
 
 def _checked_random_bits(random_bits, sr_bits, shape):
     """The random numbers as a flat array."""
-    check_int("sr_bits", sr_bits, 1, 16)
+    check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
     highest = 2**sr_bits - 1
     if random_bits is None:
         raise ValueError(f"rounding 'sr' needs random_bits: for each value an integer from 0 to {highest} (see golden.lfsr)")

@@ -5,15 +5,20 @@ bit that enters is the sum of those that entered 32, 31, 30 and 10 steps before,
 x^32 + x^31 + x^30 + x^10 + 1. Every beat uses the whole word and is 32 steps, so that no bit is used twice.
 """
 
+from typing import Any
+
 import numpy as np
 from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.rounding import MAX_SR_BITS
+from numpy.typing import NDArray
 
-_TAPS = (32, 31, 30, 10)
-_PERIOD = 2**32 - 1
-SEED_STEP = 0x9E3779B9  # 2**32 over the golden ratio keeps the seeds of the registers apart
+WIDTH = 32  # bits of a register, and steps per word
+DISTANCES = (32, 31, 30, 10)  # how many steps ago the bits entered that make the next one
+SEED_STEP = 0x9E3779B9  # from a register's seed to the next one's: 2**32 over the golden ratio keeps the sequences apart
+_PERIOD = 2**WIDTH - 1
 
 
-def words(seed, count):
+def words(seed: int, count: int) -> NDArray[np.uint32]:
     """What a register holds, beat after beat.
 
     Parameters
@@ -53,13 +58,13 @@ def _continue(first, count):
     known = 32
     while known < count:
         scale = 1 << (known // 32).bit_length() - 1
-        new = min(min(_TAPS) * scale, count - known)
-        sequence[known : known + new] = np.bitwise_xor.reduce([sequence[known - t * scale :][:new] for t in _TAPS])
+        new = min(min(DISTANCES) * scale, count - known)
+        sequence[known : known + new] = np.bitwise_xor.reduce([sequence[known - t * scale :][:new] for t in DISTANCES])
         known += new
     return sequence[:count]
 
 
-def lane_bits(seed, beats, lanes, sr_bits=8):
+def lane_bits(seed: int, beats: int, lanes: int, sr_bits: int = 8) -> NDArray[Any]:
     """The random bits of each lane, beat after beat.
 
     A register serves ``32 // sr_bits`` lanes, the lowest bits the first of them. Register j starts from
@@ -89,7 +94,7 @@ def lane_bits(seed, beats, lanes, sr_bits=8):
     check_int("seed", seed, 0, 2**32 - 1)
     check_int("beats", beats, 0, _PERIOD)
     check_int("lanes", lanes, 1, 64)
-    check_int("sr_bits", sr_bits, 1, 16)
+    check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
     per_register = 32 // sr_bits
     lane = np.arange(lanes)
     registers = [words((seed + SEED_STEP * j) % 2**32 or 1, beats) for j in range((lanes + per_register - 1) // per_register)]

@@ -5,17 +5,20 @@ and underflow are decided afterwards, on that integer.
 """
 
 import enum
+from typing import Any
 
 import numpy as np
-from narrowfloat.golden.fp32 import FP32_INFINITY
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.fp32 import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS
+from numpy.typing import NDArray
 
-# The index is the encoding of a mode in hardware.
-ROUNDINGS = ("rne", "rna", "rtz", "sr")
+ROUNDINGS = ("rne", "rna", "rtz", "sr")  # in the order of their codes, from 0, in every field `rounding`
 OVERFLOWS = ("saturate", "format")
+MAX_SR_BITS = 16
 
 
 class Flag(enum.IntFlag):
-    """What the conversion of a value may raise, as bits of one set."""
+    """What the conversion of a value to a float may raise, as bits of one set."""
 
     OVERFLOW = 1
     UNDERFLOW = 2
@@ -23,7 +26,17 @@ class Flag(enum.IntFlag):
     INVALID = 8
 
 
-def align(words, fmt, bias):
+class LogFlag(enum.IntFlag):
+    """What the conversion of a value by its logarithm, to LBFP or S2FP8, may raise, as bits of one set."""
+
+    SATURATED = 1
+    FLUSHED = 2
+    INVALID = 4
+
+
+def align(
+    words: NDArray[np.uint32], fmt: FloatFormat, bias: int | NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
     """FP32 words on the grid of `fmt`, before rounding.
 
     Parameters
@@ -43,12 +56,12 @@ def align(words, fmt, bias):
         uint32 in the shape of `words`: what was cut off, in units of 2**-32 of the last bit of M. Its own last bit also stands
         for everything below it (sticky).
     """
-    exponent = (words >> 23 & 0xFF).astype(np.int32)
+    exponent: Any = (words >> FP32_MAN_BITS & 0xFF).astype(np.int32)
     is_subnormal = exponent == 0
-    exponent += bias - 127
-    significand = words & 0x7FFFFF
-    hidden = np.uint32(1 << 23)
-    lost = np.uint32(0)
+    exponent += bias - FP32_BIAS
+    significand: Any = words & 0x7FFFFF
+    hidden = np.uint32(1 << FP32_MAN_BITS)
+    lost: Any = np.uint32(0)
     if fmt.underflow == "gradual":
         exponent += is_subnormal
         significand += ~is_subnormal * hidden
@@ -63,12 +76,19 @@ def align(words, fmt, bias):
     else:
         significand += hidden
     # the hidden one, being added, makes E - 1 into E
-    whole = (exponent - 1 << fmt.man_bits) + (significand >> 23 - fmt.man_bits).astype(np.int32)
+    whole = (exponent - 1 << fmt.man_bits) + (significand >> FP32_MAN_BITS - fmt.man_bits).astype(np.int32)
     fraction = significand << 9 + fmt.man_bits | lost
     return whole, fraction
 
 
-def round_increment(whole, fraction, fmt, rounding, random_bits=None, sr_bits=8):
+def round_increment(
+    whole: NDArray[np.int32],
+    fraction: NDArray[np.uint32],
+    fmt: FloatFormat,
+    rounding: str,
+    random_bits: NDArray[Any] | None = None,
+    sr_bits: int = 8,
+) -> NDArray[np.bool_]:
     """Whether a magnitude is rounded up, by one code.
 
     ===  =================================================================================================
@@ -102,6 +122,7 @@ def round_increment(whole, fraction, fmt, rounding, random_bits=None, sr_bits=8)
     if rounding == "rna":
         return fraction >= half
     if rounding == "sr":
+        assert random_bits is not None
         return (fraction >> 32 - sr_bits) + random_bits >> sr_bits != 0
     if fmt.man_bits:
         is_odd = whole & 1 != 0
@@ -110,7 +131,15 @@ def round_increment(whole, fraction, fmt, rounding, random_bits=None, sr_bits=8)
     return (fraction > half) | (fraction == half) & is_odd
 
 
-def round_and_pack(words, fmt, bias, rounding, overflow, random_bits=None, sr_bits=8):
+def round_and_pack(
+    words: NDArray[np.uint32],
+    fmt: FloatFormat,
+    bias: int | NDArray[np.int32],
+    rounding: str,
+    overflow: str,
+    random_bits: NDArray[Any] | None = None,
+    sr_bits: int = 8,
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
     """FP32 words rounded to codes of `fmt`.
 
     The parameters are those of `align` and `round_increment`, and `overflow`, one of `OVERFLOWS`:
@@ -124,7 +153,8 @@ def round_and_pack(words, fmt, bias, rounding, overflow, random_bits=None, sr_bi
     ========  ================================================  ================================
 
     "Else" means: if the format has none. The sign is kept, except that "fnuz" has only a positive zero and one NaN, and that
-    "fnu" makes NaN of all that is not positive. Underflow "paper" with specials "none" takes infinity and NaN for numbers.
+    "fnu" makes NaN of all that is not positive. Underflow "clamp_exponent" with specials "none" reads infinity and NaN as
+    numbers.
 
     Returns
     -------
@@ -138,7 +168,7 @@ def round_and_pack(words, fmt, bias, rounding, overflow, random_bits=None, sr_bi
     magnitude = whole + round_increment(whole, fraction, fmt, rounding, random_bits, sr_bits)
     is_too_large = magnitude > fmt.max_finite
 
-    if fmt.underflow == "paper" and fmt.specials == "none":
+    if fmt.underflow == "clamp_exponent" and fmt.specials == "none":
         exponent = np.clip(magnitude >> fmt.man_bits, 0, 2**fmt.exp_bits - 1)
         magnitude = exponent << fmt.man_bits | magnitude & 2**fmt.man_bits - 1
     else:
@@ -163,7 +193,7 @@ def round_and_pack(words, fmt, bias, rounding, overflow, random_bits=None, sr_bi
     return codes, is_too_large
 
 
-def _special_codes(fmt, overflow):
+def _special_codes(fmt: FloatFormat, overflow: str) -> tuple[int, int]:
     """What NaN and infinity become, as {E, M}; the NaN of "fnuz" with its sign bit, which it has whatever the sign."""
     if fmt.specials == "fnuz":
         nan = 1 << fmt.magnitude_bits

@@ -9,10 +9,10 @@ alpha and mu. E4M3 is scaled so that the largest number becomes 448.
 """
 
 import numpy as np
-from narrowfloat.golden import float_codec, lbfp, s2fp8
+from narrowfloat.golden import float_codec, s2fp8
 from narrowfloat.golden.formats import CATALOG
 from narrowfloat.golden.reference.stimulus import real_tensors
-from narrowfloat.golden.rounding import Flag
+from narrowfloat.golden.rounding import Flag, LogFlag
 from narrowfloat.golden.statistics import exact_median_bias
 
 from evidence.harness.experiment import Experiment
@@ -38,7 +38,7 @@ def hardware(x):
     """The tensor as S2FP8's converter keeps it, and how many numbers saturate."""
     found = s2fp8.tensor_parameters(x)
     codes, flags = s2fp8.encode(x, found.alpha, found.mean, flags=True)
-    return s2fp8.decode(codes, found.inverse, found.mean), np.count_nonzero(flags & lbfp.Flag.SATURATED)
+    return s2fp8.decode(codes, found.inverse, found.mean), np.count_nonzero(flags & LogFlag.SATURATED)
 
 
 def exact(x):

@@ -6,18 +6,28 @@ known of the paper leaves open how conversion rounds, what the sums of the preci
 accumulators' widths: those are ours.
 """
 
-from narrowfloat.golden.bfp.accumulate import MAX_FIXED_BITS, MIN_FIXED_BITS, accumulate_fixed, accumulate_fp32, dot, matmul
+from narrowfloat.golden.bfp.accumulate import (
+    ACCUMULATORS,
+    MAX_FIXED_BITS,
+    MIN_FIXED_BITS,
+    accumulate_fixed,
+    accumulate_fp32,
+    dot,
+    matmul,
+)
 from narrowfloat.golden.bfp.blocks import ROUNDINGS, SR_BITS, Blocks, chunks, convert, decode
-from narrowfloat.golden.bfp.mac import ACCUMULATORS, CHUNK_BITS, Passes, accumulate_passes, to_passes
+from narrowfloat.golden.bfp.mac import CHUNK_BITS, Passes, accumulate_passes, to_passes
 from narrowfloat.golden.bfp.mxint8 import from_mxint8, to_mxint8
-from narrowfloat.golden.bfp.policy import EPSILON_BITS, SUM_BITS, precision, relative_improvement
+from narrowfloat.golden.bfp.policy import EPSILON_BITS, MAX_SUM_BITS, MIN_SUM_BITS, SUM_BITS, precision, relative_improvement
 
 __all__ = [
     "ACCUMULATORS",
     "CHUNK_BITS",
     "EPSILON_BITS",
     "MAX_FIXED_BITS",
+    "MAX_SUM_BITS",
     "MIN_FIXED_BITS",
+    "MIN_SUM_BITS",
     "ROUNDINGS",
     "SR_BITS",
     "SUM_BITS",

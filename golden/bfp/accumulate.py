@@ -1,12 +1,17 @@
 """Dot products of groups, and accumulators that add them up."""
 
-import numpy as np
-from narrowfloat.golden.checks import check_choice, check_int
+from typing import Any
 
+import numpy as np
+from narrowfloat.golden.bfp.blocks import Blocks
+from narrowfloat.golden.checks import check_choice, check_int
+from numpy.typing import ArrayLike, NDArray
+
+ACCUMULATORS = ("fixed", "fp32")
 MIN_FIXED_BITS, MAX_FIXED_BITS = 8, 62
 
 
-def dot(a, b):
+def dot(a: Blocks, b: Blocks) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Dot products of groups of `a` with groups of `b`, exactly: the sums times ``2**weights``.
 
     Parameters
@@ -32,7 +37,7 @@ def dot(a, b):
     return sums, a.weights + b.weights
 
 
-def accumulate_fp32(acc, sums, weights):
+def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDArray[np.float32]:
     """``acc + sums * 2**weights``, rounded once, to the nearest FP32 number, ties to even.
 
     As IEEE 754 has it, with subnormals, and infinity for what is too large. A sum of zero leaves `acc` as it is, a zero's sign
@@ -72,7 +77,9 @@ def accumulate_fp32(acc, sums, weights):
         return np.where(np.asarray(sums) == 0, acc, total.astype(np.float32))
 
 
-def accumulate_fixed(acc, sums, weights, *, width, base):
+def accumulate_fixed(
+    acc: ArrayLike, sums: ArrayLike, weights: ArrayLike, *, width: int, base: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """``acc + floor(sums * 2**(weights - base))`` in two's complement of `width` bits, whose last bit means ``2**base``.
 
     Where what is added is out of range by itself, the total is that end of the range, whatever `acc` was.
@@ -100,7 +107,7 @@ def accumulate_fixed(acc, sums, weights, *, width, base):
         `width` is out of range.
     """
     check_int("width", width, MIN_FIXED_BITS, MAX_FIXED_BITS)
-    sums, shift = np.asarray(sums, np.int64), np.asarray(weights, np.int64) - base
+    sums, shift = np.asarray(sums, np.int64), np.asarray(weights, np.int64) - np.int64(base)
     # Twice the range of `acc` in either direction is as good as any larger number.
     far = np.int64(2**MAX_FIXED_BITS)
     left = np.clip(shift, 0, MAX_FIXED_BITS + 1)
@@ -113,7 +120,7 @@ def accumulate_fixed(acc, sums, weights, *, width, base):
     return np.clip(total, low, high), (total < low) | (total > high)
 
 
-def matmul(a, b, *, accumulator="fp32", start=None, width=32, window=256):
+def matmul(a: Blocks, b: Blocks, *, accumulator: str = "fp32", start: Any = None, width: int = 32, window: int = 256) -> Any:
     """Dot products of rows: each group's exact sum is added to the accumulator, one group after the other.
 
     Parameters
@@ -121,7 +128,8 @@ def matmul(a, b, *, accumulator="fp32", start=None, width=32, window=256):
     a, b : Blocks
         [m, n] and [p, n], of the same group size: both in groups along what is summed over.
     accumulator : str
-        "fp32": `accumulate_fp32` with each group. "fixed": `accumulate_fixed`; the last bit of the sum means ``2**(window - 256)``.
+        "fp32": `accumulate_fp32` with each group. "fixed": `accumulate_fixed`; the last bit of the sum means
+        ``2**(window - 256)``.
     start : optional
         What is returned for the first part of a longer sum; None means zeros.
     width : int
@@ -139,7 +147,7 @@ def matmul(a, b, *, accumulator="fp32", start=None, width=32, window=256):
     ValueError
         The shapes do not fit, or a parameter is not allowed.
     """
-    check_choice("accumulator", accumulator, ("fp32", "fixed"))
+    check_choice("accumulator", accumulator, ACCUMULATORS)
     if a.codes.ndim != 2 or b.codes.ndim != 2 or a.length != b.length:
         raise ValueError(
             f"a and b must be matrices with rows of the same length, not {(*a.codes.shape[:-1], a.length)} and "

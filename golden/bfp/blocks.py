@@ -1,13 +1,15 @@
 """Numbers in groups with a shared exponent: conversion from FP32 and back, and chunks of two bits."""
 
 from dataclasses import dataclass
+from typing import Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.checks import check_choice, check_float32, check_int
 from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS, FP32_MAX_EXPONENT
+from numpy.typing import ArrayLike, NDArray
 
-ROUNDINGS = ("rtz", "rne", "sr")
+ROUNDINGS = ("rtz", "rne", "sr")  # with the codes of `golden.rounding.ROUNDINGS`
 SR_BITS = 8  # random bits per number, and bits that stochastic rounding sees of what it discards
 
 
@@ -32,30 +34,65 @@ class Blocks:
 
     fmt: BlockFormat
     length: int
-    codes: np.ndarray
+    codes: NDArray[np.uint8]
     offset: int
-    signs: np.ndarray
-    magnitudes: np.ndarray
+    signs: NDArray[np.bool_]
+    magnitudes: NDArray[np.uint8]
 
     @property
-    def exponents(self):
+    def exponents(self) -> NDArray[np.int32]:
         """E of each group, as FP32 has it, bias and all: int32 [..., groups]."""
         return self.codes.astype(np.int32) + self.offset
 
     @property
-    def weights(self):
+    def weights(self) -> NDArray[np.int32]:
         """The power of two by which the integers of each group are to be multiplied: int32 [..., groups]."""
         return self.exponents - FP32_BIAS - (self.fmt.man_bits - 1)
 
     @property
-    def integers(self):
+    def integers(self) -> NDArray[np.int16]:
         """The numbers as integers with their signs: int16 [..., groups, group]."""
         magnitudes = self.magnitudes.astype(np.int16)
         return np.where(self.signs, -magnitudes, magnitudes)
 
 
-def convert(x, fmt, *, rounding="rtz", bits=None, random_bits=None, offset=0, flags=False):
+@overload
+def convert(
+    x: ArrayLike,
+    fmt: BlockFormat | str,
+    *,
+    rounding: str = ...,
+    bits: int | None = ...,
+    random_bits: ArrayLike | None = ...,
+    offset: int = ...,
+    flags: Literal[False] = ...,
+) -> Blocks: ...
+@overload
+def convert(
+    x: ArrayLike,
+    fmt: BlockFormat | str,
+    *,
+    rounding: str = ...,
+    bits: int | None = ...,
+    random_bits: ArrayLike | None = ...,
+    offset: int = ...,
+    flags: Literal[True],
+) -> tuple[Blocks, NDArray[np.bool_], NDArray[np.bool_]]: ...
+def convert(
+    x: ArrayLike,
+    fmt: BlockFormat | str,
+    *,
+    rounding: str = "rtz",
+    bits: int | None = None,
+    random_bits: ArrayLike | None = None,
+    offset: int = 0,
+    flags: bool = False,
+) -> Blocks | tuple[Blocks, NDArray[np.bool_], NDArray[np.bool_]]:
     """FP32 values as groups along their last axis.
+
+    >>> blocks = convert(np.float32([1, -0.5, 0.25, 3]), "m4g4")
+    >>> blocks.integers.tolist(), blocks.weights.tolist()
+    ([[4, -2, 1, 12]], [-2])
 
     With E the largest exponent of a group, k is ``|x| / 2**(E - 127 - (man_bits - 1))``, rounded:
 
@@ -77,7 +114,8 @@ def convert(x, fmt, *, rounding="rtz", bits=None, random_bits=None, offset=0, fl
     ----------
     x : numpy.ndarray
         float32 [..., n], n >= 1; the last group is filled up with zeros.
-    fmt : BlockFormat
+    fmt : BlockFormat or str
+        A format or its name.
     rounding : str
         One of `ROUNDINGS`.
     bits : int or None
@@ -99,33 +137,31 @@ def convert(x, fmt, *, rounding="rtz", bits=None, random_bits=None, offset=0, fl
     Raises
     ------
     TypeError
-        `x` is not float32; `random_bits` are not integers; `fmt` is not a BlockFormat.
+        `x` is not float32; `random_bits` are not integers; `fmt` is neither a BlockFormat nor a name.
     ValueError
         `rounding`, `bits`, `offset` or `random_bits` are not what is allowed, or `x` has no last axis or nothing along it.
     """
-    if not isinstance(fmt, BlockFormat):
-        raise TypeError(f"fmt must be a BlockFormat, not {fmt!r}: BlockFormat.parse makes one of its name")
+    fmt = BlockFormat.of(fmt)
     check_choice("rounding", rounding, ROUNDINGS)
     bits = fmt.man_bits if bits is None else bits
-    check_int(f"bits of {fmt.name}", bits, 1, fmt.man_bits)
-    check_int(f"offset of {fmt.name}", offset, 0, 0 if fmt.exp_bits == 8 else 255)
-    x, words = _grouped(x, fmt.group)
-    if rounding == "sr":
-        random_bits = _checked_random_bits(random_bits, words.shape)
+    bits = check_int(f"bits of {fmt.name}", bits, 1, fmt.man_bits)
+    offset = check_int(f"offset of {fmt.name}", offset, 0, 0 if fmt.exp_bits == 8 else 255)
+    length, words = _grouped(x, fmt.group)
+    noise = _checked_random_bits(random_bits, words.shape) if rounding == "sr" else None
     exponents, significands, invalid = _unpack(words)
     largest = exponents.max(axis=-1)
     codes = np.clip(largest - offset, 0, fmt.max_exponent)
     distances = (codes + offset)[..., None] - exponents
     saturated = distances < 0
-    magnitudes = _round(significands, np.maximum(distances, 0), bits, rounding, random_bits)
+    magnitudes = _round(significands, np.maximum(distances, 0), bits, rounding, noise)
     magnitudes = np.where(saturated, 2**bits - 1, np.minimum(magnitudes, 2**bits - 1)) << fmt.man_bits - bits
     magnitudes = magnitudes.astype(np.uint8)
     signs = (words >> 31 != 0) & (magnitudes > 0)
-    blocks = Blocks(fmt, x.shape[-1], codes.astype(np.uint8), offset, signs, magnitudes)
+    blocks = Blocks(fmt, length, codes.astype(np.uint8), offset, signs, magnitudes)
     return (blocks, saturated, invalid) if flags else blocks
 
 
-def decode(blocks):
+def decode(blocks: Blocks) -> NDArray[np.float32]:
     """The values of `blocks`, in the shape that was converted: float32, exactly.
 
     Only E = 255, to which an offset of 255 or a scale of MX can lead, has numbers from 2**128 on: those become infinity.
@@ -136,7 +172,7 @@ def decode(blocks):
     return values.reshape(*blocks.codes.shape[:-1], -1)[..., : blocks.length]
 
 
-def chunks(blocks):
+def chunks(blocks: Blocks) -> NDArray[np.uint8]:
     """The magnitudes two bits at a time: uint8 [man_bits / 2, ..., groups, group], the highest first.
 
     Chunk j with the group's signs and the exponent E - 2 j is itself a group of 2 mantissa bits, and they sum up to the
@@ -148,16 +184,14 @@ def chunks(blocks):
 
 
 def _grouped(x, group):
-    """`x` as an array, and its words in groups, filled up with zeros."""
-    x = np.asarray(x)
-    if x.dtype != np.float32:
-        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
+    """The length of the last axis of `x`, and its words in groups, filled up with zeros."""
+    x = check_float32(x)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"x must have numbers along its last axis to group, not the shape {x.shape}")
     groups = -(-x.shape[-1] // group)
     words = np.zeros((*x.shape[:-1], groups * group), np.uint32)
     words[..., : x.shape[-1]] = np.ascontiguousarray(x).view(np.uint32)
-    return x, words.reshape(*x.shape[:-1], groups, group)
+    return x.shape[-1], words.reshape(*x.shape[:-1], groups, group)
 
 
 def _checked_random_bits(random_bits, shape):

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from narrowfloat.golden.bfp.accumulate import accumulate_fixed, accumulate_fp32
+from narrowfloat.golden.bfp.accumulate import ACCUMULATORS, accumulate_fixed, accumulate_fp32
 from narrowfloat.golden.checks import check_choice
 from narrowfloat.golden.fp32 import FP32_BIAS
 from numpy.typing import NDArray
 
-ACCUMULATORS = ("fixed", "fp32")
 CHUNK_BITS = (2, 3, 4)  # mantissa bits of a pass
 
 
@@ -152,7 +151,7 @@ def accumulate_passes(
     ends = np.flatnonzero(passes.complete)
     starts = np.append(0, ends[:-1] + 1)
     lowered = np.cumsum(passes.lower)
-    group = np.cumsum(passes.complete) - passes.complete
+    group = np.searchsorted(ends, np.arange(len(passes)))  # the pair of groups that a pass belongs to
     of_groups = np.add.reduceat(sums << chunk_bits * (lowered[ends][group] - lowered), starts)
     rounded = np.zeros(results, np.float32)
     for these, rows in _steps(passes.last[ends]):

@@ -3,11 +3,12 @@
 import numpy as np
 from narrowfloat.golden.bfp.blocks import Blocks, convert
 from narrowfloat.golden.formats import BlockFormat
+from numpy.typing import ArrayLike, NDArray
 
 _MXINT8 = BlockFormat(name="mxint8", man_bits=8, group=32)
 
 
-def from_mxint8(scales, elements):
+def from_mxint8(scales: ArrayLike, elements: ArrayLike) -> Blocks:
     """OCP MXINT8 as `Blocks` of 8 mantissa bits in groups of 32: a number of 8 bits in two's complement, in units of 2**-6,
     times ``2**(scale - 127)``, is k = |element| with E = scale + 1. k goes up to 128, beyond that of sign and 7 bits.
 
@@ -41,7 +42,7 @@ def from_mxint8(scales, elements):
     return Blocks(_MXINT8, elements.shape[-2] * _MXINT8.group, scales + np.uint8(1), 0, elements < 0, magnitudes)
 
 
-def to_mxint8(x):
+def to_mxint8(x: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     """FP32 values as OCP MXINT8, in blocks of 32 along their last axis.
 
     The scale is the largest exponent of a block, elements are rounded to the nearest, ties to even, and go from -127 to 127.

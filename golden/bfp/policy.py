@@ -4,12 +4,16 @@ import numpy as np
 from narrowfloat.golden.bfp.blocks import chunks, convert
 from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.formats import BlockFormat
+from numpy.typing import ArrayLike
 
 SUM_BITS = 40  # of the sums of the precision policy
+MIN_SUM_BITS, MAX_SUM_BITS = 16, 64
 EPSILON_BITS = 16  # fraction bits of alpha and beta
 
 
-def relative_improvement(x, fmt, reference, *, offset=0, width=SUM_BITS):
+def relative_improvement(
+    x: ArrayLike, fmt: BlockFormat | str, reference: int, *, offset: int = 0, width: int = SUM_BITS
+) -> tuple[int, int, bool]:
     """Both sums of what 4 mantissa bits improve on 2: ``sum(|BFP4 - BFP2|)`` and ``sum(|BFP2|)`` over a tensor.
 
     Whatever the rounding and the precision that a tensor is converted with, its sums are those of truncation: with k = 4 h + l
@@ -20,7 +24,7 @@ def relative_improvement(x, fmt, reference, *, offset=0, width=SUM_BITS):
     ----------
     x : numpy.ndarray
         float32 [..., n].
-    fmt : BlockFormat
+    fmt : BlockFormat or str
         Its group and exponent count, its mantissa does not.
     reference : int
         0 to 255; for a largest exponent in the tensor of ``reference + 14`` a million numbers fit in 40 bits.
@@ -40,8 +44,9 @@ def relative_improvement(x, fmt, reference, *, offset=0, width=SUM_BITS):
     TypeError, ValueError
         As `convert`; `reference` or `width` is out of range.
     """
-    check_int("reference", reference, 0, 255)
-    check_int("width", width, 16, 64)
+    fmt = BlockFormat.of(fmt)
+    reference = check_int("reference", reference, 0, 255)
+    width = check_int("width", width, MIN_SUM_BITS, MAX_SUM_BITS)
     blocks = convert(x, BlockFormat(name="bfp4", man_bits=4, exp_bits=fmt.exp_bits, group=fmt.group), offset=offset)
     shift = blocks.exponents.ravel() - reference
     high, low = chunks(blocks).reshape(2, -1, fmt.group).sum(axis=-1, dtype=np.int64)
@@ -55,7 +60,17 @@ def relative_improvement(x, fmt, reference, *, offset=0, width=SUM_BITS):
     return numerator, denominator, max(totals) > largest
 
 
-def precision(numerator, denominator, *, alpha, beta, iteration, iterations, layer, layers):
+def precision(
+    numerator: int,
+    denominator: int,
+    *,
+    alpha: int,
+    beta: int,
+    iteration: int,
+    iterations: int,
+    layer: int,
+    layers: int,
+) -> int:
     """Mantissa bits for a tensor, 2 or 4, from its `relative_improvement`: 4 if that is at least epsilon.
 
     ``epsilon = max(0, alpha - beta * iteration / iterations - beta * layer / layers)``, and the comparison is of integers:

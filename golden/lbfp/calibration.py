@@ -1,13 +1,17 @@
 """The shared exponent of LBFP tensors before inference: calibrated from histograms, by three measures of what rounding loses.
 
-After the entropy calibration of integer inference (Migacz 2017, "8-bit inference with TensorRT"), with an exponent in the place of a
-threshold; that the Kullback-Leibler divergence picks it is from LBFP, APCCAS 2020. Pure NumPy, off-line: no hardware twin.
+After the entropy calibration of integer inference (Migacz 2017, "8-bit inference with TensorRT"), with an exponent in the place
+of a threshold; that the Kullback-Leibler divergence picks it is from LBFP, APCCAS 2020. Pure NumPy, off-line: no hardware twin.
 """
+
+from collections.abc import Callable, Iterable
+from typing import overload
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import decode, encode
+from numpy.typing import ArrayLike, NDArray
 
 METHODS = ("kl", "mse", "max")
 BINS = 2048
@@ -18,8 +22,8 @@ _LEAST = 1e-9  # instead of a probability of 0
 class Histogram:
     """Counts of magnitudes in equal bins from 0 to the largest, of tensors that come one after the other.
 
-    Zeros, infinities and NaN do not count. The bins span the largest magnitude of the first tensor; when a larger one comes, pairs
-    of bins are joined and the span doubles until it is held.
+    Zeros, infinities and NaN do not count. The bins span the largest magnitude of the first tensor; when a larger one comes,
+    pairs of bins are joined and the span doubles until it is held.
 
     Parameters
     ----------
@@ -36,14 +40,14 @@ class Histogram:
         The largest magnitude.
     """
 
-    def __init__(self, bins=BINS):
-        check_int("bins", bins, 2, 2**20)
+    def __init__(self, bins: int = BINS) -> None:
+        bins = check_int("bins", bins, 2, 2**20)
         if bins % 2:
             raise ValueError(f"bins must be even, not {bins}")
         self.counts = np.zeros(bins, np.int64)
         self.top = self.largest = 0.0
 
-    def observe(self, x):
+    def observe(self, x: ArrayLike) -> None:
         """Count the elements of `x`: real, any shape."""
         magnitudes = np.abs(np.asarray(x, np.float64).reshape(-1))
         magnitudes = magnitudes[(magnitudes > 0) & np.isfinite(magnitudes)]
@@ -60,16 +64,44 @@ class Histogram:
         self.counts += np.bincount(indices, minlength=bins)
 
     @property
-    def centres(self):
+    def centres(self) -> NDArray[np.float64]:
         """The middle of each bin: float64, shape (bins,)."""
-        return (np.arange(self.counts.size) + 0.5) * (self.top / self.counts.size)
+        return (np.arange(self.counts.size, dtype=np.float64) + 0.5) * (self.top / self.counts.size)
 
 
-def calibrate(x, fmt, method="kl", *, axis=None, bins=BINS, progress=iter):
+@overload
+def calibrate(
+    x: "ArrayLike | Histogram",
+    fmt: LogBlockFormat | str,
+    method: str = ...,
+    *,
+    axis: None = ...,
+    bins: int = ...,
+    progress: Callable[[range], Iterable[int]] = ...,
+) -> int: ...
+@overload
+def calibrate(
+    x: ArrayLike,
+    fmt: LogBlockFormat | str,
+    method: str = ...,
+    *,
+    axis: int,
+    bins: int = ...,
+    progress: Callable[[range], Iterable[int]] = ...,
+) -> NDArray[np.int32]: ...
+def calibrate(
+    x: "ArrayLike | Histogram",
+    fmt: LogBlockFormat | str,
+    method: str = "kl",
+    *,
+    axis: int | None = None,
+    bins: int = BINS,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> int | NDArray[np.int32]:
     """The shared exponent with which `fmt` represents a tensor best.
 
-    Candidates are the exponent that clips nothing, ``floor(log2(largest)) + 1``, and the six below; of equally good ones the larger
-    is taken.
+    Candidates are the exponent that clips nothing, ``floor(log2(largest)) + 1``, and the six below; of equally good ones the
+    larger is taken.
 
     ======  ==================================================================================================
     method  takes the exponent with
@@ -84,7 +116,7 @@ def calibrate(x, fmt, method="kl", *, axis=None, bins=BINS, progress=iter):
     ----------
     x : numpy.ndarray or Histogram
         Real, any shape.
-    fmt : LogBlockFormat
+    fmt : LogBlockFormat or str
     method : str
         One of `METHODS`.
     axis : int or None
@@ -102,12 +134,11 @@ def calibrate(x, fmt, method="kl", *, axis=None, bins=BINS, progress=iter):
     Raises
     ------
     TypeError
-        `fmt` is not a LogBlockFormat; `axis` is given with a Histogram.
+        `fmt` is neither a LogBlockFormat nor a name; `axis` is given with a Histogram.
     ValueError
         `method` or `bins` is not among what is allowed; `axis` is out of range.
     """
-    if not isinstance(fmt, LogBlockFormat):
-        raise TypeError(f"fmt must be a LogBlockFormat, not {fmt!r}: LogBlockFormat.parse makes one of its name")
+    fmt = LogBlockFormat.of(fmt)
     check_choice("method", method, METHODS)
     if axis is None:
         histogram = x if isinstance(x, Histogram) else _counted(x, bins)
@@ -121,8 +152,9 @@ def calibrate(x, fmt, method="kl", *, axis=None, bins=BINS, progress=iter):
     return np.fromiter(exponents, np.int32, len(slices))
 
 
-def losses(histogram, fmt, method="kl"):
+def losses(histogram: Histogram, fmt: LogBlockFormat | str, method: str = "kl") -> dict[int, float]:
     """What `calibrate` compares: a dict from each candidate exponent, rising loss being worse; empty for an empty histogram."""
+    fmt = LogBlockFormat.of(fmt)
     check_choice("method", method, METHODS)
     if histogram.largest == 0:
         return {}
@@ -144,7 +176,7 @@ def _best_exponent(histogram, fmt, method):
     return min(found, key=found.get, default=fmt.exponent_range[0])  # the first of the least: candidates fall
 
 
-def divergence(counts, codes):
+def divergence(counts: NDArray[np.int64], codes: NDArray[np.integer]) -> float:
     """Kullback-Leibler divergence of a histogram from what is left of it when some bins become one.
 
     Parameters
@@ -152,8 +184,8 @@ def divergence(counts, codes):
     counts : numpy.ndarray
         int64 [bins].
     codes : numpy.ndarray
-        Integers from 0 [kept]: of each of the first bins the code that it becomes. The counts of the others are clipped to the last
-        of these.
+        Integers from 0 [kept]: of each of the first bins the code that it becomes. The counts of the others are clipped to the
+        last of these.
 
     Returns
     -------

@@ -1,29 +1,22 @@
 """FP32 and fixed-point numbers to LBFP codes, and codes to FP32."""
 
-import enum
+from typing import Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_integers, integers_for
+from narrowfloat.golden.checks import check_float32, check_integers, integers_for
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
-
-_PART = 2**16  # long arrays are worked off in parts whose intermediate results stay in the cache
-
-
-class Flag(enum.IntFlag):
-    """What the conversion of a value may raise, as bits of one set."""
-
-    SATURATED = 1
-    FLUSHED = 2
-    INVALID = 4
+from narrowfloat.golden.parts import parts
+from narrowfloat.golden.rounding import LogFlag
+from numpy.typing import ArrayLike, NDArray
 
 
-def thresholds(fmt):
+def thresholds(fmt: LogBlockFormat) -> NDArray[np.int64]:
     """Where the fraction of a logarithm is rounded up, on the upper bits of a significand's fraction.
 
-    ``T_j = 2**((j - 1/2) / 2**frac_bits)`` for j from 1 to ``2**frac_bits``: a significand from T_j on has a fraction of at least
-    j (j = ``2**frac_bits`` carries). Compared are ``frac_bits + 4`` bits of fraction, the rest is cut off, so what is exact of
-    T_j is its ceiling on that grid.
+    ``T_j = 2**((j - 1/2) / 2**frac_bits)`` for j from 1 to ``2**frac_bits``: a significand from T_j on has a fraction of at
+    least j (j = ``2**frac_bits`` carries). Compared are ``frac_bits + 4`` bits of fraction, the rest is cut off, so what is
+    exact of T_j is its ceiling on that grid.
 
     Returns
     -------
@@ -34,8 +27,21 @@ def thresholds(fmt):
     return np.ceil((np.exp2((np.arange(steps) + 0.5) / steps) - 1) * 2 ** _compared_bits(fmt)).astype(np.int64)
 
 
-def encode(x, fmt, exponent, *, flags=False):
+@overload
+def encode(
+    x: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike, *, flags: Literal[False] = ...
+) -> NDArray[np.uint8]: ...
+@overload
+def encode(
+    x: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike, *, flags: Literal[True]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
+def encode(
+    x: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike, *, flags: bool = False
+) -> NDArray[np.uint8] | tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """FP32 values as codes of `fmt`, rounded to the nearest logarithm.
+
+    >>> encode(np.float32([1, -0.5, 0, 1e9]), "lbfp8", exponent=1)
+    array([112, 224,   0, 127], dtype=uint8)
 
     ============================================  ===============================================  =========
     value                                         code                                             flag
@@ -54,10 +60,11 @@ def encode(x, fmt, exponent, *, flags=False):
     ----------
     x : numpy.ndarray
         float32, any shape.
-    fmt : LogBlockFormat
+    fmt : LogBlockFormat or str
+        A format or its name.
     exponent : int or numpy.ndarray
-        The shared exponent E, in ``fmt.exponent_range``; an array of integers that broadcasts to the shape of `x` gives each value
-        that of its block.
+        The shared exponent E, in ``fmt.exponent_range``; an array of integers that broadcasts to the shape of `x` gives each
+        value that of its block.
     flags : bool
         Whether to return the flags too.
 
@@ -66,29 +73,36 @@ def encode(x, fmt, exponent, *, flags=False):
     codes : numpy.ndarray
         uint8 in the shape of `x`.
     raised : numpy.ndarray
-        Only if `flags`: uint8 in the shape of `x`, sets of `Flag`.
+        Only if `flags`: uint8 in the shape of `x`, sets of `golden.rounding.LogFlag`.
 
     Raises
     ------
     TypeError
-        `x` is not float32; `exponent` is not of integers; `fmt` is not a LogBlockFormat.
+        `x` is not float32; `exponent` is not of integers; `fmt` is neither a LogBlockFormat nor a name.
     ValueError
         `exponent` is out of range or of another shape.
     """
-    x = np.asarray(x)
-    if x.dtype != np.float32:
-        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
-    exponent = _checked_exponent("exponent", exponent, fmt, x.shape)
+    x, fmt = check_float32(x), LogBlockFormat.of(fmt)
+    exponents = _checked_exponent(exponent, fmt, x.shape)
     words = x.reshape(-1).view(np.uint32)
     codes, raised = np.empty(words.shape, np.uint8), np.empty(words.shape, np.uint8)
-    for start in range(0, words.size, _PART):
-        part = slice(start, start + _PART)
-        codes[part], raised[part] = _encode_words(words[part], fmt, exponent if exponent.ndim == 0 else exponent[part])
-    codes = codes.reshape(x.shape)
-    return (codes, raised.reshape(x.shape)) if flags else codes
+    for part in parts(words.size):
+        codes[part], raised[part] = _encode_words(words[part], fmt, exponents[part] if exponents.ndim else exponents)
+    shaped = codes.reshape(x.shape)
+    return (shaped, raised.reshape(x.shape)) if flags else shaped
 
 
-def encode_fixed(values, fmt, exponent, lsb_exponent, *, flags=False):
+@overload
+def encode_fixed(
+    values: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike, lsb_exponent: ArrayLike, *, flags: Literal[False] = ...
+) -> NDArray[np.uint8]: ...
+@overload
+def encode_fixed(
+    values: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike, lsb_exponent: ArrayLike, *, flags: Literal[True]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
+def encode_fixed(
+    values: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike, lsb_exponent: ArrayLike, *, flags: bool = False
+) -> NDArray[np.uint8] | tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Integers with a common weight, such as the results of `dot`, as codes of `fmt`: each means ``value * 2**lsb_exponent``.
 
     Rounds, saturates and flushes as `encode` does; of a magnitude are seen its leading one and ``frac_bits + 4`` bits below.
@@ -110,14 +124,14 @@ def encode_fixed(values, fmt, exponent, lsb_exponent, *, flags=False):
     Raises
     ------
     TypeError
-        `values`, `exponent` or `lsb_exponent` are not of integers; `fmt` is not a LogBlockFormat.
+        `values`, `exponent` or `lsb_exponent` are not of integers; `fmt` is neither a LogBlockFormat nor a name.
     ValueError
         `exponent` or `lsb_exponent` is out of range or of another shape.
     """
-    values = check_integers("values", values)
+    values, fmt = check_integers("values", values), LogBlockFormat.of(fmt)
     if values.dtype == np.uint64 and values.max(initial=0) >= 2**63:
         raise ValueError(f"values must be below 2**63, not {values.max()}")
-    exponent = _checked_exponent("exponent", exponent, fmt, values.shape)
+    exponent = _checked_exponent(exponent, fmt, values.shape)
     lsb_exponent = integers_for("lsb_exponent", lsb_exponent, -1024, 1023, values.shape)
     flat = values.reshape(-1).astype(np.int64)
     magnitude = np.abs(flat).view(np.uint64)  # of the most negative too: as uint64 it is right
@@ -130,17 +144,18 @@ def encode_fixed(values, fmt, exponent, lsb_exponent, *, flags=False):
     return (codes, raised) if flags else codes
 
 
-def decode(codes, fmt, exponent):
+def decode(codes: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike) -> NDArray[np.float32]:
     """Codes of `fmt` as FP32 values, rounded to nearest, ties to even.
 
-    What is below the smallest normal FP32 number becomes zero, which is always positive. The largest E is 127, so that all numbers
-    are below 2**127: no code overflows.
+    What is below the smallest normal FP32 number becomes zero, which is always positive. The largest E is 127, so that all
+    numbers are below 2**127: no code overflows.
 
     Parameters
     ----------
     codes : numpy.ndarray
         uint8, any shape.
-    fmt : LogBlockFormat
+    fmt : LogBlockFormat or str
+        A format or its name.
     exponent : int or numpy.ndarray
         As for `encode`.
 
@@ -152,12 +167,13 @@ def decode(codes, fmt, exponent):
     Raises
     ------
     TypeError
-        `codes` is not uint8; `exponent` is not of integers; `fmt` is not a LogBlockFormat.
+        `codes` is not uint8; `exponent` is not of integers; `fmt` is neither a LogBlockFormat nor a name.
     ValueError
         A code has more than ``fmt.bits`` bits; `exponent` is out of range or of another shape.
     """
+    fmt = LogBlockFormat.of(fmt)
     codes = checked_codes("codes", codes, fmt)
-    exponent = _checked_exponent("exponent", exponent, fmt, codes.shape)
+    exponent = _checked_exponent(exponent, fmt, codes.shape)
     flat = codes.reshape(-1)
     c = flat.astype(np.int64) & fmt.max_magnitude
     steps = 2**fmt.frac_bits
@@ -169,7 +185,7 @@ def decode(codes, fmt, exponent):
     return words.view(np.float32).reshape(codes.shape)
 
 
-def block_exponent(x, fmt):
+def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]:
     """The shared exponent of each block, from its largest magnitude: the smallest E with all of the block below 2**E.
 
     Parameters
@@ -186,16 +202,13 @@ def block_exponent(x, fmt):
     Raises
     ------
     TypeError
-        `x` is not float32; `fmt` is not a LogBlockFormat.
+        `x` is not float32; `fmt` is neither a LogBlockFormat nor a name.
     ValueError
         `x` is a scalar or empty, or its last axis is no multiple of the block.
     """
-    x = np.asarray(x)
-    if x.dtype != np.float32:
-        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
-    check_format(fmt)
+    x, fmt = check_float32(x), LogBlockFormat.of(fmt)
     block = fmt.block or (x.shape[-1] if x.ndim else 0)
-    if x.size == 0 or x.shape[-1] % block:
+    if x.size == 0 or x.ndim == 0 or x.shape[-1] % block:
         raise ValueError(f"the last axis of x must be a multiple of the block, {block or 'not empty'}, not of shape {x.shape}")
     fields = np.ascontiguousarray(x).view(np.uint32) >> FP32_MAN_BITS & 0xFF
     largest = fields.reshape(*x.shape[:-1], -1, block).max(axis=-1).astype(np.int32)
@@ -203,13 +216,8 @@ def block_exponent(x, fmt):
     return np.where(largest == 0, low, np.clip(largest - FP32_BIAS + 1, low, high)).astype(np.int32)
 
 
-def check_format(fmt):
-    if not isinstance(fmt, LogBlockFormat):
-        raise TypeError(f"fmt must be a LogBlockFormat, not {fmt!r}: LogBlockFormat.parse makes one of its name")
-
-
-def checked_codes(name, codes, fmt):
-    check_format(fmt)
+def checked_codes(name: str, codes: ArrayLike, fmt: LogBlockFormat) -> NDArray[np.uint8]:
+    """`codes` as an array; raise TypeError or ValueError unless they are codes of `fmt`."""
     codes = np.asarray(codes)
     if codes.dtype != np.uint8:
         raise TypeError(f"{name} must be uint8, not {codes.dtype}: convert with .astype(np.uint8)")
@@ -226,8 +234,8 @@ def _encode_words(words, fmt, exponent):
     c, raised = _round(field - FP32_BIAS, fraction, fmt, exponent)
     is_zero, is_special, is_nan = field == 0, field == 255, (field == 255) & (mantissa != 0)
     c = np.where(is_special, fmt.max_magnitude, np.where(is_zero, 0, c))
-    raised = np.where(is_special, Flag.SATURATED, np.where(is_zero, (mantissa != 0) * Flag.FLUSHED, raised))
-    raised = np.where(is_nan, Flag.INVALID, raised)
+    raised = np.where(is_special, LogFlag.SATURATED, np.where(is_zero, (mantissa != 0) * LogFlag.FLUSHED, raised))
+    raised = np.where(is_nan, LogFlag.INVALID, raised)
     return _with_sign(c, words >> 31 != 0, fmt), raised.astype(np.uint8)
 
 
@@ -239,7 +247,7 @@ def _round(power, fraction, fmt, exponent):
     # Half of the smallest number is 2**(1 / steps) in the octave below the lowest.
     half = np.ceil((np.exp2(1 / steps) - 1) * 2 ** _compared_bits(fmt)).astype(np.int64)
     is_half = (octave > -1) | (octave == -1) & (fraction >= half)
-    raised = np.where(c > fmt.max_magnitude, Flag.SATURATED, np.where((c < 1) & ~is_half, Flag.FLUSHED, 0))
+    raised = np.where(c > fmt.max_magnitude, LogFlag.SATURATED, np.where((c < 1) & ~is_half, LogFlag.FLUSHED, 0))
     return np.where(c < 1, is_half, np.minimum(c, fmt.max_magnitude)), raised
 
 
@@ -260,6 +268,5 @@ def _compared_bits(fmt):
     return fmt.frac_bits + 4
 
 
-def _checked_exponent(name, exponent, fmt, shape):
-    check_format(fmt)
-    return integers_for(name, exponent, *fmt.exponent_range, shape)
+def _checked_exponent(exponent, fmt, shape):
+    return integers_for("exponent", exponent, *fmt.exponent_range, shape)

@@ -1,28 +1,36 @@
 """Products and dot products of LBFP codes: additions of logarithms, small tables of powers of two, and shifts."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int, check_integers
-from narrowfloat.golden.lbfp.codec import check_format, checked_codes
+from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.golden.lbfp.codec import checked_codes
+from numpy.typing import ArrayLike, NDArray
 
 ANTILOGS = ("lut", "two_segment", "mitchell")
 OUTPUTS = ("twos_complement", "sign_magnitude")
 GUARD_BITS = 5  # the narrowest look-up table whose products of 3.4 codes are within 1.3 %
 MAX_GUARD_BITS = 8
 
+Antilog = str | Sequence[int] | NDArray[np.integer]
 
-def antilog_table(fmt, antilog="lut", guard_bits=None):
+
+def antilog_table(fmt: LogBlockFormat | str, antilog: Antilog = "lut", guard_bits: int | None = None) -> NDArray[np.int64]:
     """The powers of two that a multiplier shifts: A[f] stands for ``2**(f / 2**frac_bits)`` in units of ``2**-guard_bits``.
 
     ===========  =============================================================================================
     lut          the nearest integer
-    two_segment  ``2**G + m - ceil(3/16 * min(m, 2**G - m))`` with m = ``f * 2**(G - frac_bits)``: two straight lines that meet in
-                 the middle, by shifts and additions; at 4 fraction and 5 guard bits equal to "lut"
+    two_segment  ``2**G + m - ceil(3/16 * min(m, 2**G - m))`` with m = ``f * 2**(G - frac_bits)``: two straight lines that
+                 meet in the middle, by shifts and additions; at 4 fraction and 5 guard bits equal to "lut"
     mitchell     ``2**G + m``: one straight line (Mitchell 1962), up to 6.1 % too large
     ===========  =============================================================================================
 
     Parameters
     ----------
-    fmt : LogBlockFormat
+    fmt : LogBlockFormat or str
+        A format or its name.
     antilog : str or sequence of int
         One of `ANTILOGS`; or the table itself, ``2**frac_bits`` integers from ``2**guard_bits`` to below twice that.
     guard_bits : int or None
@@ -37,10 +45,11 @@ def antilog_table(fmt, antilog="lut", guard_bits=None):
     Raises
     ------
     TypeError
-        `fmt` is not a LogBlockFormat.
+        `fmt` is neither a LogBlockFormat nor a name.
     ValueError
         `antilog` is none of these, or `guard_bits` out of range.
     """
+    fmt = LogBlockFormat.of(fmt)
     guard_bits = table_guard_bits(fmt, antilog, guard_bits)
     steps, one = 2**fmt.frac_bits, 2**guard_bits
     fraction = np.arange(steps)
@@ -57,35 +66,43 @@ def antilog_table(fmt, antilog="lut", guard_bits=None):
     return table
 
 
-def table_guard_bits(fmt, antilog="lut", guard_bits=None):
+def table_guard_bits(fmt: LogBlockFormat | str, antilog: Antilog = "lut", guard_bits: int | None = None) -> int:
     """The guard bits of an antilog table, checked, or where they are None what they then are: see `antilog_table`."""
-    check_format(fmt)
+    fmt = LogBlockFormat.of(fmt)
     low = 0
     if isinstance(antilog, str):
         check_choice("antilog", antilog, ANTILOGS)
         low = 0 if antilog == "lut" else fmt.frac_bits
     if guard_bits is None:
         return fmt.frac_bits if isinstance(antilog, str) and antilog == "mitchell" else max(GUARD_BITS, fmt.frac_bits)
-    check_int(f"guard_bits of {fmt.name}", guard_bits, low, MAX_GUARD_BITS)
-    return guard_bits
+    return check_int(f"guard_bits of {fmt.name}", guard_bits, low, MAX_GUARD_BITS)
 
 
-def product_bits(fmt, antilog="lut", guard_bits=None):
+def product_bits(fmt: LogBlockFormat | str, antilog: Antilog = "lut", guard_bits: int | None = None) -> int:
     """The width of a full product, with its sign.
 
-    The sum of two c is at most ``2 * (2**(int_bits + frac_bits) - 1)``, so that the shift is at most ``2**(int_bits + 1) - 1``, and
-    the table's entries are below ``2**(G + 1)``: magnitudes are below ``2**(G + 2**(int_bits + 1))``. Where a table is so coarse
-    that its last entry is rounded up to ``2**(G + 1)``, as with 4 guard bits for 6 fraction bits, no hardware is built.
+    The sum of two c is at most ``2 * (2**(int_bits + frac_bits) - 1)``, so that the shift is at most ``2**(int_bits + 1) - 1``,
+    and the table's entries are below ``2**(G + 1)``: magnitudes are below ``2**(G + 2**(int_bits + 1))``. Where a table is so
+    coarse that its last entry is rounded up to ``2**(G + 1)``, as with 4 guard bits for 6 fraction bits, no hardware is built.
     """
+    fmt = LogBlockFormat.of(fmt)
     return table_guard_bits(fmt, antilog, guard_bits) + 2 ** (fmt.int_bits + 1) + 1
 
 
-def lsb_exponent(fmt, exponent, *, antilog="lut", guard_bits=None, out_bits=None):
+def lsb_exponent(
+    fmt: LogBlockFormat | str,
+    exponent: Any,
+    *,
+    antilog: Antilog = "lut",
+    guard_bits: int | None = None,
+    out_bits: int | None = None,
+) -> Any:
     """The weight of the last bit of products and dot products, as a power of two: the one place where shared exponents enter.
 
     Parameters
     ----------
-    fmt : LogBlockFormat
+    fmt : LogBlockFormat or str
+        A format or its name.
     exponent : int or numpy.ndarray
         Sum of the two shared exponents.
     antilog, guard_bits, out_bits
@@ -96,12 +113,26 @@ def lsb_exponent(fmt, exponent, *, antilog="lut", guard_bits=None, out_bits=None
     int or numpy.ndarray
         ``exponent - 2**(int_bits + 1) - G``, plus the number of bits that were cut off.
     """
+    fmt = LogBlockFormat.of(fmt)
     dropped = _dropped_bits(fmt, antilog, guard_bits, out_bits)
     return exponent - 2 ** (fmt.int_bits + 1) - table_guard_bits(fmt, antilog, guard_bits) + dropped
 
 
-def multiply(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement"):
+def multiply(
+    a: ArrayLike,
+    b: ArrayLike,
+    fmt: LogBlockFormat | str,
+    *,
+    antilog: Antilog = "lut",
+    guard_bits: int | None = None,
+    out_bits: int | None = None,
+    output: str = "twos_complement",
+) -> NDArray[np.int64]:
     """Products of codes as the hardware gives them, whose last bit weighs ``2**lsb_exponent(...)``.
+
+    >>> one, half = np.uint8(112), np.uint8(224)  # 1 and -0.5 with the exponent 1
+    >>> int(multiply(one, half, "lbfp8")) * 2.0 ** lsb_exponent("lbfp8", 1 + 1)
+    -0.5
 
     With t the sum of both c: ``A[t mod 2**frac_bits] << (t >> frac_bits)``, negative if the signs differ, 0 if either c is 0.
 
@@ -117,7 +148,8 @@ def multiply(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output
     ----------
     a, b : numpy.ndarray
         uint8 codes, of shapes that broadcast.
-    fmt : LogBlockFormat
+    fmt : LogBlockFormat or str
+        A format or its name.
     antilog, guard_bits
         As for `antilog_table`.
     out_bits : int or None
@@ -133,7 +165,7 @@ def multiply(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output
     Raises
     ------
     TypeError
-        `a` or `b` is not uint8; `fmt` is not a LogBlockFormat.
+        `a` or `b` is not uint8; `fmt` is neither a LogBlockFormat nor a name.
     ValueError
         A code has more than ``fmt.bits`` bits; another argument is not among what is allowed.
     """
@@ -145,6 +177,7 @@ def multiply(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output
 
 def _products(a, b, fmt, antilog, guard_bits, out_bits, output):
     """Magnitudes of products, which of them are negative, and their width; negative ones are rounded as `output` has it."""
+    fmt = LogBlockFormat.of(fmt)
     a, b = checked_codes("a", a, fmt), checked_codes("b", b, fmt)
     check_choice("output", output, OUTPUTS)
     table = antilog_table(fmt, antilog, guard_bits)
@@ -159,7 +192,17 @@ def _products(a, b, fmt, antilog, guard_bits, out_bits, output):
     return magnitude >> dropped, negative, product_bits(fmt, antilog, guard_bits) - dropped
 
 
-def dot(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement", axis=-1):
+def dot(
+    a: ArrayLike,
+    b: ArrayLike,
+    fmt: LogBlockFormat | str,
+    *,
+    antilog: Antilog = "lut",
+    guard_bits: int | None = None,
+    out_bits: int | None = None,
+    output: str = "twos_complement",
+    axis: int = -1,
+) -> NDArray[np.int64]:
     """Dot products of codes: the exact sum of `multiply`'s products, whose last bit weighs ``2**lsb_exponent(...)``.
 
     Parameters
@@ -185,7 +228,16 @@ def dot(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="two
     return products.sum(axis=axis)
 
 
-def matmul(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="twos_complement"):
+def matmul(
+    a: ArrayLike,
+    b: ArrayLike,
+    fmt: LogBlockFormat | str,
+    *,
+    antilog: Antilog = "lut",
+    guard_bits: int | None = None,
+    out_bits: int | None = None,
+    output: str = "twos_complement",
+) -> NDArray[np.int64]:
     """Every row of `a` times every row of `b`: the results of `dot`, from a table of all products.
 
     Parameters
@@ -207,6 +259,7 @@ def matmul(a, b, fmt, *, antilog="lut", guard_bits=None, out_bits=None, output="
     TypeError, ValueError
         As `dot`; `a` and `b` are not two matrices with rows of one length.
     """
+    fmt = LogBlockFormat.of(fmt)
     a, b = checked_codes("a", a, fmt), checked_codes("b", b, fmt)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"a and b must be matrices with rows of one length, not of shapes {a.shape} and {b.shape}")

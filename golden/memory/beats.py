@@ -1,8 +1,11 @@
 """Beats on both sides of a memory port, as arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 SLOTS = 4
 WORD_BYTES = 4
@@ -12,14 +15,14 @@ WORD_BYTES = 4
 class _Table:
     """Arrays of as many rows as there are beats, which can be indexed and joined as a whole."""
 
-    def __len__(self):
-        return len(self.last)
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: Any) -> Self:
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @classmethod
-    def join(cls, parts):
+    def join(cls, parts: Sequence[Self]) -> Self:
         """All the rows of `parts`, one or more, in their order."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
@@ -37,15 +40,15 @@ class CoreBeats(_Table):
     bypass, last : bool [beats]
     """
 
-    words: np.ndarray
-    keep: np.ndarray
-    type: np.ndarray
-    bypass: np.ndarray
-    last: np.ndarray
+    words: NDArray[Any]
+    keep: NDArray[Any]
+    type: NDArray[Any]
+    bypass: NDArray[Any]
+    last: NDArray[Any]
 
     @classmethod
-    def of_tensor(cls, x, type, *, lanes=4):
-        """The beats of one tensor: float32 or uint32 of any shape and not empty, the last beat filled up with what is not kept."""
+    def of_tensor(cls, x: ArrayLike, type: int, *, lanes: int = 4) -> Self:
+        """The beats of one tensor, float32 or uint32 of any shape and not empty; `keep` marks what fills the last beat."""
         words = np.ascontiguousarray(x).reshape(-1)
         if words.dtype not in (np.float32, np.uint32):
             raise TypeError(f"x must be float32 or uint32, not {words.dtype}: convert with .astype(np.float32)")
@@ -59,7 +62,7 @@ class CoreBeats(_Table):
         last = np.arange(beats) == beats - 1
         return cls(padded, keep, np.full(beats, type, np.uint8), np.zeros(beats, bool), last)
 
-    def kept_words(self):
+    def kept_words(self) -> NDArray[np.uint32]:
         """The words of which all four bytes are kept, uint32 [n], in order."""
         return self.words[kept_words(self.keep)]
 
@@ -84,23 +87,23 @@ class MemoryBeats(_Table):
         What these are read with, as of `golden.s2fp8.Parameters`; 0 for all others.
     """
 
-    bytes: np.ndarray
-    keep: np.ndarray
-    type: np.ndarray
-    bypass: np.ndarray
-    packed: np.ndarray
-    bias: np.ndarray
-    last: np.ndarray
-    squeezed: np.ndarray | None = None
-    mean: np.ndarray | None = None
-    inverse: np.ndarray | None = None
+    bytes: NDArray[Any]
+    keep: NDArray[Any]
+    type: NDArray[Any]
+    bypass: NDArray[Any]
+    packed: NDArray[Any]
+    bias: NDArray[Any]
+    last: NDArray[Any]
+    squeezed: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
+    mean: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
+    inverse: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, dtype in (("squeezed", bool), ("mean", np.uint16), ("inverse", np.uint32)):
             if getattr(self, name) is None:
                 setattr(self, name, np.zeros(len(self), dtype))
 
 
-def kept_words(keep):
+def kept_words(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """bool [beats, lanes]: which words have all their bytes."""
-    return keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES).all(axis=2)
+    return np.all(keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES), axis=2)

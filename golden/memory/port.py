@@ -1,21 +1,25 @@
 """The memory port: tensors encoded on their way to memory, with biases that follow the data."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
-from narrowfloat.golden import lbfp
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.float_codec import decode, encode
-from narrowfloat.golden.formats import BIAS_MAX, CATALOG, FloatFormat
+from narrowfloat.golden.formats import BIAS_MAX, FloatFormat
 from narrowfloat.golden.memory.beats import SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, kept_words
-from narrowfloat.golden.rounding import Flag
+from narrowfloat.golden.rounding import Flag, LogFlag
+from narrowfloat.golden.s2fp8 import Parameters
 from narrowfloat.golden.s2fp8 import decode as s2_decode
 from narrowfloat.golden.s2fp8 import encode as s2_encode
 from narrowfloat.golden.s2fp8 import parameters as s2_parameters
 from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
+MAX_LANES = 16
 TYPES = (1, 2, 4, 8)
+# In the order of the register's codes.
 ESTIMATORS = {"median": MedianEstimator, "histogram": ExponentHistogram, "tracker": MedianTracker, "moments": LogMoments}
 # In the order of the register's codes; which encode, and which are observed. The last two are there where S2FP8 is.
 MODES = ("fp32", "calibrate", "fp8", "frozen", "s2fp8", "s2fp8_frozen")
@@ -23,9 +27,9 @@ _BIASED, SQUEEZING = MODES[2:4], MODES[4:]
 OBSERVED = ("calibrate", "fp8", "s2fp8")
 # The flags of S2FP8 and what they are called among the port's.
 _S2_FLAGS = {
-    lbfp.Flag.SATURATED: Flag.OVERFLOW,
-    lbfp.Flag.FLUSHED: Flag.UNDERFLOW,
-    lbfp.Flag.INVALID: Flag.INVALID,
+    LogFlag.SATURATED: Flag.OVERFLOW,
+    LogFlag.FLUSHED: Flag.UNDERFLOW,
+    LogFlag.INVALID: Flag.INVALID,
 }
 
 
@@ -41,11 +45,11 @@ class _Treatment:
     inverse: np.ndarray
 
     @classmethod
-    def of_words(cls, count):
+    def of_words(cls, count: int) -> Self:
         """That of `count` beats none of which is encoded."""
         return cls(*(np.zeros(count, dtype) for dtype in (bool, np.uint8, bool, np.int16, np.uint16, np.uint32)))
 
-    def squeeze(self, rows, parameters):
+    def encode_s2fp8(self, rows, parameters):
         self.packed[rows] = self.squeezed[rows] = True
         self.alpha[rows], self.mean[rows], self.inverse[rows] = parameters.alpha, parameters.mean, parameters.inverse
 
@@ -53,8 +57,8 @@ class _Treatment:
 class MemoryPort:
     """A memory port without a clock: everything is done before the next call.
 
-    So the hardware with pauses: where a tensor of a type starts before its estimators have finished with the one before, it
-    may still get the older bias there, and the estimators miss its first beats; `end_pass` can be told.
+    The hardware does the same if it gets pauses. If there a tensor of a type starts before its estimators have finished with
+    the tensor before, it may still get the older bias, and the estimators miss its first beats; `end_pass` takes their number.
 
     Parameters
     ----------
@@ -62,8 +66,8 @@ class MemoryPort:
         Words per beat, 1 to 16.
     types : int
         Tensor types: 1, 2, 4 or 8.
-    fmt : FloatFormat
-        8 bits, 5 of them exponent.
+    fmt : FloatFormat or str
+        A format or its name: 8 bits, 5 of them exponent.
     estimators : dict, or sequence of str
         Which of `ESTIMATORS` there are; the first is chosen at first. In a dictionary each name comes with its parameters, if
         they are not the defaults.
@@ -75,9 +79,9 @@ class MemoryPort:
     Attributes
     ----------
     mode : list of str, one per type
-        One of `MODES`: "fp32" words pass; "calibrate" they pass and are observed; "fp8" they are encoded, and observed; "frozen"
-        they are encoded; "s2fp8" and "s2fp8_frozen" likewise, in S2FP8. A tensor keeps the mode, and the bias or the parameters,
-        that it starts with.
+        One of `MODES`: "fp32" words pass; "calibrate" they pass and are observed; "fp8" they are encoded, and observed;
+        "frozen" they are encoded; "s2fp8" and "s2fp8_frozen" likewise, in S2FP8. A tensor keeps the mode, and the bias or the
+        parameters, that it starts with.
     estimator : list of str, one per type
         Which one gives the bias.
     force : list, one per type
@@ -104,32 +108,33 @@ class MemoryPort:
     def __init__(
         self,
         *,
-        lanes=4,
-        types=4,
-        fmt=CATALOG["ab_e5m2"],
-        estimators=("median", "histogram", "tracker"),
-        bias_min=10,
-        bias_max=40,
-        s2fp8=False,
-    ):
-        check_int("lanes", lanes, 1, 16)
+        lanes: int = 4,
+        types: int = 4,
+        fmt: FloatFormat | str = "ab_e5m2",
+        estimators: Mapping[str, Mapping[str, Any]] | Iterable[str] = ("median", "histogram", "tracker"),
+        bias_min: int = 10,
+        bias_max: int = 40,
+        s2fp8: bool = False,
+    ) -> None:
+        lanes = check_int("lanes", lanes, 1, MAX_LANES)
         check_choice("types", types, TYPES)
-        if not isinstance(fmt, FloatFormat) or (fmt.bits, fmt.exp_bits) != (8, 5):
-            raise ValueError(f"fmt must have 8 bits, 5 of them exponent, unlike {getattr(fmt, 'name', fmt)}")
-        estimators = estimators if isinstance(estimators, dict) else {name: {} for name in estimators}
-        if not estimators:
+        fmt = FloatFormat.of(fmt)
+        if (fmt.bits, fmt.exp_bits) != (8, 5):
+            raise ValueError(f"fmt must have 8 bits, 5 of them exponent, unlike {fmt.name}")
+        chosen = dict(estimators) if isinstance(estimators, Mapping) else {name: {} for name in estimators}
+        if not chosen:
             raise ValueError(f"estimators must be one or more of {', '.join(ESTIMATORS)}")
-        for name in estimators:
+        for name in chosen:
             check_choice("estimator", name, ESTIMATORS)
-        if s2fp8 and "moments" not in estimators:
-            raise ValueError(f"s2fp8 needs moments among the estimators, which are {', '.join(estimators)}")
+        if s2fp8 and "moments" not in chosen:
+            raise ValueError(f"s2fp8 needs moments among the estimators, which are {', '.join(chosen)}")
         limits = {"initial_bias": fmt.bias, "bias_min": bias_min, "bias_max": bias_max}
         self.lanes, self.types, self.fmt = lanes, types, fmt
         self._modes = MODES if s2fp8 else MODES[:4]
-        self.estimators = {name: ESTIMATORS[name](types, **limits, **own) for name, own in estimators.items()}
+        self.estimators = {name: ESTIMATORS[name](types, **limits, **own) for name, own in chosen.items()}
         self.mode = ["fp32"] * types
-        self.estimator = [next(iter(estimators))] * types
-        self.force = [None] * types
+        self.estimator = [next(iter(chosen))] * types
+        self.force: list[int | None] = [None] * types
         self.end_on_epoch = [False] * types
         self.flags = np.zeros(types, np.uint8)
         self.open = np.zeros(types, bool)
@@ -137,34 +142,34 @@ class MemoryPort:
         self._tensor_bias = [fmt.bias] * types
         self.next_parameters = [s2_parameters(0, 0)] * types
         self._tensor_parameters = list(self.next_parameters)
-        self._held = None
+        self._held: MemoryBeats | None = None
 
     @property
-    def bias(self):
-        """For each type the bias of its open tensor or, if none is open, of one that starts now: list of int."""
+    def bias(self) -> list[int]:
+        """For each type the bias of its open tensor or, if none is open, of one that starts now."""
         return [self._tensor_bias[t] if self.open[t] else self.next_bias(t) for t in range(self.types)]
 
-    def next_bias(self, type_):
+    def next_bias(self, type_: int) -> int:
         """The bias of a tensor that starts once none of its type is open."""
-        if self.force[type_] is not None:
-            check_int("force", self.force[type_], 0, BIAS_MAX)
-            return self.force[type_]
+        force = self.force[type_]
+        if force is not None:
+            return check_int("force", force, 0, BIAS_MAX)
         chosen = self.estimators.get(self.estimator[type_])
         return self.fmt.bias if chosen is None else int(chosen.bias[type_])
 
     @property
-    def parameters(self):
-        """For each type S2FP8's of its open tensor or, if none is open, of one that starts now: list of golden.s2fp8.Parameters."""
+    def parameters(self) -> list[Parameters]:
+        """For each type S2FP8's parameters of its open tensor or, if none is open, of one that starts now."""
         return [self._tensor_parameters[t] if self.open[t] else self.next_parameters[t] for t in range(self.types)]
 
-    def load(self, type_, mean, largest):
+    def load(self, type_: int, mean: int, largest: int) -> None:
         """Take S2FP8's parameters from these statistics until the next pass of "moments" ends.
 
         They are integers as `golden.s2fp8.parameters` takes them, which raises ValueError if they are out of range.
         """
         self.next_parameters[type_] = s2_parameters(mean, largest)
 
-    def write(self, beats):
+    def write(self, beats: CoreBeats) -> MemoryBeats:
         """Write to memory.
 
         A pack that is not full and does not hold a tensor's last beat is kept back until the next beat comes.
@@ -213,7 +218,7 @@ class MemoryPort:
             self.open[type_] = not last[here].any()
             observed |= here & (self.tensor_mode[type_] in OBSERVED)
             if self.tensor_mode[type_] in SQUEEZING:
-                treatment.squeeze(rows[here], self._tensor_parameters[type_])
+                treatment.encode_s2fp8(rows[here], self._tensor_parameters[type_])
             elif self.tensor_mode[type_] in _BIASED:
                 treatment.packed[rows[here]], treatment.bias[rows[here]] = True, self._tensor_bias[type_]
         seen = rows[observed]
@@ -227,16 +232,16 @@ class MemoryPort:
             if not self.end_on_epoch[type_]:
                 self.end_pass(type_)
 
-    def epoch(self, types):
+    def epoch(self, types: Iterable[int]) -> None:
         """An epoch of `types`, a sequence of int, ends; it concerns those with `end_on_epoch`."""
         for type_ in types:
             if self.end_on_epoch[type_]:
                 self.end_pass(type_)
 
-    def end_pass(self, type_, late=0):
-        """The pass of a type's estimators ends; of its next beats the hardware misses `late`, by estimator's name or all alike."""
+    def end_pass(self, type_: int, late: int | Mapping[str, int] = 0) -> None:
+        """The pass of a type's estimators ends; the hardware misses `late` of its next beats, a number for all or by name."""
         for name, estimator in self.estimators.items():
-            estimator.end(type_, late=late.get(name, 0) if isinstance(late, dict) else late)
+            estimator.end(type_, late=late.get(name, 0) if isinstance(late, Mapping) else late)
         if "moments" in self.estimators:
             statistics = self.estimators["moments"].raw(type_)
             self.load(type_, statistics["mean"], statistics["max"])
@@ -291,7 +296,7 @@ class MemoryPort:
             packs.keep[whose[rows], columns] = encoded.keep[rows, : self.lanes]
         return packs
 
-    def read(self, beats):
+    def read(self, beats: MemoryBeats) -> CoreBeats:
         """Read from memory.
 
         Parameters

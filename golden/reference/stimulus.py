@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from narrowfloat.golden import s2fp8
-from narrowfloat.golden.lbfp import Flag
 from narrowfloat.golden.reference import network
 from narrowfloat.golden.reference.network import load_mnist, train
+from narrowfloat.golden.rounding import LogFlag
 
 KEPT_TENSORS = "NARROWFLOAT_REAL_TENSORS"
 MAN_BITS = 23  # of FP32
@@ -164,7 +164,7 @@ def s2_corners(alpha, mean, places=range(MAN_BITS)):
     while (high - low > 1).any():
         middle = low + high >> 1
         found, flags = s2fp8.encode(middle.astype(np.uint32).view(np.float32), alpha, mean, flags=True)
-        reached = found + (flags == Flag.SATURATED) >= codes
+        reached = found + (flags == LogFlag.SATURATED) >= codes
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
     far = 2 ** np.array(places)
     points = high[:, None] + np.concatenate([-far, [0], far])

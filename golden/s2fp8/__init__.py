@@ -1,4 +1,4 @@
-"""S2FP8: tensors shifted and squeezed into FP8, as Cambier et al. have it, and in fixed point, bit-exact to `hdl.s2fp8`.
+"""S2FP8: tensors shifted and squeezed into FP8, exactly as Cambier et al. do it, and in fixed point, bit-exact to `hdl.s2fp8`.
 
 A tensor X is stored as codes Y of 1 sign, 5 exponent and 2 mantissa bits, ``float8_e5m2``, with two numbers of its own:
 

@@ -1,9 +1,12 @@
 """S2FP8 in fixed point, as the hardware encodes and decodes it."""
 
+from typing import Literal, overload
+
 import numpy as np
-from narrowfloat.golden.checks import integers_for
+from narrowfloat.golden.checks import check_float32, integers_for
 from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
-from narrowfloat.golden.lbfp import Flag
+from narrowfloat.golden.parts import parts
+from narrowfloat.golden.rounding import LogFlag
 from narrowfloat.golden.s2fp8.exact import middles
 from narrowfloat.golden.s2fp8.tensor import (
     ALPHA_FRACTION_BITS,
@@ -14,8 +17,8 @@ from narrowfloat.golden.s2fp8.tensor import (
     MEAN_FRACTION_BITS,
     MEAN_RANGE,
     alpha_significand,
-    check_float32,
 )
+from numpy.typing import ArrayLike, NDArray
 
 # The encoder: fraction bits of log2|X|, segments of its table, and fraction bits of log2|Y|.
 LOG_BITS = 15
@@ -25,10 +28,17 @@ POWER_BITS = 13
 ANTILOG_BITS = 14
 ANTILOG_SEGMENTS = 32
 RESULT_BITS = 13
-_PART = 2**16  # long arrays are worked off in parts whose intermediate results stay in the cache
 
 
-def encode(x, alpha, mean, *, flags=False):
+@overload
+def encode(x: ArrayLike, alpha: ArrayLike, mean: ArrayLike, *, flags: Literal[False] = ...) -> NDArray[np.uint8]: ...
+@overload
+def encode(
+    x: ArrayLike, alpha: ArrayLike, mean: ArrayLike, *, flags: Literal[True]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
+def encode(
+    x: ArrayLike, alpha: ArrayLike, mean: ArrayLike, *, flags: bool = False
+) -> NDArray[np.uint8] | tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """FP32 values as codes, as the hardware encodes them.
 
     ==========================================  ======================================  =========
@@ -59,7 +69,7 @@ def encode(x, alpha, mean, *, flags=False):
     codes : numpy.ndarray
         uint8 in the shape of `x`.
     raised : numpy.ndarray
-        Only if `flags`: uint8 in the shape of `x`, sets of `golden.lbfp.Flag`.
+        Only if `flags`: uint8 in the shape of `x`, sets of `golden.rounding.LogFlag`.
 
     Raises
     ------
@@ -72,14 +82,13 @@ def encode(x, alpha, mean, *, flags=False):
     alpha, mean = integers_for("alpha", alpha, *ALPHA_RANGE, x.shape), integers_for("mean", mean, *MEAN_RANGE, x.shape)
     words = x.reshape(-1).view(np.uint32)
     codes, raised = np.empty(words.shape, np.uint8), np.empty(words.shape, np.uint8)
-    for start in range(0, words.size, _PART):
-        part = slice(start, start + _PART)
+    for part in parts(words.size):
         codes[part], raised[part] = _encode(words[part], *(each[part] if each.ndim else each for each in (alpha, mean)))
-    codes = codes.reshape(x.shape)
-    return (codes, raised.reshape(x.shape)) if flags else codes
+    shaped = codes.reshape(x.shape)
+    return (shaped, raised.reshape(x.shape)) if flags else shaped
 
 
-def decode(codes, inverse, mean):
+def decode(codes: ArrayLike, inverse: ArrayLike, mean: ArrayLike) -> NDArray[np.float32]:
     """Codes as FP32 values of 13 fraction bits, as the hardware decodes them.
 
     They are within 2**-12 of the exact values, where alpha is below 1 within 2**-12 / alpha: neighbouring codes are then
@@ -130,7 +139,7 @@ def decode(codes, inverse, mean):
     return words.astype(np.uint32).view(np.float32).reshape(codes.shape)
 
 
-def log_nodes():
+def log_nodes() -> NDArray[np.int64]:
     """The ends of the straight lines that stand for log2(1 + f), in units of 2**-15: int64 [65].
 
     At f = i / 64, raised by a twelfth of the curvature times the square of the width, so that the lines are off by 0 in the
@@ -143,30 +152,30 @@ def log_nodes():
     return np.rint(exact * 2**LOG_BITS / unit).astype(np.int64) * unit
 
 
-def log2_fraction(fraction):
+def log2_fraction(fraction: ArrayLike) -> NDArray[np.int64]:
     """log2(1 + f) in units of 2**-15, from f in units of 2**-15: int64 of its shape."""
     return _on_lines(log_nodes(), fraction, LOG_BITS)
 
 
-def antilog_nodes():
-    """The ends of the straight lines that stand for 2**f - 1, in units of 2**-13: int64 [33].
-
-    At f = i / 32, lowered by a twelfth of the curvature times the square of the width, but for the first one, which is 0.
-    """
-    i = np.arange(ANTILOG_SEGMENTS + 1)
-    exact = np.exp2(i / ANTILOG_SEGMENTS) * (1 - (np.log(2) / ANTILOG_SEGMENTS) ** 2 / 12) - 1
-    return np.rint(np.maximum(exact, 0) * 2**RESULT_BITS).astype(np.int64)
-
-
-def antilog(fraction):
-    """2**f - 1 in units of 2**-13, from f in units of 2**-14: int64 of its shape.
+def antilog(fraction: ArrayLike) -> NDArray[np.int64]:
+    """2**f - 1 in units of 2**-13, by straight lines, from f in units of 2**-14: int64 of its shape.
 
     The fractions nearest to log2 of 1.25, 1.5 and 1.75 give exactly these.
     """
     return _on_lines(antilog_nodes(), fraction, ANTILOG_BITS)
 
 
-def thresholds():
+def antilog_nodes() -> NDArray[np.int64]:
+    """The ends of the straight lines that stand for 2**f - 1, in units of 2**-13: int64 [33].
+
+    At f = i / 32, lowered by a twelfth of the curvature times the square of the width; the first one is 0.
+    """
+    i = np.arange(ANTILOG_SEGMENTS + 1)
+    exact = np.exp2(i / ANTILOG_SEGMENTS) * (1 - (np.log(2) / ANTILOG_SEGMENTS) ** 2 / 12) - 1
+    return np.rint(np.maximum(exact, 0) * 2**RESULT_BITS).astype(np.int64)
+
+
+def thresholds() -> NDArray[np.int64]:
     """The least log2|Y| of each magnitude from 1 to 124, which is above the largest, in units of 2**-13: int64 [124], rising.
 
     Those of the middles between a magnitude and the one below, and for the odd ones, to which no tie goes, one unit more.
@@ -192,8 +201,8 @@ def _encode(words, alpha, mean):
     is_zero = magnitude < FP32_SMALLEST_NORMAL
     k = np.where(is_zero, 0, np.where(magnitude >= FP32_INFINITY, FORMAT.max_finite + 1, k))
     is_nan = magnitude > FP32_INFINITY
-    raised = np.where(k > FORMAT.max_finite, Flag.SATURATED, np.where((k == 0) & (magnitude > 0), Flag.FLUSHED, 0))
-    raised = np.where(is_nan, Flag.INVALID, raised)
+    raised = np.where(k > FORMAT.max_finite, LogFlag.SATURATED, np.where((k == 0) & (magnitude > 0), LogFlag.FLUSHED, 0))
+    raised = np.where(is_nan, LogFlag.INVALID, raised)
     codes = np.where(is_nan, FORMAT.nan, np.minimum(k, FORMAT.max_finite)) | words >> 31 << 7
     return codes.astype(np.uint8), raised.astype(np.uint8)
 

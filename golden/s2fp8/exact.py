@@ -1,12 +1,14 @@
 """S2FP8 exactly as Cambier et al. have it, in float64."""
 
 import numpy as np
-from narrowfloat.golden.s2fp8.tensor import FORMAT, MEAN_FRACTION_BITS, MIN_SPREAD, check_float32
+from narrowfloat.golden.checks import check_float32
+from narrowfloat.golden.s2fp8.tensor import FORMAT, MEAN_FRACTION_BITS, MIN_SPREAD
+from numpy.typing import ArrayLike, NDArray
 
 _SIGN = 0x80
 
 
-def exact_parameters(x):
+def exact_parameters(x: ArrayLike) -> tuple[float, float]:
     """alpha and beta of Eq. 4 in float64.
 
     Parameters
@@ -32,7 +34,7 @@ def exact_parameters(x):
     return alpha, -alpha * mu
 
 
-def exact_encode(x, alpha, beta):
+def exact_encode(x: ArrayLike, alpha: float, beta: float) -> NDArray[np.uint8]:
     """The codes of ``truncFP8(2**beta * |x|**alpha)``, rounded to nearest, ties to even, in float64.
 
     Too large becomes the largest finite number, as infinity does; NaN stays NaN; subnormals of FP32 are zero.
@@ -67,7 +69,7 @@ def exact_encode(x, alpha, beta):
     return (k | np.signbit(x) * _SIGN).astype(np.uint8)
 
 
-def exact_decode(codes, alpha, beta):
+def exact_decode(codes: ArrayLike, alpha: float, beta: float) -> NDArray[np.float64]:
     """What codes mean in float64: ``sign * (2**-beta * |Y|)**(1 / alpha)``, infinity and NaN as they are.
 
     Parameters
@@ -88,14 +90,14 @@ def exact_decode(codes, alpha, beta):
     return np.where(np.asarray(codes) & _SIGN, -magnitude, magnitude)
 
 
-def fp8_values():
+def fp8_values() -> NDArray[np.float64]:
     """What magnitudes mean, the first one above the largest as if it went on: float64 [128], then infinity and NaN."""
     k = np.arange(128)
     values = np.where(k < 4, k * 2.0**-16, (1 + (k & 3) / 4) * np.exp2((k >> 2) - 15.0))
     return np.where(k > FORMAT.infinity, np.nan, np.where(k == FORMAT.infinity, np.inf, values))
 
 
-def middles():
+def middles() -> NDArray[np.float64]:
     """The middles between each magnitude from 1 to 124 and the one below: float64 [124]."""
     values = np.append(fp8_values()[: FORMAT.max_finite + 1], 2.0**16)
     return (values[1:] + values[:-1]) / 2

@@ -1,14 +1,15 @@
 """What a tensor's S2FP8 codes are written and read with, from its statistics."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
-import numpy as np
-from narrowfloat.golden.checks import check_int
-from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.checks import check_fields, check_float32, check_int
+from narrowfloat.golden.formats import FLOATS
 from narrowfloat.golden.fp32 import FP32_BIAS
 from narrowfloat.golden.statistics import LogMoments
+from numpy.typing import ArrayLike
 
-FORMAT = CATALOG["float8_e5m2"]
+FORMAT = FLOATS["float8_e5m2"]
 # alpha is an exponent and a fraction, the others are fixed-point numbers.
 ALPHA_BITS, ALPHA_FRACTION_BITS = 11, 7
 ALPHA_RANGE = -(2 ** (ALPHA_BITS - 1)), 2 ** (ALPHA_BITS - 1) - 1
@@ -18,6 +19,8 @@ INVERSE_BITS, INVERSE_FRACTION_BITS = 22, 17
 INVERSE_RANGE = 0, 2**INVERSE_BITS - 1
 # m - mu is 2**-3 at least, in units of 2**-8: of tensors whose numbers are all alike alpha is then 120.
 MIN_SPREAD = 32
+
+_ONE = 1 << ALPHA_FRACTION_BITS  # of alpha's significand
 
 
 @dataclass(frozen=True)
@@ -35,29 +38,27 @@ class Parameters:
     mean: int
     inverse: int
 
-    def __post_init__(self):
-        check_int("alpha", self.alpha, *ALPHA_RANGE)
-        check_int("mean", self.mean, *MEAN_RANGE)
-        check_int("inverse", self.inverse, *INVERSE_RANGE)
+    def __post_init__(self) -> None:
+        check_fields(self, alpha=ALPHA_RANGE, mean=MEAN_RANGE, inverse=INVERSE_RANGE)
 
     @property
-    def squeeze(self):
+    def squeeze(self) -> float:
         """alpha as a float."""
         return float(alpha_significand(self.alpha)) * 2.0 ** ((self.alpha >> ALPHA_FRACTION_BITS) - ALPHA_FRACTION_BITS)
 
     @property
-    def shift(self):
+    def shift(self) -> float:
         """beta = -alpha * mu as a float."""
         return -self.squeeze * (self.mean / 2**MEAN_FRACTION_BITS - FP32_BIAS)
 
     @classmethod
-    def of_bias(cls, bias):
+    def of_bias(cls, bias: int) -> Self:
         """Those of the plain codec with an exponent bias, an integer from 0 to 63: alpha = 1, beta = bias - 15."""
         FORMAT.check_bias(bias)
         return cls(0, FP32_BIAS + FORMAT.bias - bias << MEAN_FRACTION_BITS, 1 << INVERSE_FRACTION_BITS)
 
 
-def parameters(mean, largest):
+def parameters(mean: int, largest: int) -> Parameters:
     """Parameters from the statistics of a tensor, bit-exact to `hdl.s2fp8.S2Parameters`.
 
     With ``d = max(largest - mean, 32)``, both sides of alpha = 15 / (m - mu) in units of 2**-8: alpha is ``3840 / d``, its
@@ -79,30 +80,26 @@ def parameters(mean, largest):
     ValueError
         A statistic is out of its range.
     """
-    check_int("mean", mean, 0, 65535)
-    check_int("largest", largest, 0, 65535)
+    mean, largest = check_int("mean", mean, *MEAN_RANGE), check_int("largest", largest, *MEAN_RANGE)
     if largest == 0:
         return Parameters.of_bias(FORMAT.bias)
     spread = max(largest - mean, MIN_SPREAD)
     exponent = 7
-    while (
-        significand := _shifted(15 << MEAN_FRACTION_BITS, ALPHA_FRACTION_BITS - exponent) // spread
-    ) < 2**ALPHA_FRACTION_BITS:
+    while (significand := _shifted(15 << MEAN_FRACTION_BITS, ALPHA_FRACTION_BITS - exponent) // spread) < _ONE:
         exponent -= 1
-    alpha = (exponent << ALPHA_FRACTION_BITS) + significand - 2**ALPHA_FRACTION_BITS
+    alpha = (exponent << ALPHA_FRACTION_BITS) + significand - _ONE
     return Parameters(alpha, mean, inverse(alpha))
 
 
-def inverse(alpha):
+def inverse(alpha: int) -> int:
     """1 / alpha as `Parameters` have it, to the nearest, of an alpha as they have it."""
-    check_int("alpha", alpha, *ALPHA_RANGE)
-    doubled = (1 << INVERSE_FRACTION_BITS + ALPHA_FRACTION_BITS + 1 - (alpha >> ALPHA_FRACTION_BITS)) // alpha_significand(
-        alpha
-    )
+    alpha = check_int("alpha", alpha, *ALPHA_RANGE)
+    one = 1 << INVERSE_FRACTION_BITS + ALPHA_FRACTION_BITS + 1 - (alpha >> ALPHA_FRACTION_BITS)
+    doubled = one // alpha_significand(alpha)
     return min(doubled + 1 >> 1, INVERSE_RANGE[1])
 
 
-def tensor_parameters(x):
+def tensor_parameters(x: ArrayLike) -> Parameters:
     """Parameters from the statistics that `golden.statistics.LogMoments` counts of a tensor, with its table of logarithms.
 
     Parameters
@@ -126,16 +123,10 @@ def tensor_parameters(x):
     return parameters(raw["mean"], raw["max"])
 
 
-def alpha_significand(alpha):
-    return 2**ALPHA_FRACTION_BITS + (alpha & 2**ALPHA_FRACTION_BITS - 1)
+def alpha_significand(alpha: Any) -> Any:
+    """The significand of an alpha, 128 to 255."""
+    return _ONE + (alpha & _ONE - 1)
 
 
 def _shifted(value, places):
     return value << places if places >= 0 else value >> -places
-
-
-def check_float32(x):
-    x = np.asarray(x)
-    if x.dtype != np.float32:
-        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
-    return x

@@ -1,18 +1,24 @@
 """What the estimators share: tensor types, lanes, values that do not count, and counters."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
 import numpy as np
 from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.formats import BIAS_MAX
 from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_SMALLEST_NORMAL
+from narrowfloat.golden.parts import parts
+from numpy.typing import ArrayLike, NDArray
+
+MAX_TYPES = 16
+REFERENCE_EXPONENT = 143  # as FP32 has it, of the reference median of bias 0, 2**16; that of bias b is lower by b
 
 # Less the smallest normal number, as 32 bits without sign: specials are from here on, then zeros and subnormals.
 _SPECIALS = np.uint32(FP32_INFINITY - FP32_SMALLEST_NORMAL)
 _ZEROS = np.uint32(2**32 - FP32_SMALLEST_NORMAL)
-# Long arrays are worked off in parts whose intermediate results stay in the cache.
-_PART = 2**16
 
 
-class Estimator:
+class Estimator(ABC):
     """What the estimators share: tensor types, lanes, and the values that do not count.
 
     Zeros and subnormals (``zeros``), infinities and NaN (``specials``) count for nothing else. After the end of a tensor or
@@ -20,18 +26,16 @@ class Estimator:
     as ``missed``, and an end is ignored.
     """
 
-    def __init__(self, types, initial_bias, bias_min, bias_max):
-        check_int("types", types, 1, 16)
-        check_int("bias_max", bias_max, 0, BIAS_MAX)
-        check_int("bias_min", bias_min, 0, bias_max)
-        check_int("initial_bias", initial_bias, bias_min, bias_max)
-        self.types = types
-        self._bias_min, self._bias_max = bias_min, bias_max
+    def __init__(self, types: int, initial_bias: int, bias_min: int, bias_max: int) -> None:
+        self.types = types = check_int("types", types, 1, MAX_TYPES)
+        self._bias_max = bias_max = check_int("bias_max", bias_max, 0, BIAS_MAX)
+        self._bias_min = bias_min = check_int("bias_min", bias_min, 0, bias_max)
+        initial_bias = check_int("initial_bias", initial_bias, bias_min, bias_max)
         self.bias = np.full(types, initial_bias)
         self.settled = np.zeros(types, bool)
         self._late = [0] * types
 
-    def observe(self, words, types=0, keep=None):
+    def observe(self, words: ArrayLike, types: int | NDArray[np.integer] = 0, keep: NDArray[np.bool_] | None = None) -> None:
         """Let beats pass.
 
         Parameters
@@ -53,19 +57,20 @@ class Estimator:
         words = np.asarray(words)
         if words.dtype not in (np.float32, np.uint32):
             raise TypeError(f"words must be float32 or uint32, not {words.dtype}: convert with .astype(np.float32)")
-        if words.ndim != 2 or (keep is not None and np.shape(keep) != words.shape):
-            raise ValueError(f"words and keep must be [beats, lanes], not {words.shape} and {np.shape(keep)}")
+        keep = None if keep is None else np.asarray(keep, bool)
+        if words.ndim != 2 or (keep is not None and keep.shape != words.shape):
+            shapes = words.shape if keep is None else f"{words.shape} and {keep.shape}"
+            raise ValueError(f"words and keep must be [beats, lanes], not {shapes}")
         words = np.ascontiguousarray(words).view(np.uint32)
         if np.ndim(types) == 0:
-            check_int("types", int(types), 0, self.types - 1)
-            self._observe_in_order(words, int(types), keep)
+            self._observe_in_order(words, check_int("types", int(types), 0, self.types - 1), keep)
             return
         types = np.asarray(types)
         if types.shape != words.shape[:1] or not np.isin(types, range(self.types)).all():
             raise ValueError(f"types must be [{len(words)}], each from 0 to {self.types - 1}")
         self._observe_mixed(words, types, keep)
 
-    def end(self, type, late=0):
+    def end(self, type: int, late: int = 0) -> None:
         """The tensor or epoch of `type` ends.
 
         Parameters
@@ -75,9 +80,13 @@ class Estimator:
             How many of the next beats of this type come too early for the hardware, and are missed.
         """
         check_int("type", type, 0, self.types - 1)
-        check_int("late", late, 0, 2**31)
+        late = check_int("late", late, 0, 2**31)
         self._end(type)
         self._late[type] = late
+
+    @abstractmethod
+    def _end(self, type_):
+        """What the end of a tensor or epoch changes."""
 
     def _observe_mixed(self, words, types, keep):
         for type_ in np.unique(types).tolist():
@@ -88,9 +97,9 @@ class Estimator:
         late = min(self._late[type_], len(words))
         self._late[type_] -= late
         self._miss(type_, words[:late].size if keep is None else int(np.count_nonzero(keep[:late])))
-        values = words[late:].reshape(-1) if keep is None else words[late:][np.asarray(keep[late:], bool)]
-        for start in range(0, len(values), _PART):
-            offsets = values[start : start + _PART] & np.uint32(0x7FFFFFFF)
+        values = words[late:].reshape(-1) if keep is None else words[late:][keep[late:]]
+        for part in parts(len(values)):
+            offsets = values[part] & np.uint32(0x7FFFFFFF)
             offsets -= np.uint32(FP32_SMALLEST_NORMAL)  # what does not count is now above all that does
             excluded = int(np.count_nonzero(offsets >= _SPECIALS))
             zeros = int(np.count_nonzero(offsets >= _ZEROS)) if excluded else 0
@@ -105,8 +114,8 @@ class Estimator:
 class Counting(Estimator):
     """Estimators with saturating counters, `_counts[type]` by name."""
 
-    def __init__(self, names, cnt_width, *common):
-        check_int("cnt_width", cnt_width, 1, 64)
+    def __init__(self, names: Sequence[str], cnt_width: int, *common: int) -> None:
+        cnt_width = check_int("cnt_width", cnt_width, 1, 64)
         super().__init__(*common)
         self._limit = 2**cnt_width - 1
         self._counts = [dict.fromkeys(names, 0) for _ in range(self.types)]

@@ -1,13 +1,17 @@
 """The bias that suits a tensor, from the exact median of its magnitudes."""
 
 import numpy as np
-from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.checks import check_float32, check_int
 from narrowfloat.golden.formats import BIAS_MAX
 from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_SMALLEST_NORMAL
+from numpy.typing import ArrayLike
 
 
-def exact_median_bias(x, *, bias_min=10, bias_max=40):
+def exact_median_bias(x: ArrayLike, *, bias_min: int = 10, bias_max: int = 40) -> int:
     """The bias whose reference median, ``2**(16 - bias)``, is nearest to the median of ``|x|``.
+
+    >>> exact_median_bias(np.float32([0.001, 0.002, 0.0025, 0, 7]))
+    25
 
     Zeros, subnormals, infinities and NaN are left out. Of an even number of values the lower one of the middle two is the
     median. Halfway between two reference medians, the larger one and so the smaller bias is taken.
@@ -30,11 +34,9 @@ def exact_median_bias(x, *, bias_min=10, bias_max=40):
     ValueError
         `x` holds no finite normal value, or `bias_min` and `bias_max` are out of range or exchanged.
     """
-    x = np.asarray(x)
-    if x.dtype != np.float32:
-        raise TypeError(f"x must be float32, not {x.dtype}: convert with .astype(np.float32)")
-    check_int("bias_max", bias_max, 0, BIAS_MAX)
-    check_int("bias_min", bias_min, 0, bias_max)
+    x = check_float32(x)
+    bias_max = check_int("bias_max", bias_max, 0, BIAS_MAX)
+    bias_min = check_int("bias_min", bias_min, 0, bias_max)
     magnitude = x.reshape(-1).view(np.uint32) & 0x7FFFFFFF
     magnitude = magnitude[(magnitude >= FP32_SMALLEST_NORMAL) & (magnitude < FP32_INFINITY)]
     if magnitude.size == 0:

@@ -2,8 +2,9 @@
 
 import numpy as np
 from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.fp32 import FP32_MAX_EXPONENT
 from narrowfloat.golden.statistics import readout
-from narrowfloat.golden.statistics.estimator import Counting
+from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Counting
 
 
 class ExponentHistogram(Counting):
@@ -26,14 +27,24 @@ class ExponentHistogram(Counting):
         1 to 254.
     """
 
-    def __init__(self, types=4, *, first=103, last=133, cnt_width=40, initial_bias=15, bias_min=10, bias_max=40):
-        check_int("last", last, 1, 254)
-        check_int("first", first, 1, last)
+    def __init__(
+        self,
+        types: int = 4,
+        *,
+        first: int = 103,
+        last: int = 133,
+        cnt_width: int = 40,
+        initial_bias: int = 15,
+        bias_min: int = 10,
+        bias_max: int = 40,
+    ) -> None:
+        last = check_int("last", last, 1, FP32_MAX_EXPONENT)
+        first = check_int("first", first, 1, last)
         super().__init__(readout.histogram_slots(first, last), cnt_width, types, initial_bias, bias_min, bias_max)
         self._first, self._last = first, last
         self._median = [0] * types
 
-    def raw(self, type):
+    def raw(self, type: int) -> dict[str, int]:
         """Raw statistics of `type`, int by name; see the class."""
         return self._counts[type] | {"median_exponent": self._median[type]}
 
@@ -55,5 +66,5 @@ class ExponentHistogram(Counting):
         running = np.cumsum(np.array([counts[f"exponent{e}"] for e in exponents], object))
         reached = running >= -(-counts["total"] // 2)
         self._median[type_] = int(exponents[np.argmax(reached)] if reached.any() else self._last)
-        self.bias[type_] = self._clamped(143 - self._median[type_])
+        self.bias[type_] = self._clamped(REFERENCE_EXPONENT - self._median[type_])
         self.settled[type_] = True

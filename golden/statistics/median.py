@@ -4,7 +4,7 @@ import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.fp32 import FP32_SMALLEST_NORMAL
 from narrowfloat.golden.statistics import readout
-from narrowfloat.golden.statistics.estimator import Counting
+from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Counting
 
 _LARGEST = 0x7FFFFFFF
 
@@ -58,19 +58,18 @@ class MedianEstimator(Counting):
 
     def __init__(
         self,
-        types=4,
+        types: int = 4,
         *,
-        bins=20,
-        passes=3,
-        cnt_width=40,
-        domain="bits",
-        continuous=False,
-        initial_bias=15,
-        bias_min=10,
-        bias_max=40,
-    ):
-        check_int("bins", bins, 2, 32)
-        check_int("passes", passes, 1, 6)
+        bins: int = 20,
+        passes: int = 3,
+        cnt_width: int = 40,
+        domain: str = "bits",
+        continuous: bool = False,
+        initial_bias: int = 15,
+        bias_min: int = 10,
+        bias_max: int = 40,
+    ) -> None:
+        bins, passes = check_int("bins", bins, 2, 32), check_int("passes", passes, 1, 6)
         check_choice("domain", domain, ("bits", "linear"))
         super().__init__(readout.median_slots(bins), cnt_width, types, initial_bias, bias_min, bias_max)
         self._bins, self._passes, self._continuous = bins, passes, continuous
@@ -80,7 +79,7 @@ class MedianEstimator(Counting):
         self._low = [_LARGEST] * types
         self._reach = [0] * types
 
-    def raw(self, type):
+    def raw(self, type: int) -> dict[str, int]:
         """Raw statistics of `type`, int by name; see the class."""
         own = {"low": self._low[type], "reach": self._reach[type], "pass": self._pass[type], "drift": self._drift[type]}
         return self._counts[type] | own
@@ -157,7 +156,7 @@ class MedianEstimator(Counting):
         self._reach[type_] = max(1, -(-width // self._bins))
 
     def _finish(self, type_):
-        self.bias[type_] = self._clamped(143 - (self._low[type_] + 0x400000 >> 23))
+        self.bias[type_] = self._clamped(REFERENCE_EXPONENT - (self._low[type_] + 0x400000 >> 23))
         self.settled[type_] = True
         if self._continuous:
             self._pass[type_], self._low[type_], self._reach[type_] = 0, _LARGEST, 0

@@ -2,9 +2,35 @@
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.golden.formats import CATALOG
-from narrowfloat.golden.fp32 import FP32_SMALLEST_NORMAL
-from narrowfloat.golden.statistics.estimator import Counting
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
+from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Counting
+from numpy.typing import NDArray
+
+LOGS = ("mitchell", "table")
+
+
+def log_table(log: str = "table") -> NDArray[np.int64]:
+    """The logarithms ``256 * log2(1 + f)`` of fractions of a significand, f in units of 2**-8.
+
+    Parameters
+    ----------
+    log : str
+        "mitchell": f itself; "table": rounded to the nearest integer.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 [256], from 0 to 255.
+
+    Raises
+    ------
+    ValueError
+        `log` is not one of `LOGS`.
+    """
+    check_choice("log", log, LOGS)
+    fraction = np.arange(256)
+    return fraction if log == "mitchell" else np.rint(256 * np.log2(1 + fraction / 256)).astype(np.int64)
 
 
 class LogMoments(Counting):
@@ -28,38 +54,38 @@ class LogMoments(Counting):
         "mitchell" or "table".
     history : int
         Tensors in the window, 1 to 64; with 1 it is the most recent one alone.
-    fmt : golden.formats.FloatFormat
-        One with a bias, for "fit_bias".
+    fmt : FloatFormat or str
+        One with a bias, or its name, for "fit_bias".
     """
 
     def __init__(
         self,
-        types=4,
+        types: int = 4,
         *,
-        log="table",
-        history=16,
-        fmt=CATALOG["ab_e5m2"],
-        cnt_width=40,
-        initial_bias=15,
-        bias_min=10,
-        bias_max=40,
-    ):
-        check_choice("log", log, ("mitchell", "table"))
-        check_int("history", history, 1, 64)
+        log: str = "table",
+        history: int = 16,
+        fmt: FloatFormat | str = "ab_e5m2",
+        cnt_width: int = 40,
+        initial_bias: int = 15,
+        bias_min: int = 10,
+        bias_max: int = 40,
+    ) -> None:
+        fmt = FloatFormat.of(fmt)
+        table = log_table(log)
+        history = check_int("history", history, 1, 64)
         names = ("total", "zeros", "specials", "missed")
         super().__init__(names, cnt_width, types, initial_bias, bias_min, bias_max)
         self._history = history
         self._sum_limit = 2 ** (cnt_width + 16) - 1
-        self._table = np.arange(256) if log == "mitchell" else np.round(256 * np.log2(1 + np.arange(256) / 256))
-        self._table = self._table.astype(np.uint8)
+        self._table = table.astype(np.uint8)
         self._is_table = log == "table"
         magnitude = fmt.max_finite
-        self._fit = (magnitude >> fmt.man_bits) + 127, magnitude % 2**fmt.man_bits << 23 - fmt.man_bits
+        self._fit = (magnitude >> fmt.man_bits) + FP32_BIAS, magnitude % 2**fmt.man_bits << FP32_MAN_BITS - fmt.man_bits
         self._log_sum, self._amax = [0] * types, [0] * types
-        self._amaxes = [[] for _ in range(types)]
+        self._amaxes: list[list[int]] = [[] for _ in range(types)]
         self._last = [{"mean": 0, "max": 0, "amax_window": 0, "fit_bias": initial_bias} for _ in range(types)]
 
-    def raw(self, type):
+    def raw(self, type: int) -> dict[str, int]:
         """Raw statistics of `type`, int by name; see the class."""
         return self._counts[type] | {"log_sum": self._log_sum[type], "amax": self._amax[type]} | self._last[type]
 
@@ -95,5 +121,5 @@ class LogMoments(Counting):
             "amax_window": window,
             "fit_bias": self._clamped(top - (window - fraction + 0x7FFFFF >> 23)),
         }
-        self.bias[type_] = self._clamped(143 - (mean + 128 >> 8))
+        self.bias[type_] = self._clamped(REFERENCE_EXPONENT - (mean + 128 >> 8))
         self.settled[type_] = True

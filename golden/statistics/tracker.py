@@ -3,7 +3,9 @@
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_SMALLEST_NORMAL
-from narrowfloat.golden.statistics.estimator import Estimator
+from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Estimator
+
+RUNS = (2, 4, 8, 16, 32, 64)  # pulls in the same direction that double the step
 
 
 class MedianTracker(Estimator):
@@ -12,8 +14,8 @@ class MedianTracker(Estimator):
     The position is in octaves with `fraction` bits, magnitudes are taken half an octave larger, so that the octave e of the
     position stands for the bias ``143 - e`` of the nearest reference median. One lane per beat is looked at, the next one with
     every beat of any type, and one more after each turn, so that no regular order of types or channels keeps it on the same
-    values. Above the position, the value pulls it up by a step, else down; where it would leave the range of biases it
-    stays. The step is 8 octaves at first; it halves when the direction changes or the position stays, and doubles, up to 8 octaves,
+    values. Above the position, the value pulls it up by a step, else down; where it would leave the range of biases it stays.
+    The step is 8 octaves at first; it halves when the direction changes or the position stays, and doubles, up to 8 octaves,
     after `run` pulls in the same direction.
 
     `end` changes nothing. ``settled`` says that the step has once become the smallest. Raw statistics: "position", in units of
@@ -29,19 +31,31 @@ class MedianTracker(Estimator):
         A power of two, 2 to 64.
     """
 
-    def __init__(self, types=4, *, fraction=7, run=64, initial_bias=15, bias_min=10, bias_max=40):
-        check_int("fraction", fraction, 1, 15)
-        check_choice("run", run, (2, 4, 8, 16, 32, 64))
+    def __init__(
+        self,
+        types: int = 4,
+        *,
+        fraction: int = 7,
+        run: int = 64,
+        initial_bias: int = 15,
+        bias_min: int = 10,
+        bias_max: int = 40,
+    ) -> None:
+        fraction = check_int("fraction", fraction, 1, 15)
+        check_choice("run", run, RUNS)
         super().__init__(types, initial_bias, bias_min, bias_max)
         self._fraction, self._run = fraction, run
-        self._lowest, self._highest = 143 - bias_max << fraction, (144 - bias_min << fraction) - 1
+        self._lowest, self._highest = (
+            REFERENCE_EXPONENT - bias_max << fraction,
+            (REFERENCE_EXPONENT + 1 - bias_min << fraction) - 1,
+        )
         self._largest_step = fraction + 3  # 8 octaves
-        start = (143 - initial_bias << fraction) + (1 << fraction - 1)
+        start = (REFERENCE_EXPONENT - initial_bias << fraction) + (1 << fraction - 1)
         # position, step, direction, equal directions since the last doubling
         self._state = [(start, self._largest_step, False, 0)] * types
         self._beats = 0
 
-    def raw(self, type):
+    def raw(self, type: int) -> dict[str, int]:
         """Raw statistics of `type`, int by name; see the class."""
         return {"position": self._state[type][0]}
 
@@ -60,7 +74,7 @@ class MedianTracker(Estimator):
         magnitudes = words[beat, lane] & np.uint32(0x7FFFFFFF)
         counts = (magnitudes >= FP32_SMALLEST_NORMAL) & (magnitudes < FP32_INFINITY)
         if keep is not None:
-            counts &= np.asarray(keep, bool)[beat, lane]
+            counts &= keep[beat, lane]
         positions = (magnitudes + np.uint32(0x400000) >> np.uint32(23 - self._fraction)).astype(np.int64)
         for type_ in np.unique(types[counts]).tolist():
             self._walk(type_, positions[counts & (types == type_)].tolist())
@@ -88,4 +102,4 @@ class MedianTracker(Estimator):
                 smallest_reached = True
         self._state[type_] = position, step, rising, equal
         self.settled[type_] = smallest_reached
-        self.bias[type_] = 143 - (position >> self._fraction)
+        self.bias[type_] = REFERENCE_EXPONENT - (position >> self._fraction)

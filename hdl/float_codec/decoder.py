@@ -59,7 +59,7 @@ class _Unpack(wiring.Component):
             result.exponent.eq(exponent),
             result.fraction.eq(Cat(Const(0, left), mantissa)),
         ]
-        if fmt.underflow != "paper":
+        if fmt.underflow != "clamp_exponent":
             negative_zero_is_nan = sign if fmt.specials == "fnuz" else 0
             m.d.comb += result.zero.eq(~magnitude.any() & ~negative_zero_is_nan)
         if fmt.underflow == "gradual" and fmt.exp_bits < 8:

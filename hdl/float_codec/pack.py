@@ -74,7 +74,7 @@ class Pack(wiring.Component):
             | (above[7] & (above[exp_bits:7].any() | above[:exp_bits].all()))
             | (_reserved(fmt, mantissa, exponent) & ~below)
         )
-        if fmt.underflow == "paper":
+        if fmt.underflow == "clamp_exponent":
             return SimpleNamespace(
                 magnitude=Cat(mantissa, *((bit & ~below) | too_large for bit in exponent)),
                 too_large=too_large,
@@ -115,7 +115,7 @@ class Pack(wiring.Component):
             below = ~normal & ~zero
             if fmt.underflow == "gradual":
                 changed, tiny = self.i.lossy & self.i.nonzero, ~normal
-            elif fmt.underflow == "paper":
+            elif fmt.underflow == "clamp_exponent":
                 magnitude = Cat(mantissa, *((bit & ~below) | too_large for bit in exponent))
                 changed, tiny = below | self.i.lossy, below
             else:
@@ -132,7 +132,7 @@ class Pack(wiring.Component):
     def _finish(self, m, fmt, lane):
         """The code and the flags, with overflow and special values in place."""
         special = self.i.nan | self.i.infinity
-        if fmt.underflow == "paper" and fmt.specials == "none":
+        if fmt.underflow == "clamp_exponent" and fmt.specials == "none":
             magnitude, invalid = lane.magnitude, special
         else:
             magnitude, invalid = self._clamp(fmt, lane), self._invalid(fmt)

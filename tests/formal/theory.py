@@ -78,7 +78,7 @@ def _encoder(codec, ports):
     """What must hold of the encoder's ports."""
     fmt, narrow = codec.fmt, _Narrow(codec.fmt)
     bits = fmt.magnitude_bits
-    paper = fmt.underflow == "paper"
+    paper = fmt.underflow == "clamp_exponent"
     sign, exponent, fraction = (z3.Extract(high, low, ports["word"]) for high, low in ((31, 31), (30, 23), (22, 0)))
     x = z3.fpAbs(_widen(ports["word"]))
     is_nan, is_infinity = z3.fpIsNaN(x), z3.fpIsInf(x)
@@ -128,7 +128,7 @@ def _encoder(codec, ports):
         invalid = z3.Or(z3.And(is_nan, fmt.nan is None), z3.And(is_infinity, infinity_is_lost))
     claims = [ports["code"] == z3.ZeroExt(codec.code_bits - fmt.bits, code)]
     if codec.flags:
-        smallest_normal = {"gradual": 2**fmt.man_bits, "zero_code": 1, "paper": 0}[fmt.underflow]
+        smallest_normal = {"gradual": 2**fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
         inexact = z3.And(is_finite, z3.Or(too_large, z3.Not(z3.fpEQ(scaled, narrow.value(magnitude)))))
         underflow = z3.And(inexact, scaled < narrow.value(z3.BitVecVal(smallest_normal, bits)))
         raised = (z3.And(is_finite, too_large), underflow, inexact, invalid)

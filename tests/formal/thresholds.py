@@ -84,7 +84,7 @@ def _encoder(codec):
         infinity = nan if fmt.infinity is None else constant(fmt.infinity)
     infinity_is_lost = codec.overflow == "saturate" or fmt.infinity is None
 
-    if fmt.underflow == "paper" and fmt.specials == "none":
+    if fmt.underflow == "clamp_exponent" and fmt.specials == "none":
         # Only E is clamped, so E and M are counted apart: M in the binade of E = 1, which is as good as any other.
         binade, last = 2**fmt.man_bits, 2**fmt.exp_bits - 1
         exponents = _reached(codec, "scaled", [exponent * binade for exponent in range(1, last + 2)])
@@ -126,11 +126,11 @@ def _encoder(codec):
 
     flags = ""
     if codec.flags:
-        numbers = [_word(_value(codec, code)) for code in range(fmt.underflow != "paper", fmt.max_finite + 1)]
+        numbers = [_word(_value(codec, code)) for code in range(fmt.underflow != "clamp_exponent", fmt.max_finite + 1)]
         zeros = min(_trailing_zeros(number) for number in numbers)
         equal = ", ".join(f"scaled[31:{zeros}] == {number >> zeros}" for number in numbers)
-        has_zero = int(fmt.underflow != "paper")
-        smallest_normal = {"gradual": 2**fmt.man_bits, "zero_code": 1, "paper": 0}[fmt.underflow]
+        has_zero = int(fmt.underflow != "clamp_exponent")
+        smallest_normal = {"gradual": 2**fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
         flags = f"""
   wire exact = scaled[{zeros - 1}:0] == 0 && |{{{equal}}} || {has_zero} && magnitude == 0;
   wire inexact = is_number && !exact;
@@ -159,7 +159,7 @@ def _decoder(codec):
             word = INFINITY | QUIET | magnitude % 2**fmt.man_bits << MAN_BITS - fmt.man_bits
         elif magnitude == fmt.infinity:
             word = INFINITY
-        elif magnitude == 0 and fmt.underflow != "paper":
+        elif magnitude == 0 and fmt.underflow != "clamp_exponent":
             word = 0
         else:
             word = _word(_value(codec, magnitude))

@@ -59,7 +59,7 @@ def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, 
     else:
         infinity = nan if fmt.infinity is None else signed(fmt.infinity)
 
-    literal = fmt.underflow == "paper" and fmt.specials == "none"
+    literal = fmt.underflow == "clamp_exponent" and fmt.specials == "none"
     if literal:  # whatever the exponent field, the word means this
         size = (1 + Fraction(mantissa_field, 2**23)) * Fraction(2) ** (exponent_field - 127)
     elif fmt.specials == "fnu" and x <= 0:
@@ -107,7 +107,7 @@ def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, 
     flags = Flag.OVERFLOW if too_large else Flag(0)
     if decode(code, fmt, bias) != Fraction(x):
         flags |= Flag.INEXACT
-        smallest_normal = {"gradual": 2**fmt.man_bits, "zero_code": 1, "paper": 0}[fmt.underflow]
+        smallest_normal = {"gradual": 2**fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
         if abs(Fraction(x)) < value_of(smallest_normal, fmt, bias):
             flags |= Flag.UNDERFLOW
     return code, flags

@@ -28,11 +28,14 @@ def make(**fields):
         ({"bias": 7.0}, r"bias of made must be an integer from 0 to 63, not 7\.0"),
         ({"exp_bits": 8, "specials": "ieee", "bias": 7}, r"bias of made must be 127, not 7"),
         ({"specials": "inf"}, r"specials must be one of ieee, fn, fnuz, none, fnu, not 'inf'"),
-        ({"underflow": "flush"}, r"underflow must be one of gradual, zero_code, paper, not 'flush'"),
+        ({"underflow": "flush"}, r"underflow must be one of gradual, zero_code, clamp_exponent, not 'flush'"),
         ({"specials": "ieee", "man_bits": 0}, r"specials 'ieee' needs man_bits of at least 1"),
-        ({"specials": "fnu"}, r"specials 'fnu' needs man_bits=0 and underflow='paper'"),
-        ({"specials": "fnu", "man_bits": 0}, r"specials 'fnu' needs man_bits=0 and underflow='paper'"),
-        ({"underflow": "paper", "specials": "fn"}, r"underflow 'paper' needs specials 'none' or 'fnu', not 'fn'"),
+        ({"specials": "fnu"}, r"specials 'fnu' needs man_bits=0 and underflow='clamp_exponent'"),
+        ({"specials": "fnu", "man_bits": 0}, r"specials 'fnu' needs man_bits=0 and underflow='clamp_exponent'"),
+        (
+            {"underflow": "clamp_exponent", "specials": "fn"},
+            r"underflow 'clamp_exponent' needs specials 'none' or 'fnu', not 'fn'",
+        ),
         ({"exp_bits": 8}, r"exp_bits=8 needs"),
         ({"exp_bits": 8, "specials": "fn"}, r"exp_bits=8 needs"),
         ({"exp_bits": 8, "specials": "ieee", "underflow": "zero_code"}, r"exp_bits=8 needs"),
@@ -70,7 +73,7 @@ def test_special_codes(specials, max_finite, infinity, nan, bits):
 
 
 def test_unsigned_format():
-    fmt = make(man_bits=0, specials="fnu", underflow="paper")
+    fmt = make(man_bits=0, specials="fnu", underflow="clamp_exponent")
     assert (fmt.max_finite, fmt.infinity, fmt.nan, fmt.bits, fmt.signed) == (0xE, None, 0xF, 4, False)
 
 
@@ -91,7 +94,7 @@ def test_default_bias(exp_bits, bias):
         ("e3m4_ieee", {"exp_bits": 3, "man_bits": 4, "specials": "ieee"}),
         ("e4m3_zero_code", {"underflow": "zero_code"}),
         ("e2m5b9_none_zero_code", {"exp_bits": 2, "man_bits": 5, "bias": 9, "underflow": "zero_code"}),
-        ("e5m0_fnu_paper", {"exp_bits": 5, "man_bits": 0, "specials": "fnu", "underflow": "paper"}),
+        ("e5m0_fnu_paper", {"exp_bits": 5, "man_bits": 0, "specials": "fnu", "underflow": "clamp_exponent"}),
     ],
 )
 def test_parse_spelled_formats(text, fields):

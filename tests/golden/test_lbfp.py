@@ -13,7 +13,6 @@ from narrowfloat.golden.formats import CATALOG, LOGARITHMS, LogBlockFormat
 from narrowfloat.golden.lbfp import (
     ANTILOGS,
     OUTPUTS,
-    Flag,
     antilog_table,
     block_exponent,
     decode,
@@ -26,6 +25,7 @@ from narrowfloat.golden.lbfp import (
     product_bits,
     thresholds,
 )
+from narrowfloat.golden.rounding import LogFlag
 
 from tests.golden.vectors import random_words
 
@@ -75,21 +75,21 @@ def exact_code(value, fmt, exponent):
     octave = power - exponent + 2**fmt.int_bits
     c = steps * octave + rounded_fractions(fmt)[n - 2**bits]
     if c > fmt.max_magnitude:
-        return sign | fmt.max_magnitude, Flag.SATURATED
+        return sign | fmt.max_magnitude, LogFlag.SATURATED
     if c >= 1:
         return sign | c, 0
     # twice the number is n * 2**(octave + 1 - bits), the smallest is 2**(1 / steps), both times 2**(exponent - 2**int_bits)
     is_half = is_at_least(n, 1 + steps * (bits - octave - 1), steps)
-    return (sign | 1, 0) if is_half else (0, Flag.FLUSHED)
+    return (sign | 1, 0) if is_half else (0, LogFlag.FLUSHED)
 
 
 def exact_encode(word, fmt, exponent):
     """The code and the flags of an FP32 word."""
     field, mantissa, sign = word >> 23 & 0xFF, word % 2**23, word >> 31 << fmt.magnitude_bits
     if field == 255:
-        return sign | fmt.max_magnitude, Flag.INVALID if mantissa else Flag.SATURATED
+        return sign | fmt.max_magnitude, LogFlag.INVALID if mantissa else LogFlag.SATURATED
     if field == 0:
-        return 0, Flag.FLUSHED if mantissa else 0
+        return 0, LogFlag.FLUSHED if mantissa else 0
     return exact_code(Fraction(struct.unpack("<f", word.to_bytes(4, "little"))[0]), fmt, exponent)
 
 
@@ -196,7 +196,7 @@ def test_special_values():
     words = np.array([0, 1, 0x7FFFFF, 0x7F800000, 0x7FC00000, 0x7F800001], np.uint32)
     codes, raised = encode(np.concatenate([words, words | 2**31]).view(np.float32), LBFP8, 0, flags=True)
     assert codes.tolist() == [0, 0, 0, 127, 127, 127, 0, 0, 0, 255, 255, 255]
-    assert raised.tolist() == 2 * [0, Flag.FLUSHED, Flag.FLUSHED, Flag.SATURATED, Flag.INVALID, Flag.INVALID]
+    assert raised.tolist() == 2 * [0, LogFlag.FLUSHED, LogFlag.FLUSHED, LogFlag.SATURATED, LogFlag.INVALID, LogFlag.INVALID]
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

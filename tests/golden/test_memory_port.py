@@ -349,7 +349,7 @@ def test_read_skips_slots_without_kept_codes():
         ({"lanes": 17}, "lanes must be an integer from 1 to 16, not 17"),
         ({"types": 3}, "types must be one of 1, 2, 4, 8, not 3"),
         ({"fmt": CATALOG["float8_e4m3fn"]}, "fmt must have 8 bits, 5 of them exponent, unlike float8_e4m3fn"),
-        ({"fmt": "ab_e5m2"}, "fmt must have 8 bits, 5 of them exponent, unlike ab_e5m2"),
+        ({"fmt": "e4m3"}, "fmt must have 8 bits, 5 of them exponent, unlike e4m3"),
         ({"estimators": ()}, "estimators must be one or more of median, histogram, tracker, moments"),
         ({"estimators": ("mode",)}, "estimator must be one of median, histogram, tracker, moments, not 'mode'"),
         ({"s2fp8": True}, "s2fp8 needs moments among the estimators, which are tracker"),

@@ -21,7 +21,7 @@ def formats(draw):
     exp_bits = draw(st.integers(2, 8 if specials in ("ieee", "fnu") else 7))
     man_bits = 0 if specials == "fnu" else draw(st.integers(specials == "ieee", 7))
     if specials == "fnu":
-        underflows = ["paper"]
+        underflows = ["clamp_exponent"]
     elif specials == "none":
         underflows = UNDERFLOWS
     else:

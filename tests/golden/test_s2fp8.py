@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from narrowfloat.golden import float_codec
 from narrowfloat.golden.formats import BIAS_MAX
-from narrowfloat.golden.lbfp import Flag
 from narrowfloat.golden.reference.stimulus import encoder_corners, random_words, real_tensors, special_words
+from narrowfloat.golden.rounding import LogFlag
 from narrowfloat.golden.s2fp8 import (
     FORMAT,
     Parameters,
@@ -168,7 +168,7 @@ def test_flags_and_specials():
     x = np.array([0, -0.0, 1e-40, -1e-30, 1, 1e30, -np.inf, np.inf, np.nan, -np.nan], np.float32)
     codes, raised = encode(x, 0, 127 << 8, flags=True)
     assert codes.tolist() == [0, 0x80, 0, 0x80, 0x3C, 0x7B, 0xFB, 0x7B, 0x7E, 0xFE]
-    flushed, saturated, invalid = Flag.FLUSHED, Flag.SATURATED, Flag.INVALID
+    flushed, saturated, invalid = LogFlag.FLUSHED, LogFlag.SATURATED, LogFlag.INVALID
     assert raised.tolist() == [0, 0, flushed, flushed, 0, saturated, saturated, saturated, invalid, invalid]
 
 
@@ -225,7 +225,7 @@ def test_statistics_in_fixed_point_are_near_the_exact_ones(name):
     alpha, beta = exact_parameters(x)
     found = tensor_parameters(x)
     assert found.squeeze == pytest.approx(alpha, rel=0.02) and found.shift == pytest.approx(beta, rel=0.02, abs=0.05)
-    assert not (encode(x, found.alpha, found.mean, flags=True)[1] & Flag.SATURATED).any()
+    assert not (encode(x, found.alpha, found.mean, flags=True)[1] & LogFlag.SATURATED).any()
 
 
 def test_arrays_of_parameters_broadcast():

@@ -1,0 +1,36 @@
+"""Number formats as frozen, validated objects, and the catalogue of named ones.
+
+Model (`golden`) and hardware (`hdl`) share these objects: what a format is stands here alone, and how numbers are converted is
+written twice.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from narrowfloat.golden.formats.base import Format
+from narrowfloat.golden.formats.blocks import BLOCK_EXP_BITS, BLOCK_MAN_BITS, BLOCKS, MAX_GROUP, MIN_GROUP, BlockFormat
+from narrowfloat.golden.formats.floats import BIAS_BITS, BIAS_MAX, FLOATS, SPECIALS, UNDERFLOWS, FloatFormat
+from narrowfloat.golden.formats.logarithms import LOG_BITS, LOGARITHMS, LogBlockFormat
+
+CATALOG: Mapping[str, Any] = MappingProxyType({**FLOATS, **LOGARITHMS, **BLOCKS})
+
+__all__ = [
+    "BIAS_BITS",
+    "BIAS_MAX",
+    "BLOCKS",
+    "BLOCK_EXP_BITS",
+    "BLOCK_MAN_BITS",
+    "CATALOG",
+    "FLOATS",
+    "LOGARITHMS",
+    "LOG_BITS",
+    "MAX_GROUP",
+    "MIN_GROUP",
+    "SPECIALS",
+    "UNDERFLOWS",
+    "BlockFormat",
+    "FloatFormat",
+    "Format",
+    "LogBlockFormat",
+]
