@@ -14,8 +14,8 @@ from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Seve
 from narrowfloat.hdl.parts.arith import pick
 from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
 from narrowfloat.hdl.parts.lfsr import Lfsr, seeds
+from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.parts.stream import Register, beats, beats_of
-from narrowfloat.hdl.shapes import Float32
 
 POLICY_BITS = 4  # that the sums are made from
 

@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Const
 from amaranth.lib import data
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
 from narrowfloat.hdl.block import Format, Integer, Lanewise, Relation, Several, Switch
-from narrowfloat.hdl.shapes import ROUNDINGS, Rounding
+from narrowfloat.hdl.parts.shapes import ROUNDINGS, Rounding
 
 
 class FloatCodec(Lanewise):

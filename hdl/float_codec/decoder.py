@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
 from narrowfloat.hdl.float_codec.common import FloatCodec
-from narrowfloat.hdl.shapes import Float32
+from narrowfloat.hdl.parts.shapes import Float32
 
 
 class _Unpacked(data.StructLayout):

@@ -9,7 +9,7 @@ from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.float_codec.pack import Pack
 from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
 from narrowfloat.hdl.parts.lfsr import Lfsr, seeds
-from narrowfloat.hdl.shapes import ROUNDINGS, Flags, Float32
+from narrowfloat.hdl.parts.shapes import ROUNDINGS, Flags, Float32
 
 
 class FloatEncoder(FloatCodec):

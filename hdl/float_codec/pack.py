@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_BIAS
 from narrowfloat.hdl.float_codec.align import Located, locates
-from narrowfloat.hdl.shapes import Flags, Rounding
+from narrowfloat.hdl.parts.shapes import Flags, Rounding
 
 
 class Pack(wiring.Component):

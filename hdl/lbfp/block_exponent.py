@@ -6,8 +6,8 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.hdl.lbfp.logarithm import EXTRA_BITS
+from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.parts.stream import beats
-from narrowfloat.hdl.shapes import Float32
 
 # Cycles from the last beat of a block to its first at the output: through the queue of exponents.
 BLOCK_LATENCY = 1

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.hdl.block import Format, Lanewise
-from narrowfloat.hdl.shapes import Float32
+from narrowfloat.hdl.parts.shapes import Float32
 
 
 class _Spread(data.StructLayout):

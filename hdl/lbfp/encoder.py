@@ -6,7 +6,7 @@ from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.hdl.block import Choice, Format, Integer, Lanewise, Relation, Switch
 from narrowfloat.hdl.lbfp.block_exponent import BLOCK_LATENCY, BlockMaximum
 from narrowfloat.hdl.lbfp.logarithm import LSB_BITS, Clamp, Locate, Rounded, integer_bits
-from narrowfloat.hdl.shapes import Float32, LogFlags
+from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 
 
 class LbfpEncoder(Lanewise):

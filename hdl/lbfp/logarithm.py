@@ -9,7 +9,7 @@ from amaranth.utils import bits_for
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.golden.lbfp import thresholds
 from narrowfloat.hdl.parts.arith import normalised_to_top
-from narrowfloat.hdl.shapes import Float32, LogFlags
+from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 
 # Fraction bits below those of the logarithm at which an encoder looks.
 EXTRA_BITS = 4

@@ -3,9 +3,10 @@
 from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from narrowfloat.hdl.memory.streams import PARAMETERS, type_bits
+from narrowfloat.golden.s2fp8 import MEAN_BITS
+from narrowfloat.hdl.memory.streams import type_bits
 from narrowfloat.hdl.parts.arith import pick
-from narrowfloat.hdl.s2fp8 import MEAN_BITS, NEUTRAL, S2Parameters
+from narrowfloat.hdl.s2fp8 import NEUTRAL, PARAMETERS, S2Parameters
 
 
 class ParameterKeeper(wiring.Component):

@@ -3,9 +3,9 @@
 import re
 
 from narrowfloat.golden.formats import BIAS_BITS
+from narrowfloat.golden.s2fp8 import INVERSE_BITS, MEAN_BITS
 from narrowfloat.hdl.memory.streams import mode_bits
 from narrowfloat.hdl.parts.registers import Register, repeated, ro, rw, strobe, w1c
-from narrowfloat.hdl.s2fp8 import INVERSE_BITS, MEAN_BITS
 from narrowfloat.hdl.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
 IDENTIFICATION = 0x4E464D50  # "NFMP"

@@ -2,7 +2,7 @@
 
 from amaranth.lib import data, stream
 from narrowfloat.golden.formats import BIAS_BITS
-from narrowfloat.hdl.s2fp8 import ALPHA_BITS, INVERSE_BITS, MEAN_BITS
+from narrowfloat.golden.s2fp8 import INVERSE_BITS, MEAN_BITS
 
 SLOTS = 4  # words of the core in one of the memory
 TYPES = (1, 2, 4, 8)  # powers of two, so that every code of a type field names one
@@ -10,7 +10,6 @@ CODE_BITS = 8
 WORD_BYTES = 4
 # Pipeline registers of the S2FP8 codec: in the middle, where half of its delay is past, and at the end.
 SQUEEZE_STAGES = 2
-PARAMETERS = data.StructLayout({"alpha": ALPHA_BITS, "mean": MEAN_BITS, "inverse": INVERSE_BITS})
 
 
 def type_bits(types):

@@ -10,7 +10,6 @@ from narrowfloat.golden.formats import BIAS_BITS
 from narrowfloat.hdl.float_codec import FloatEncoder
 from narrowfloat.hdl.memory.streams import (
     CODE_BITS,
-    PARAMETERS,
     SLOTS,
     SQUEEZE_STAGES,
     WORD_BYTES,
@@ -20,9 +19,9 @@ from narrowfloat.hdl.memory.streams import (
     type_bits,
 )
 from narrowfloat.hdl.parts.arith import is_number, pick
+from narrowfloat.hdl.parts.shapes import Flags
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
-from narrowfloat.hdl.s2fp8 import NEUTRAL, S2Encoder
-from narrowfloat.hdl.shapes import Flags
+from narrowfloat.hdl.s2fp8 import NEUTRAL, PARAMETERS, S2Encoder
 
 
 class WritePath(wiring.Component):

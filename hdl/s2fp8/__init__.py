@@ -6,9 +6,8 @@ are those of ``float8_e5m2``. Source: Cambier et al., ICLR 2020, arXiv 2001.0567
 No power is formed to encode: the fraction of the logarithm is compared with the logarithms at which rounding goes up.
 """
 
-from narrowfloat.golden.s2fp8 import ALPHA_BITS, INVERSE_BITS, MEAN_BITS
 from narrowfloat.hdl.s2fp8.decoder import S2Decoder
 from narrowfloat.hdl.s2fp8.encoder import S2Encoder
 from narrowfloat.hdl.s2fp8.parameters import NEUTRAL, PARAMETERS, S2Parameters
 
-__all__ = ["ALPHA_BITS", "INVERSE_BITS", "MEAN_BITS", "NEUTRAL", "PARAMETERS", "S2Decoder", "S2Encoder", "S2Parameters"]
+__all__ = ["NEUTRAL", "PARAMETERS", "S2Decoder", "S2Encoder", "S2Parameters"]

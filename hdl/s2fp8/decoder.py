@@ -1,5 +1,7 @@
 """The codes of a shifted and squeezed tensor to FP32."""
 
+from types import MappingProxyType
+
 from amaranth.hdl import Array, Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
@@ -13,8 +15,8 @@ from narrowfloat.golden.s2fp8 import (
     antilog_nodes,
 )
 from narrowfloat.hdl.block import Integer, Lanewise
+from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.s2fp8.lines import on_lines, rows, sum_of
-from narrowfloat.hdl.shapes import Float32
 
 ANTILOG_NODES = antilog_nodes().tolist()
 MAX_USER_BITS = 1024
@@ -66,6 +68,8 @@ class S2Decoder(Lanewise):
     """
 
     user_bits = Integer(0, 0, MAX_USER_BITS, "Width of a tag that passes through.", place=3)
+
+    fraction_bits = MappingProxyType({"inverse": INVERSE_FRACTION_BITS, "mean": MEAN_FRACTION_BITS})
 
     def input_shapes(self):
         return 8, {"inverse": INVERSE_BITS, "mean": MEAN_BITS}

@@ -1,5 +1,7 @@
 """FP32 to the codes of a shifted and squeezed tensor."""
 
+from types import MappingProxyType
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -16,8 +18,8 @@ from narrowfloat.golden.s2fp8 import (
     log_nodes,
 )
 from narrowfloat.hdl.block import Integer, Lanewise, Switch
+from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 from narrowfloat.hdl.s2fp8.lines import on_lines, rows, sum_of
-from narrowfloat.hdl.shapes import Float32, LogFlags
 
 LOG_NODES = log_nodes().tolist()
 MAX_USER_BITS = 1024
@@ -167,6 +169,8 @@ class S2Encoder(Lanewise):
 
     flags = Switch(False, "Whether each element comes with its flags saturated, flushed and invalid.")
     user_bits = Integer(0, 0, MAX_USER_BITS, "Width of a tag that passes through.", place=3)
+
+    fraction_bits = MappingProxyType({"mean": MEAN_FRACTION_BITS})
 
     def input_shapes(self):
         return Float32, {"alpha": ALPHA_BITS, "mean": MEAN_BITS}

@@ -6,7 +6,16 @@ from types import MappingProxyType
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.s2fp8 import ALPHA_BITS, ALPHA_FRACTION_BITS, INVERSE_BITS, MEAN_BITS, MIN_SPREAD, Parameters
+from narrowfloat.golden.s2fp8 import (
+    ALPHA_BITS,
+    ALPHA_FRACTION_BITS,
+    INVERSE_BITS,
+    INVERSE_FRACTION_BITS,
+    MEAN_BITS,
+    MEAN_FRACTION_BITS,
+    MIN_SPREAD,
+    Parameters,
+)
 from narrowfloat.hdl.block import Block, Integer
 from narrowfloat.hdl.parts.stream import Register, beats_of
 
@@ -50,6 +59,9 @@ class S2Parameters(Block):
 
     latency = _ALPHA_STEPS + _INVERSE_STEPS + 2
     facts = MappingProxyType({"initiation_interval": latency})
+    fraction_bits = MappingProxyType(
+        {"mean": MEAN_FRACTION_BITS, "largest": MEAN_FRACTION_BITS, "inverse": INVERSE_FRACTION_BITS}
+    )
 
     def members(self):
         return {

@@ -164,6 +164,8 @@ def test_tuser_fields_of_an_encoder_with_everything():
         ("random1", 17, 24),
         ("user", 25, 29),
     ]
+    values = {field["name"]: field["values"] for field in ports["s_axis_tuser"]["fields"] if "values" in field}
+    assert values == {"rounding": {"rne": 0, "sr": 3}, "format": {"ab_e5m2": 0, "float8_e5m2": 1}}
     fields = [(field["name"], field["lsb"], field["msb"]) for field in ports["m_axis_tuser"]["fields"]]
     assert fields == [("flags0", 0, 3), ("flags1", 4, 7), ("user", 8, 12)]
 
