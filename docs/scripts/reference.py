@@ -60,6 +60,10 @@ def markdown(docstring):
             indent = "    " if in_items else ""
             out += ["", *(indent + row for row in _table(lines[index : end + 1])), ""]
             index = end + 1
+        elif line.lstrip().startswith(">>>"):
+            end = next((place for place in range(index, len(lines)) if not lines[place].strip()), len(lines))
+            out += ["```pycon", *(each.strip() for each in lines[index:end]), "```"]
+            index = end
         elif in_items and _ITEM.fullmatch(line):
             out += ["", f"`{line}`"]
             index += 1
