@@ -1,6 +1,7 @@
 # The commands of Narrowfloat. The first that runs in a fresh clone sets up .venv (see bootstrap.py), later ones start at once.
 #
 #   make sim DESIGN=float_encoder SIM=icarus SEED=7 WAVES=1     DESIGN: one or more, default all; SIM: verilator or icarus
+#   make sim DESIGN=s2_encoder SET="lanes=3 stages=0"            SET: parameters of one design, not as it is shipped
 #   make synth DESIGN=float_encoder CHECK=1                     CHECK: fail if anything got worse by more than 2 %
 #   make test LONG=1                                            the long tests instead of the quick ones
 #   make lock UPGRADE=1                                         newest versions instead of only what is missing
@@ -18,23 +19,23 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## list these commands
 	@$(PYTHON) -c 'import re; [print(f"make {t:11}{d}") for t, d in re.findall(r"^(\w+):.*## (.+)", open("Makefile").read(), re.M)]'
 
-sim: $(READY) ## co-simulate every unit against the golden model on real tensors (DESIGN= SIM= SEED= WAVES=1)
-	@$(BIN)python -m narrowfloat.cosim $(DESIGN) --sim $(SIM) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
+sim: $(READY) ## co-simulate every unit against the golden model on real tensors (DESIGN= SET= SIM= SEED= WAVES=1)
+	@$(BIN)narrowfloat sim $(DESIGN) $(addprefix --set ,$(SET)) --sim $(SIM) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(WAVES)),--waves)
 
 test: $(READY) ## all quick tests; LONG=1 runs the long ones instead
 	@$(BIN)python -m pytest -n 2 --dist worksteal $(if $(filter-out 0,$(LONG)),-m long)
 
 synth: $(READY) ## area, delay and power of every unit on FPGAs and standard cells (DESIGN= CHECK=1)
-	@$(BIN)python -m narrowfloat.synth $(DESIGN) $(if $(filter-out 0,$(CHECK)),--check)
+	@$(BIN)narrowfloat synth $(DESIGN) $(if $(filter-out 0,$(CHECK)),--check)
 
 verilog: $(READY) ## emit every catalogued design under build/rtl/
-	@$(BIN)python -m narrowfloat.hdl emit --all --out build/rtl
+	@$(BIN)narrowfloat emit --all --out build/rtl
 
 lint: $(READY) ## every catalogued design through Verilator's linter
-	@$(BIN)python -m narrowfloat.hdl lint
+	@$(BIN)narrowfloat lint
 
-exhaustive: $(READY) ## all 2**32 inputs of the encoders against the golden model, all pairs of logarithms (minutes)
-	@$(BIN)python -m narrowfloat.cosim.exhaustive && $(BIN)python -m narrowfloat.cosim.exhaustive_lbfp && $(BIN)python -m narrowfloat.cosim.exhaustive_s2
+exhaustive: $(READY) ## every input there is, or a large sample, at native speed against the golden model (minutes; DESIGN=)
+	@$(BIN)narrowfloat exhaustive $(DESIGN)
 
 formal: $(READY) ## prove the codec equal to an independent specification, for every input and bias
 	@$(BIN)python -m pytest -n 2 --dist worksteal tests/formal -m "long or not long"

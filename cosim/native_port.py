@@ -7,7 +7,7 @@ import ctypes
 import json
 
 import numpy as np
-from narrowfloat.cosim.native import build
+from narrowfloat.cosim import build
 from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.memory import SLOTS, CoreBeats, MemoryBeats
 from narrowfloat.golden.reference.streams import Port
@@ -38,7 +38,7 @@ class NativePort:
 
     Raises
     ------
-    hdl.yosys.ToolError
+    narrowfloat.tools.ToolError
         Verilator or the C++ compiler is missing or fails.
     """
 
@@ -51,7 +51,7 @@ class NativePort:
         self._core_user, self._memory_user = Port(self.manifest, "s_core_tuser"), Port(self.manifest, "m_mem_tuser")
         fields = {"names": ("keep", "user", "last", "data"), "formats": ("<u8", "<u8", "<u4", ("<u4", (self.lanes,)))}
         self._beat = np.dtype(fields, align=True)
-        self._library = library = ctypes.CDLL(str(build(manifest.with_suffix(".sv"), "native_port.cpp")))
+        self._library = library = ctypes.CDLL(str(build.library(manifest.with_suffix(".sv"), "native_port.cpp")))
         library.port_new.restype = ctypes.c_void_p
         library.port_beat_bytes.restype = ctypes.c_uint64
         library.port_delete.argtypes = (ctypes.c_void_p,)

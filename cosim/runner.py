@@ -1,36 +1,35 @@
 """Builds an emitted design for a simulator, runs its bench inside, and tells what came of it."""
 
-import hashlib
 import json
 import os
 import shlex
 import shutil
-import subprocess
+import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
-from cocotb_tools.runner import get_runner
-from narrowfloat.cosim import verilated
-from narrowfloat.golden.reference.stimulus import KEPT_TENSORS, keep_real_tensors
-from narrowfloat.hdl.lint import verilator_folder
-from narrowfloat.hdl.yosys import ToolError
+import find_libpython
+from cocotb_tools import config
+from narrowfloat import tools
+from narrowfloat.cache import folder as kept_folder
+from narrowfloat.cosim import build
+from narrowfloat.freshness import fingerprint
+from narrowfloat.golden.reference import stimulus
 
 SIMULATORS = ("verilator", "icarus")
 # A design has a bench of its own name, but for these.
 _SHARED_BENCHES = dict.fromkeys(("median_estimator", "exponent_histogram", "median_tracker", "log_moments"), "estimators")
-BUILD = Path("build", "sim")
-_ICARUS_OPTIONS = ("-g2012", "-Wall")
 
 
 @dataclass(frozen=True)
 class Job:
     """One run: an emitted module in `folder`, to be simulated with the bench of its design.
 
-    `tests` is a regular expression that picks tests of the bench, all by default; logs, waves and results go below `runs`.
+    `tests` is a regular expression that picks tests of the bench, all by default; logs, waves and results go below `runs`, by
+    default `folder`; `rerun` is the command that does the same again, by default that of a shipped module.
     """
 
     folder: Path
@@ -39,27 +38,29 @@ class Job:
     seed: int
     waves: bool = False
     tests: str | None = None
-    runs: Path = BUILD / "runs"
+    runs: Path | None = None
+    rerun: str | None = None
 
     @property
-    def manifest(self):
-        return json.loads((self.folder / f"{self.module}.json").read_text())
+    def source(self):
+        return self.folder / f"{self.module}.sv"
+
+    @property
+    def manifest_path(self):
+        return self.folder / f"{self.module}.json"
 
     @property
     def run_folder(self):
         """Where logs, waves and results of the run are."""
-        return (self.runs / f"{self.module}.{self.simulator}").absolute()
+        return ((self.runs or self.folder) / f"{self.module}.{self.simulator}").absolute()
 
     @property
     def progress(self):
-        """How many beats the simulation has taken so far."""
-        path = self.run_folder / "progress"
-        return int(path.read_text() or 0) if path.exists() else 0
-
-    def started_since(self, moment):
-        """Whether the simulation itself has begun after `moment`, in seconds since the epoch."""
-        path = self.run_folder / "simulation.log"
-        return path.exists() and path.stat().st_mtime > moment
+        """How many beats the simulation has taken so far; None as long as it is not built."""
+        try:
+            return int((self.run_folder / "progress").read_text() or 0)
+        except (FileNotFoundError, ValueError):
+            return 0 if (self.run_folder / "simulation.log").exists() else None
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Result:
     tensors: Path
 
     def to_json(self):
-        """A row of `python -m narrowfloat.cosim --json`."""
+        """A row of `narrowfloat sim --json`."""
         return {
             "design": self.design,
             "parameters": self.parameters,
@@ -92,114 +93,117 @@ class Result:
 def check_simulator(simulator):
     """Raise ToolError, which says how to get it, if `simulator` is not installed."""
     if simulator == "verilator":
-        verilator_folder()
-    elif shutil.which("iverilog") is None:
-        raise ToolError("Icarus Verilog is missing: sudo apt-get install iverilog, or use --sim verilator")
+        tools.VERILATOR.find(), tools.GXX.find()
+    else:
+        tools.ICARUS.find(), tools.VVP.find()
+
+
+def benches(design, reference):
+    """The modules of tests for `design`: those for all, and where it has some those of its own.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    module = reference.partition(":")[0]
+    if find_spec(module) is None:
+        name = f"narrowfloat.cosim.bench_{_SHARED_BENCHES.get(design, design)}"
+        if find_spec(name) is None:
+            raise ValueError(f"{design} has no tests: there is no reference object {reference}, nor a bench {name}")
+        return [name]
+    own = f"narrowfloat.cosim.special.{module.rpartition('.')[2]}"
+    return ["narrowfloat.cosim.generic", *([own] if find_spec(own) else [])]
 
 
 def run(job):
     """Build and run `job`; when it fails, run it once more with waves, and name their file.
 
     `seconds` of the result is the simulation's time alone.
+
+    Raises
+    ------
+    ValueError
+        The design has no bench.
+    narrowfloat.tools.ToolError
+        The simulator is missing.
     """
     result = _run(job)
     if result.failure is None or job.waves or not result.seconds:
         return result
     again = _run(replace(job, waves=True))
     waves = [path for path in job.run_folder.rglob("*") if path.suffix in (".fst", ".vcd")]
-    note = f"waves: {os.path.relpath(waves[0])}" if waves and again.failure else "with waves it did not fail again"
+    if again.failure is None:
+        note = "with waves it did not fail again"
+    else:
+        note = f"waves: {os.path.relpath(waves[0])}" if waves else "no waves were written"
     return replace(result, failure=f"{result.failure}\n{note}")
 
 
 def _run(job):
-    manifest = job.manifest
+    manifest = json.loads(job.manifest_path.read_text())
     folder = job.run_folder
+    modules = benches(manifest["design"], manifest["reference"])
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    runner = get_runner(job.simulator)
-    built = Result(job, manifest["design"], manifest["parameters"], 0, 0, 0.0, None, folder / "tensors.npz")
+    result = Result(job, manifest["design"], manifest["parameters"], 0, 0, 0.0, None, folder / "tensors.npz")
     try:
-        build_folder = _build(job, runner, folder / "build.log")
-    except (SystemExit, RuntimeError, subprocess.CalledProcessError):
-        return replace(built, failure=f"{job.simulator} could not build it: see {os.path.relpath(folder / 'build.log')}")
+        built = build.simulation(job.source, manifest, job.simulator, job.waves)
+    except build.BuildError as error:
+        log = folder / "build.log"
+        log.write_text(error.log)
+        return replace(result, failure=f"{job.simulator} could not build it: see {os.path.relpath(log)}")
     started = time.monotonic()
-    # The runner ends the process when a test failed; the results say more.
-    with suppress(SystemExit, RuntimeError):
-        runner.test(
-            test_module=_benches(manifest),
-            hdl_toplevel=job.module,
-            hdl_toplevel_lang="verilog",
-            build_dir=build_folder,
-            test_dir=folder,
-            results_xml=str(folder / "results.xml"),
-            seed=job.seed,
-            waves=job.waves,
-            test_filter=job.tests,
-            log_file=folder / "simulation.log",
-            extra_env={
-                "NARROWFLOAT_MANIFEST": str((job.folder / f"{job.module}.json").absolute()),
-                "NARROWFLOAT_PROGRESS": str(folder / "progress"),
-                "NARROWFLOAT_REPORT": str(folder / "report.json"),
-                "NARROWFLOAT_TENSORS": str(folder / "tensors.npz"),
-                "NARROWFLOAT_RERUN": _rerun(job, manifest),
-                "NARROWFLOAT_STATES": "2" if job.simulator == "verilator" else "4",
-                KEPT_TENSORS: str(keep_real_tensors(BUILD).absolute()),
-            },
-        )
+    _simulate(job, built / "simulation", folder, _environment(job, modules))
     seconds = time.monotonic() - started
     report_path = folder / "report.json"
     report = json.loads(report_path.read_text()) if report_path.exists() else {}
-    return replace(built, **report, seconds=seconds, failure=_failure(folder / "results.xml"))
+    return replace(result, **report, seconds=seconds, failure=_failure(folder / "results.xml"))
 
 
-def _benches(manifest):
-    """The modules of tests for the design: those for all, and where it has some those of its own."""
-    module = manifest["reference"].partition(":")[0]
-    if find_spec(module) is None:
-        return [f"narrowfloat.cosim.bench_{_SHARED_BENCHES.get(manifest['design'], manifest['design'])}"]
-    family = module.rpartition(".")[2]
-    own = f"narrowfloat.cosim.special.{family}"
-    return ["narrowfloat.cosim.generic", *([own] if find_spec(own) else [])]
-
-
-def _build(job, runner, log):
-    """The folder with the built simulation: made once for the same source, tool and options."""
-    source = job.folder / f"{job.module}.sv"
-    options = verilated.OPTIONS if job.simulator == "verilator" else _ICARUS_OPTIONS
-    ingredients = (source.read_text(), job.simulator, _version(job.simulator), options, job.waves)
-    key = hashlib.sha256(repr(ingredients).encode()).hexdigest()
-    folder = (BUILD / "cache" / f"{job.simulator}-{key[:24]}").absolute()
-    if folder.exists() and not job.waves:
-        return folder
-    # Icarus writes waves to a path that is compiled in: such a build stays where it is made.
-    made = job.run_folder / "build" if job.waves else folder.with_name(f"{folder.name}.{os.getpid()}")
-    if job.simulator == "verilator":
-        ports = [port["name"] for port in job.manifest["ports"]]
-        verilated.build(source.absolute(), job.module, ports, made, job.waves, log)
+def _simulate(job, program, folder, variables):
+    """Run the simulation to its end; whether it went well the results say, not its exit status."""
+    options = {"variables": variables, "log": folder / "simulation.log"}
+    if job.simulator == "icarus":
+        library = config.lib_name_path("vpi", "icarus")
+        tools.VVP.start(["-m", library, program, "-fst" if job.waves else "-none"], folder, **options)
     else:
-        runner.build(
-            sources=[source.absolute()],
-            hdl_toplevel=job.module,
-            build_args=_ICARUS_OPTIONS,
-            build_dir=made,
-            always=True,
-            timescale=("1ns", "1ps"),
-            waves=job.waves,
-            log_file=log,
-        )
-    if job.waves:
-        return made
-    with suppress(OSError):  # another run has built the same meanwhile
-        made.rename(folder)
-    return folder
+        tools.start("the simulation", [program, *(["--trace"] if job.waves else [])], folder, **options)
 
 
-def _version(simulator):
-    command = [verilator_folder() / "verilator", "--version"] if simulator == "verilator" else ["iverilog", "-V"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0]
+def _environment(job, modules):
+    """What cocotb and the bench are told by environment variables."""
+    folder = job.run_folder
+    variables = {
+        "COCOTB_TOPLEVEL": job.module,
+        "COCOTB_TEST_MODULES": ",".join(modules),
+        "COCOTB_RESULTS_FILE": folder / "results.xml",
+        "COCOTB_RANDOM_SEED": job.seed,
+        "COCOTB_TRUST_INERTIAL_WRITES": int(job.simulator == "verilator"),
+        "TOPLEVEL_LANG": "verilog",
+        "GPI_USERS": f"{find_libpython.find_libpython()};{config.pygpi_entry_point()}",
+        "PYGPI_PYTHON_BIN": sys.executable,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "NARROWFLOAT_MANIFEST": job.manifest_path.absolute(),
+        "NARROWFLOAT_PROGRESS": folder / "progress",
+        "NARROWFLOAT_REPORT": folder / "report.json",
+        "NARROWFLOAT_TENSORS": folder / "tensors.npz",
+        "NARROWFLOAT_RERUN": job.rerun or _rerun(job),
+        "NARROWFLOAT_STATES": 2 if job.simulator == "verilator" else 4,
+        stimulus.KEPT_TENSORS: _real_tensors(),
+    }
+    if job.tests:
+        variables["COCOTB_TEST_FILTER"] = job.tests
+    return {name: str(value) for name, value in variables.items()}
 
 
-def _rerun(job, manifest):
+def _real_tensors():
+    """The file of the real tensors, which are trained once for all simulations."""
+    kept = kept_folder("tensors", [fingerprint(stimulus.__name__)], stimulus.keep_real_tensors)
+    return stimulus.keep_real_tensors(kept)
+
+
+def _rerun(job):
     sim = "" if job.simulator == "verilator" else f" SIM={job.simulator}"
     return f"make sim DESIGN={shlex.quote(job.module)}{sim} SEED={job.seed}"
 

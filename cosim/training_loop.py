@@ -15,21 +15,11 @@ two cycles pass after a register is written: then the hardware's biases, too, de
 and its estimators miss no beat.
 """
 
-import argparse
-import json
-import os
-import sys
 import time
-from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
-from narrowfloat.cosim.native import CACHE
 from narrowfloat.cosim.native_port import NativePort
 from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.formats import FloatFormat
@@ -38,22 +28,11 @@ from narrowfloat.golden.reference.network import MOMENTUM, WEIGHT_DECAY, load_mn
 from narrowfloat.golden.reference.spelling import spell_code, spell_float32
 from narrowfloat.golden.s2fp8 import ALPHA_FRACTION_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, Parameters
 from narrowfloat.golden.statistics import readout
-from narrowfloat.hdl.catalog import find
-from narrowfloat.hdl.emit import emit
-from narrowfloat.hdl.yosys import ToolError
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 TYPES = ("activation", "error", "gradient", "weight")
 ACTIVATION, ERROR, GRADIENT, WEIGHT = range(len(TYPES))
 SEED = 1
-RTL = CACHE / "rtl"
-PLOT = Path("build", "training_loop", "biases.html")
 LEARNING_RATE = np.float32(0.05)
-_COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
-_DASHES = {"tracker": "solid", "median": "dash"}
 
 
 @dataclass(frozen=True)
@@ -563,7 +542,7 @@ class Result:
     failure: str | None
 
     def to_json(self, seed):
-        """As the rows of `python -m narrowfloat.cosim --json`, and loss, accuracy and biases."""
+        """As the rows of `narrowfloat sim --json`, and loss, accuracy and biases."""
         return {
             "design": "memory_port",
             "parameters": self.parameters,
@@ -590,146 +569,8 @@ def run(manifest, plan, scheme, data, seed, advance=lambda: None):
     try:
         words = lockstep((trainings[0], hardware), (trainings[1], Model(hardware.port.manifest)), advance)
     except Mismatch as mismatch:
-        failure = f"{scheme.name}: {mismatch}; rerun: python -m narrowfloat.cosim.training_loop --seed {seed}"
+        failure = f"{scheme.name}: {mismatch}; rerun: narrowfloat training-loop --seed {seed}"
     port = hardware.port
     seconds = time.perf_counter() - started
     parameters = port.manifest["parameters"]
     return Result(scheme, trainings[1], parameters, words, port.beats, port.cycles, port.stalls, seconds, failure)
-
-
-def emit_port(settings=()):
-    """The manifest's path of a memory port, emitted as for a user, once it is compiled."""
-    emission = emit(find("memory_port"), settings)
-    emission.write(RTL)
-    manifest = RTL / f"{emission.module}.json"
-    NativePort(manifest)
-    return manifest
-
-
-def main(arguments=None, plan=Plan()):
-    parser = argparse.ArgumentParser(prog="python -m narrowfloat.cosim.training_loop", description=__doc__.partition("\n")[0])
-    parser.add_argument("--seed", type=int, default=SEED, help="of weights and order, from 0; default %(default)s")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the runs as JSON, too")
-    options = parser.parse_args(arguments)
-    console = Console()
-    try:
-        if options.seed < 0:
-            raise ValueError(f"--seed must be 0 or more, not {options.seed}")
-        if options.json and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
-            raise ValueError(f"--json must name a file in a folder that is there, not {str(options.json)!r}")
-        results, seconds = _run_all(console, plan, options.seed)
-        if options.json:
-            options.json.write_text(json.dumps([result.to_json(options.seed) for result in results], indent=2) + "\n")
-        write_plot(results, plan, PLOT)
-    except (ValueError, ToolError) as error:
-        message = error
-    except OSError as error:
-        message = f"{error.filename}: {error.strerror}"
-    except KeyboardInterrupt:
-        message = "interrupted"
-    else:
-        console.print(summary(results, plan, options.seed))
-        beats = sum(result.beats for result in results)
-        console.print(f"{beats:,} beats in {seconds:.0f} s: {beats / seconds:,.0f} beats/s; biases over time: {PLOT}")
-        for result in results:
-            if result.failure:
-                console.print(result.failure, markup=False, highlight=False, soft_wrap=True)
-        return 1 if any(result.failure for result in results) else 0
-    print(f"training_loop: {message}", file=sys.stderr)
-    return 2
-
-
-def _run_all(console, plan, seed):
-    """A `Result` for each of `SCHEMES`, on all cores, and the seconds they took together."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("building the memory port", total=len(SCHEMES) * plan.steps)
-        data = small_images()
-        manifests = {scheme.settings: emit_port(scheme.settings) for scheme in SCHEMES}
-        progress.update(task, description="training")
-        stop = Event()
-
-        def advance():
-            if stop.is_set():
-                raise KeyboardInterrupt
-            progress.advance(task)
-
-        started = time.perf_counter()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            try:
-                futures = [
-                    pool.submit(run, manifests[scheme.settings], plan, scheme, data, seed, advance) for scheme in SCHEMES
-                ]
-                results = [future.result() for future in futures]
-            finally:
-                stop.set()
-        return results, time.perf_counter() - started
-
-
-def summary(results, plan, seed):
-    """A rich table of `results`."""
-    title = "Training through the emitted memory port, against the golden one"
-    table = Table("memory", title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    biases = (f"{kind}\nbias" for kind in TYPES)
-    for name in ("loss", "held-out loss", "accuracy %", *biases, "tensor words", "stalls", "beats/s"):
-        table.add_column(name, justify="right", overflow="fold")
-    table.add_column("result", overflow="fold")
-    for result in results:
-        last = defaultdict(lambda: float("nan"), result.training.history[-1] if result.training.history else {})
-        table.add_row(
-            result.scheme.name,
-            f"{last['loss']:.4f}",
-            f"{last['held_out_loss']:.4f}",
-            f"{100 * last['accuracy']:.1f}",
-            *("" if result.scheme.is_fp32 else _range(result, plan, kind) for kind in TYPES),
-            f"{result.words:,}",
-            str(result.stalls),
-            f"{result.beats / result.seconds:,.0f}",
-            "[red]failed[/]" if result.failure else "[green]bit-exact[/]",
-        )
-    widths = "-".join(map(str, plan.widths))
-    table.caption = (
-        f"MNIST-5k, {widths}, {plan.trained} images, {plan.held_out} held out; {plan.calibration} epochs in FP32, then FP8 to "
-        f"epoch {plan.epochs}; biases in FP8, alphas in S2FP8; seed {seed}"
-    )
-    return table
-
-
-def _range(result, plan, kind):
-    """The biases of tensors of a type that are in FP8, or the alphas of those in S2FP8."""
-    start = plan.calibration * plan.steps // plan.epochs
-    name = "alpha" if result.scheme.s2fp8 else "bias"
-    found = [row[name] for row in result.training.biases if row["type"] == kind and row["when"] >= start]
-    if not found:
-        return ""
-    return "alpha " * result.scheme.s2fp8 + " to ".join(f"{value:.3g}" for value in sorted({min(found), max(found)}))
-
-
-def write_plot(results, plan, path):
-    """An HTML page at `path` that shows the biases of the adaptive runs step by step."""
-    per_epoch = plan.steps / plan.epochs
-    figure = go.Figure()
-    for result in results:
-        if result.scheme.estimator is None or result.scheme.s2fp8:
-            continue
-        for kind, color in zip(TYPES, _COLORS, strict=True):
-            rows = [row for row in result.training.biases if row["type"] == kind]
-            epochs = [row["when"] / per_epoch for row in rows]
-            line = {"color": color, "dash": _DASHES[result.scheme.estimator], "shape": "hv", "width": 1.5}
-            name = f"{kind}, {result.scheme.estimator}"
-            texts = {"text": [row["name"] for row in rows], "hovertemplate": "%{text}, epoch %{x:.2f}: bias %{y}"}
-            figure.add_trace(go.Scatter(x=epochs, y=[row["bias"] for row in rows], mode="lines", name=name, line=line, **texts))
-    figure.add_vline(plan.calibration, line_dash="dot", annotation_text="FP8 from here on")
-    figure.update_layout(
-        title="Biases of the tensors of a network that trains through the emitted memory port",
-        xaxis_title="epoch",
-        yaxis_title="bias",
-        template="plotly_white",
-        height=560,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 from amaranth.back import rtlil
-from narrowfloat.hdl import yosys
+from narrowfloat import cache, shell
+from narrowfloat.freshness import fingerprint
 from narrowfloat.hdl.parts import registers
+from narrowfloat.tools import YOSYS, yosys
 
 # Flattened and cleaned, and without initial values, which neither standard cells nor their memories have: reset sets all that
 # matters.
@@ -52,14 +53,8 @@ class Emission:
     files: dict[str, str]
 
     def write(self, folder):
-        """Write the files into `folder`, made if missing, each whole or not at all; their paths."""
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for name, text in self.files.items():
-            unfinished = folder / f".{name}.{os.getpid()}"
-            unfinished.write_text(text)
-            paths.append(unfinished.rename(folder / name))
-        return paths
+        """Write the files into `folder`, made if missing, all of them or none; their paths."""
+        return shell.write_all(folder, self.files)
 
 
 def emit(design, settings=()):
@@ -71,7 +66,7 @@ def emit(design, settings=()):
     ------
     ValueError
         A setting is not allowed.
-    hdl.yosys.ToolError
+    narrowfloat.tools.ToolError
         Yosys is missing or fails.
     """
     values = design.parse(settings)
@@ -90,7 +85,7 @@ def emit(design, settings=()):
         folder = Path(folder)
         (folder / "top.il").write_text(rtlil.convert(top, name=module))
         (folder / "widths.v").write_text(files("narrowfloat.hdl").joinpath("widths.v").read_text())
-        yosys.run(_SCRIPT, folder)
+        yosys(_SCRIPT, folder)
         netlist = json.loads((folder / "top.json").read_text())["modules"][module]
         body = (folder / "top.sv").read_text()
     text = _tidy(body, module, [port["name"] for port in ports], *_unused(netlist), _header(design, settings))
@@ -101,7 +96,7 @@ def emit(design, settings=()):
         "parameters": design.to_json(values),
         "ports": ports,
         **top.facts,
-        "versions": {"narrowfloat": version("narrowfloat"), "amaranth": version("amaranth"), "yosys": yosys.version()},
+        "versions": {"narrowfloat": version("narrowfloat"), "amaranth": version("amaranth"), "yosys": YOSYS.version()},
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
     texts = {
@@ -113,6 +108,12 @@ def emit(design, settings=()):
     if top.registers:
         texts[f"{module}.md"] = registers.markdown(module, top.registers)
     return Emission(module, manifest, texts)
+
+
+def kept(design, settings=()):
+    """As `emit`, from the build folder if it is there, made of the same sources by the same tools."""
+    parts = [design.name, *settings, fingerprint(__name__, "narrowfloat.hdl.catalog"), version("narrowfloat"), YOSYS.version()]
+    return Emission(**cache.value("emissions", parts, lambda: asdict(emit(design, settings))))
 
 
 def _header(design, settings):

@@ -7,13 +7,11 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
-from narrowfloat.hdl import yosys
-from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.freshness import fingerprint
 from narrowfloat.synth import gates, liberty, power, sta
 from narrowfloat.synth.cache import cached
 from narrowfloat.synth.netlist import Netlist
-
-from narrowfloat.freshness import fingerprint
+from narrowfloat.tools import ICARUS, STA, VVP, YOSYS, ToolError, yosys
 
 # Scripts for ABC, with a comma for each blank. Its default ones begin with `&fraig -x`, which does not come to an end on wide
 # dot products, and map with `&nf`: measured 10 to 30 % larger than `amap` on every unit tried.
@@ -98,13 +96,13 @@ class Library:
     def cells(self):
         """Of each combinational cell its area, inputs and the truth table of each output (bit i: input j is bit j of i)."""
         return cached(
-            ["cells", self.text, yosys.version(), fingerprint(liberty.__name__)], lambda: liberty.functions(self.text)
+            ["cells", self.text, YOSYS.version(), fingerprint(liberty.__name__)], lambda: liberty.functions(self.text)
         )
 
     @cached_property
     def models(self):
         """Verilog of what every cell does, as Yosys reads it from the Liberty file."""
-        return cached(["models", self.text, yosys.version(), fingerprint(liberty.__name__)], lambda: liberty.models(self.text))
+        return cached(["models", self.text, YOSYS.version(), fingerprint(liberty.__name__)], lambda: liberty.models(self.text))
 
     @cached_property
     def power_view(self):
@@ -194,14 +192,14 @@ class StandardCells:
     def missing(self):
         """What must be installed first, one line, or None."""
         try:
-            self.library.power_view, self.library.nand2_um2, sta.version(), gates.version()
+            self.library.power_view, self.library.nand2_um2, STA.find(), ICARUS.find(), VVP.find()
         except ToolError as error:
             return str(error)
         return None
 
     def key(self, unit):
         """Texts on which the metrics depend beside the unit's Verilog."""
-        tools = [yosys.version(), sta.version(), gates.version()]
+        tools = [YOSYS.version(), STA.version(), ICARUS.version()]
         vectors = unit.vectors_digest()
         return [self.library.text, str(self.limit), str(self.curve_limit), fingerprint(__name__), vectors, *tools]
 
@@ -307,7 +305,7 @@ def _map(unit, folder, name, synthesis, adders, scripts):
             f"tee -q -o {result}.stat stat -json -liberty cells.lib",
             f"write_json {result}.json",
         ]
-    yosys.run("\n".join(commands), folder)
+    yosys("\n".join(commands), folder)
     mapped = []
     for result in names:
         stat = json.loads((folder / f"{result}.stat").read_text())["design"]

@@ -1,12 +1,12 @@
 """Runs measurements on all cores and keeps their results."""
 
-import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
-from narrowfloat.hdl.yosys import ToolError
+from narrowfloat import shell
 from narrowfloat.synth.cache import cached
+from narrowfloat.tools import ToolError
 
 
 def measure(units, measurements, done=lambda: None):
@@ -25,7 +25,7 @@ def measure(units, measurements, done=lambda: None):
     # Standard cells, which take longest, first: at the end no core waits for the other.
     order = sorted(range(len(pairs)), key=lambda index: -measurements.index(pairs[index][1]))
     rows, problems = {}, {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with shell.Workers() as pool:
         futures = {pool.submit(_rows, *pairs[index]): index for index in order}
         for future in as_completed(futures):
             index = futures[future]

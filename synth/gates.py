@@ -1,31 +1,15 @@
-"""The one door to Icarus: a mapped netlist simulated with the cells of its library, without delays."""
+"""A mapped netlist simulated by Icarus with the cells of its library, without delays."""
 
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
-from functools import cache
 
-from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.tools import ICARUS, VVP, ToolError
 
 LIMIT_SECONDS = 300
 
 
 class GateError(ToolError):
     """A netlist does not do what the model says; the message is one line."""
-
-
-def _command(program):
-    found = shutil.which(program)
-    if found is None:
-        raise ToolError("Icarus Verilog is missing: sudo apt-get install iverilog")
-    return found
-
-
-@cache
-def version():
-    """The version of Icarus, like "11.0"."""
-    return re.search(r"version (\S+)", subprocess.run([_command("iverilog"), "-V"], capture_output=True, text=True).stdout)[1]
 
 
 @dataclass(frozen=True)
@@ -55,8 +39,8 @@ def simulate(unit, vectors, sources, folder, nets=None):
     """
     (folder / "stimulus.hex").write_text("\n".join(_words(vectors.inputs, unit.inputs)) + "\n")
     (folder / "bench.v").write_text(_bench(unit, vectors, nets))
-    _run([_command("iverilog"), "-g2012", "-o", "bench.vvp", "bench.v", *sources], folder)
-    lines = _run([_command("vvp"), "-n", "bench.vvp"], folder).splitlines()
+    ICARUS.run(["-g2012", "-o", "bench.vvp", "bench.v", *sources], folder, seconds=LIMIT_SECONDS)
+    lines = VVP.run(["-n", "bench.vvp"], folder, seconds=LIMIT_SECONDS).splitlines()
     rows = [line.split()[1:] for line in lines if line.startswith("out ")]
     outputs = dict(zip(vectors.outputs, zip(*rows), strict=True))
     return Run(outputs, _toggles(folder / "bench.vcd"))
@@ -131,18 +115,6 @@ endmodule
 def _concatenation(nets):
     inside = [net if net[0].isdigit() else f"dut.{net}" for net in reversed(nets)]
     return f"{{{', '.join(inside)}}}"
-
-
-def _run(command, folder):
-    try:
-        done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"Icarus did not finish in {LIMIT_SECONDS} s") from None
-    if done.returncode:
-        raise ToolError(f"Icarus: {(done.stderr or done.stdout).strip().splitlines()[0]}")
-    return done.stdout
 
 
 def _toggles(path):

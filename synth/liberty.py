@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from narrowfloat.hdl import yosys
+from narrowfloat.tools import yosys
 
 _TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|\\\r?\n|\s+|("(?:[^"\\]|\\.)*"|[^\s(){}:;,"/\\]+|.)', re.DOTALL)
 
@@ -92,7 +92,7 @@ def models(text):
     """Verilog modules of what the cells of a Liberty file do, without delays."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "cells.lib").write_text(text)
-        yosys.run("read_liberty -ignore_miss_func cells.lib\nwrite_verilog -noattr cells.v", folder)
+        yosys("read_liberty -ignore_miss_func cells.lib\nwrite_verilog -noattr cells.v", folder)
         return (Path(folder) / "cells.v").read_text()
 
 
@@ -107,7 +107,7 @@ def functions(text):
     """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "cells.lib").write_text(text)
-        yosys.run("read_liberty -ignore_miss_func cells.lib\nwrite_json cells.json", folder)
+        yosys("read_liberty -ignore_miss_func cells.lib\nwrite_json cells.json", folder)
         modules = json.loads((Path(folder) / "cells.json").read_text())["modules"]
     tables = {name: _truth_tables(module) for name, module in modules.items()}
     return {name: table for name, table in tables.items() if table}

@@ -1,35 +1,12 @@
-"""The one door to OpenSTA: static timing of mapped netlists."""
+"""Static timing of mapped netlists by OpenSTA."""
 
 import re
-import shutil
-import subprocess
-from functools import cache
 
-from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.tools import STA, ToolError
 
 LIMIT_SECONDS = 300
 # Longer than any path; what is left of it is the slack.
 _PERIOD_NS = 1000
-
-
-def command():
-    """The path of OpenSTA.
-
-    Raises
-    ------
-    ToolError
-        It is not installed.
-    """
-    found = shutil.which("sta")
-    if found is None:
-        raise ToolError("OpenSTA is missing: sudo apt-get install opensta")
-    return found
-
-
-@cache
-def version():
-    """The version of OpenSTA, like "2.0.17"."""
-    return subprocess.run([command(), "-version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def run(script, folder):
@@ -41,17 +18,7 @@ def run(script, folder):
         OpenSTA is missing, reports an error or takes too long.
     """
     (folder / "script.tcl").write_text(script)
-    try:
-        done = subprocess.run(
-            [command(), "-no_init", "-no_splash", "-exit", "script.tcl"],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"OpenSTA did not finish in {LIMIT_SECONDS} s") from None
+    done = STA.start(["-no_init", "-no_splash", "-exit", "script.tcl"], folder, seconds=LIMIT_SECONDS)
     output = done.stdout + done.stderr
     if (error := re.search(r"^Error: .*", output, re.MULTILINE)) or done.returncode:
         raise ToolError(f"OpenSTA: {error[0] if error else f'exit status {done.returncode}'}")

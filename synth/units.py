@@ -4,14 +4,13 @@ import re
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
-from narrowfloat.hdl import yosys
+from narrowfloat.freshness import fingerprint
 from narrowfloat.hdl.catalog import DESIGNS
 from narrowfloat.hdl.emit import emit
 from narrowfloat.synth import vectors
 from narrowfloat.synth.baselines import BASELINES
 from narrowfloat.synth.cache import cached
-
-from narrowfloat.freshness import fingerprint
+from narrowfloat.tools import YOSYS
 
 # The model's results for the inputs that a design is simulated with, from its manifest.
 _VECTORS = {
@@ -101,13 +100,13 @@ def unit(name, settings):
     ------
     ValueError
         A setting is not allowed.
-    hdl.yosys.ToolError
+    narrowfloat.tools.ToolError
         Yosys is missing or fails.
     """
     if name in BASELINES:
         return _baseline(BASELINES[name], settings)
     DESIGNS[name].parse(settings)
-    made_by = [fingerprint(__name__), yosys.version()]
+    made_by = [fingerprint(__name__), YOSYS.version()]
     return Unit(**cached([name, *settings, *made_by], lambda: asdict(_block(DESIGNS[name], settings))))
 
 

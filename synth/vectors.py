@@ -1,31 +1,27 @@
 """What goes through a mapped netlist, cycle by cycle, and what the golden model says must come out: real tensors."""
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 
 import numpy as np
+from narrowfloat.cache import folder
+from narrowfloat.freshness import fingerprint
 from narrowfloat.golden import lbfp, s2fp8
 from narrowfloat.golden.bfp import accumulate_passes, convert, to_passes
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import BIAS_BITS, BlockFormat, FloatFormat, LogBlockFormat
 from narrowfloat.golden.lfsr import lane_bits
+from narrowfloat.golden.reference import stimulus
 from narrowfloat.golden.rounding import ROUNDINGS
 from narrowfloat.golden.statistics import MedianTracker, exact_median_bias
-from narrowfloat.hdl.yosys import ToolError
-from narrowfloat.synth.cache import FOLDER
-
-from narrowfloat.freshness import fingerprint
+from narrowfloat.tools import ToolError
 
 SEED = 1
 # Beats of each of the real tensors, in a row, so that neighbours in memory are neighbours in time.
 BEATS = 96
 PRODUCTS = 1440  # of each lane of a multiplier; shares evenly among the tensors of either kind
 RESULT_BEATS = 64  # of one result of a dot product
-
-_TENSORS = "import sys, numpy; from narrowfloat.golden.reference.stimulus import real_tensors; numpy.savez(sys.argv[1], **real_tensors()[0])"
 
 
 @dataclass(frozen=True)
@@ -57,17 +53,12 @@ def real_tensors():
 
 @cache
 def _real_tensors():
-    """From a process of its own, as synth imports no cosim."""
-    path = FOLDER / f"tensors-{fingerprint('narrowfloat.golden.reference.stimulus')[:16]}.npz"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished.npz")
-        done = subprocess.run([sys.executable, "-c", _TENSORS, unfinished], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ToolError(f"no real tensors: {done.stderr.strip().splitlines()[-1]}")
-        unfinished.rename(path)
-    with np.load(path) as archive:
-        return dict(archive)
+    try:
+        kept = folder("tensors", [fingerprint(stimulus.__name__)], stimulus.keep_real_tensors)
+    except FileNotFoundError as error:
+        raise ToolError(f"no real tensors: {error.strerror}") from None
+    with np.load(stimulus.keep_real_tensors(kept)) as archive:
+        return {name: archive[name] for name in archive if name != "accuracy"}
 
 
 def runs(tensors, count):

@@ -7,9 +7,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from narrowfloat.hdl import yosys
-
 from narrowfloat.freshness import fingerprint
+from narrowfloat.tools import YOSYS, yosys
 
 # ABC's own default begins with `&fraig -x`, which does not come to an end on wide dot products.
 _ABC_TO_GATES = "+strash;ifraig;scorr;dc2;strash;&get,-n;&dch,-f;&nf;&put"
@@ -35,7 +34,7 @@ class CellCount:
 
     def key(self, unit):
         """Texts on which the metrics depend beside the unit's Verilog."""
-        return [self.recipe, self.script, fingerprint(__name__), yosys.version()]
+        return [self.recipe, self.script, fingerprint(__name__), YOSYS.version()]
 
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`."""
@@ -49,7 +48,7 @@ class CellCount:
 
 def _cells(script, unit, folder):
     """Run a script on unit.v; a function that sums the cells of the types it is given."""
-    yosys.run("\n".join(["read_verilog -sv unit.v", script.format(top=unit.top), "tee -q -o stat.json stat -json"]), folder)
+    yosys("\n".join(["read_verilog -sv unit.v", script.format(top=unit.top), "tee -q -o stat.json stat -json"]), folder)
     cells = json.loads((folder / "stat.json").read_text())["design"].get("num_cells_by_type", {})
 
     def total(*types):

@@ -5,7 +5,6 @@ import importlib.metadata
 import sys
 
 import pytest
-
 from narrowfloat.freshness import fingerprint
 
 PACKAGE = {

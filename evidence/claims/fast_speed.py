@@ -3,7 +3,7 @@
 The claim, as reported by the authors of FAST (Zhang et al., HPCA 2022, arXiv 2110.15456): 2 to 6 times as fast as other mixed
 precision, and more than 2 times as fast as MSFP-12. Here: cycles of the three products of each layer by `golden.bfp.systolic`,
 which the emitted array takes to the cycle, on the largest array of each kind that fits the area of a given one of fMACs; areas
-are those of `python -m narrowfloat.synth`, all from one flow.
+are those of `narrowfloat synth`, all from one flow.
 
 All arrays run at one clock and have the same dataflows; a cell is a dot product of 16 with an accumulator, or one
 multiply-add. Left out on all sides: registers between cells, which are wider the wider the numbers are, converters, memories
@@ -25,7 +25,7 @@ POLICY = "fast-sr"  # the arm of `fast_training` whose passes count
 SIDE = 32  # of the array of fMACs whose area every array has
 BATCH = 32
 TOKENS = 128  # of a sequence
-MEASURED = "python -m narrowfloat.synth fast_mac dot_product multiply_add --target osu018 --json FILE"
+MEASURED = "narrowfloat synth fast_mac dot_product multiply_add --target osu018 --json FILE"
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ def utilizations():
 
 
 def measured(path):
-    """Areas, delays and energies of the cells from the file that `python -m narrowfloat.synth --json` wrote.
+    """Areas, delays and energies of the cells from the file that `narrowfloat synth --json` wrote.
 
     Raises
     ------

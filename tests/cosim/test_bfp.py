@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from narrowfloat.cosim.native_mac import MacCheck
+from narrowfloat.cosim.exhaustive.bfp import MacCheck
 from narrowfloat.cosim.report import Mismatch
 from narrowfloat.cosim.runner import Job, run
 from narrowfloat.hdl.catalog import find

@@ -7,8 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from narrowfloat.cosim import exhaustive, native, verilated
-from narrowfloat.cosim.exhaustive import Sweep, check_decoder, check_encoder
+from narrowfloat.command import main
+from narrowfloat.cosim import build
+from narrowfloat.cosim.exhaustive import checks
+from narrowfloat.cosim.exhaustive.checks import Sweep
+from narrowfloat.cosim.exhaustive.float_codec import DecoderCheck, EncoderCheck
 from narrowfloat.cosim.native import Model
 from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.float_codec import code_dtype, decode, encode
@@ -18,7 +21,7 @@ from narrowfloat.golden.reference.stimulus import encoder_corners, random_words_
 from narrowfloat.golden.rounding import ROUNDINGS
 from narrowfloat.hdl.catalog import SHIPPED, find
 from narrowfloat.hdl.emit import emit
-from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.tools import ToolError
 
 EVERY_OPTION = {"roundings": ",".join(ROUNDINGS), "random": "port", "flags": 1, "lanes": 1, "stages": 0}
 BY_HAND = (
@@ -189,13 +192,13 @@ def test_encoder_with_pipeline_and_generator_goes_on_from_run_to_run(emitted, re
     "name", ["ab_e5m2", "float8_e4m3fn", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "e2m0", "e2m7_ieee", "e7m7"]
 )
 def test_decoder_of_every_code_at_every_bias(emitted, name):
-    check_decoder(emitted("float_decoder", formats=name, stages=0), FloatFormat.parse(name))
+    DecoderCheck(FloatFormat.parse(name)).compare(emitted("float_decoder", formats=name, stages=0))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [*FLOATS, *BY_HAND])
 def test_pipelined_decoder_of_every_code_at_every_bias(emitted, name):
-    check_decoder(emitted("float_decoder", formats=name, stages=3), FloatFormat.parse(name))
+    DecoderCheck(FloatFormat.parse(name)).compare(emitted("float_decoder", formats=name, stages=3))
 
 
 @pytest.mark.parametrize("names", SETS)
@@ -214,7 +217,7 @@ def test_decoder_of_several_formats_of_every_code_at_every_bias(emitted, names):
 OPERATORS = {"sum": (r" \+ ", " - "), "and": (" & ", " | "), "exclusive or": (r" \^ ", " | "), "inverse": ("= ~ ", "= ")}
 MISMATCH = (
     r"lane \d, vector \d+: ab_e5m2 bias 15: 0x[0-9a-f]{8} \(.+\): got 0x[0-9a-f]{2} \(.+\), want 0x[0-9a-f]{2} \(.+\); "
-    r"rerun: python -m narrowfloat.cosim.exhaustive float_encoder --formats ab_e5m2 --biases 15 --first (0x[0-9a-f]{8}) --stride 4099 "
+    r"rerun: narrowfloat exhaustive float_encoder --formats ab_e5m2 --biases 15 --first (0x[0-9a-f]{8}) --stride 4099 "
     r"--count 4"
 )
 
@@ -235,20 +238,20 @@ def test_encoder_with_one_operator_edited_is_caught(emitted, which):
     fmt = CATALOG["ab_e5m2"]
     manifest = emitted("float_encoder", edit_operator(which), formats=fmt.name, lanes=4, stages=0)
     with pytest.raises(Mismatch) as caught:
-        check_encoder(manifest, fmt, 15, Sweep(stride=4099, count=2**20))
+        EncoderCheck(fmt, 15, Sweep(stride=4099, count=2**20)).compare(manifest)
     first = int(re.fullmatch(MISMATCH, str(caught.value))[1], 0)
     with pytest.raises(Mismatch):
-        check_encoder(manifest, fmt, 15, Sweep(first, 4099, 4))
+        EncoderCheck(fmt, 15, Sweep(first, 4099, 4)).compare(manifest)
 
 
 def test_decoder_with_one_operator_edited_is_caught(emitted):
     fmt = CATALOG["ab_e5m2"]
     manifest = emitted("float_decoder", edit_operator("sum"), formats=fmt.name, stages=0)
     result = r"0x[0-9a-f]{8} \(.+\)"
-    rerun = "rerun: python -m narrowfloat.cosim.exhaustive float_decoder --formats ab_e5m2"
+    rerun = "rerun: narrowfloat exhaustive float_decoder --formats ab_e5m2"
     line = rf"lane \d, vector \d+: ab_e5m2 bias \d+: 0x[0-9a-f]{{2}}: got {result}, want {result}; {rerun}$"
     with pytest.raises(Mismatch, match=line):
-        check_decoder(manifest, fmt)
+        DecoderCheck(fmt).compare(manifest)
 
 
 @pytest.mark.parametrize(
@@ -274,23 +277,21 @@ def test_sweep_goes_on_from_chunk_to_chunk_and_wraps_round():
 @pytest.mark.parametrize("count", [2**32, 3 * 2**20 + 4, 4])
 def test_threads_together_meet_every_word_of_a_sweep_once(emitted, monkeypatch, count):
     parts = []
-    monkeypatch.setattr(exhaustive, "_compare_encoder", lambda *arguments: parts.append(arguments[-2:]))
+    monkeypatch.setattr(EncoderCheck, "compare_words", lambda *arguments: parts.append(arguments[-2:]))
     advanced = []
     manifest = emitted("float_encoder", formats="e2m0", lanes=4, stages=0)
-    check_encoder(manifest, FloatFormat.parse("e2m0"), 1, Sweep(count=count), advanced.append)
+    EncoderCheck(FloatFormat.parse("e2m0"), 1, Sweep(count=count)).compare(manifest, advanced.append)
     parts.sort()
     assert [start for start, _ in parts] == [0, *np.cumsum([size for _, size in parts])[:-1]]
     assert sum(size for _, size in parts) == sum(advanced) == count
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
+def command(capsys):
     """Runs the command with text arguments; its exit status, and what it printed to stdout and stderr."""
-    monkeypatch.setattr(exhaustive, "RTL", tmp_path / "rtl")
-    monkeypatch.setenv("COLUMNS", "200")
 
     def run(text):
-        status = exhaustive.main(shlex.split(text))
+        status = main(["exhaustive", *shlex.split(text)])
         printed = capsys.readouterr()
         return status, printed.out, printed.err
 
@@ -299,31 +300,36 @@ def command(tmp_path, monkeypatch, capsys):
 
 def test_command_samples_encoder_and_decoder_of_shipped_formats(command, tmp_path):
     """Two million words across the range at three biases, with a table and JSON."""
-    status, out, err = command(f"--formats ab_e5m2,float8_e4m3fn,float8_e5m2 --stride 2047 --json {tmp_path / 'runs.json'}")
-    assert (status, err) == (0, "")
+    status, out, _ = command(
+        f"float_decoder float_encoder --formats ab_e5m2,float8_e4m3fn,float8_e5m2 --stride 2047 --json {tmp_path / 'runs.json'}"
+    )
+    assert status == 0
     rows = [line.split() for line in out.splitlines() if "bit-exact" in line]
     names = ["ab_e5m2", "float8_e4m3fn", "float8_e5m2"]
-    assert [row[:3] for row in rows] == [
-        *(["decoder", name, "all"] for name in names),
-        *(["encoder", name, bias] for name in names for bias in ("10", "15", "40")),
+    assert [row[:5] for row in rows] == [
+        *(["float_decoder", f"formats={name}", "lanes=4", "stages=0", "16,384"] for name in names),
+        *(
+            ["float_encoder", f"formats={name}", "lanes=32", "stages=0", f"bias={bias}"]
+            for name in names
+            for bias in ("10", "15", "40")
+        ),
     ]
     runs = json.loads((tmp_path / "runs.json").read_text())
     assert len(runs) == len(rows)
-    assert runs[-1] | {"seconds": 0, "parameters": 0} == {
-        "design": "float_encoder", "parameters": 0, "bias": 40, "simulator": "verilator", "seed": None,
-        "vectors": 2098208, "cycles": 65569, "seconds": 0, "passed": True,
+    settings = ["formats=float8_e5m2", "lanes=32", "stages=0"]
+    assert runs[-1] | {"seconds": 0} == {
+        "design": "float_encoder", "settings": settings, "bias": 40, "vectors": 2098208, "seconds": 0, "passed": True,
     }  # fmt: skip
-    assert runs[-1]["parameters"]["formats"] == ["float8_e5m2"]
 
 
 def test_command_prints_what_differs_and_reruns_it(command, monkeypatch):
-    monkeypatch.setattr(exhaustive, "emit", lambda *arguments: edited(emit(*arguments), edit_operator("sum")))
-    status, out, err = command("float_encoder --biases 15 --stride 4099 --count 4000000")
-    assert (status, err) == (1, "")
+    monkeypatch.setattr(checks, "kept", lambda *arguments: edited(emit(*arguments), edit_operator("sum")))
+    status, out, _ = command("float_encoder --biases 15 --stride 4099 --count 4000000")
+    assert status == 1
     assert "failed" in out
     line = out.splitlines()[-1]
     assert line.startswith("lane ")
-    program, arguments = "python -m narrowfloat.cosim.exhaustive", line.partition("; rerun: ")[2]
+    program, arguments = "narrowfloat exhaustive", line.partition("; rerun: ")[2]
     assert arguments.startswith(program)
     status, out, _ = command(arguments.removeprefix(program))
     assert status == 1
@@ -333,39 +339,38 @@ def test_command_prints_what_differs_and_reruns_it(command, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, line",
     [
-        ("float_adder", "unknown design 'float_adder': use one of float_encoder, float_decoder"),
-        ("--formats e5m2,e9m9", "exp_bits must be an integer from 2 to 8, not 9"),
-        ("--formats half", "unknown format 'half': use one of ab_e5m2, .*"),
-        ("--biases 10,64", "--biases of ab_e5m2 must be an integer from 0 to 63, not '64'"),
-        ("--biases ten", "--biases of ab_e5m2 must be an integer from 0 to 63, not 'ten'"),
-        ("--formats float8_e8m0fnu", "--biases of float8_e8m0fnu must be an integer from 127 to 127, not '10'"),
-        ("--stride 0", "--stride must be an integer from 1 to 4294967295, not '0'"),
-        ("--count -1", "--count must be an integer from 1 to 4294967296, not '-1'"),
-        ("--first 0x100000000", "--first must be an integer from 0 to 4294967295, not '0x100000000'"),
-        ("--json nowhere/runs.json", "--json must name a file in a folder that is there, not 'nowhere/runs.json'"),
+        ("float_adder", "unknown design 'float_adder': use one of float_decoder, float_encoder, .*"),
+        ("float_decoder --formats e5m2,e9m9", "exp_bits must be an integer from 2 to 8, not 9"),
+        ("float_decoder --formats half", "unknown format 'half': use one of ab_e5m2, .*"),
+        ("float_encoder --biases 10,64", "--biases of ab_e5m2 must be an integer from 0 to 63, not '64'"),
+        ("float_encoder --biases ten", "--biases of ab_e5m2 must be an integer from 0 to 63, not 'ten'"),
+        ("float_encoder --formats float8_e8m0fnu", "--biases of float8_e8m0fnu must be an integer from 127 to 127, not '10'"),
+        ("float_encoder --stride 0", "--stride must be an integer from 1 to 4294967295, not '0'"),
+        ("float_encoder --count -1", "--count must be an integer from 1 to 4294967296, not '-1'"),
+        ("float_encoder --first 0x100000000", "--first must be an integer from 0 to 4294967295, not '0x100000000'"),
+        ("--json nowhere/runs.json", "argument --json: cannot write 'nowhere/runs.json': there is no folder '.*/nowhere'; .*"),
     ],
 )
 def test_wrong_arguments_are_one_clear_line(command, arguments, line):
     status, out, err = command(arguments)
     assert (status, out) == (2, "")
-    assert re.fullmatch(f"exhaustive: {line}\n", err)
+    assert re.fullmatch(f"narrowfloat exhaustive: {line}\n", err)
 
 
 def test_missing_compiler_is_one_clear_line(command, monkeypatch, tmp_path):
-    verilated.toolchain.cache_clear()
-    monkeypatch.setattr(verilated.shutil, "which", lambda program: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     status, _, err = command("float_decoder --formats e2m0")
-    assert (status, err) == (2, "exhaustive: g++ is missing: sudo apt-get install g++\n")
+    assert (status, err) == (2, "narrowfloat exhaustive: g++ is missing: sudo apt-get install g++\n")
 
 
 def test_library_is_built_once_for_the_same_source(emitted, monkeypatch):
     source = emitted("float_decoder", formats="e2m0", stages=0).with_suffix(".sv")
-    library = native.build(source)
-    monkeypatch.setattr(native, "verilator_folder", lambda: pytest.fail("built again"))
-    assert native.build(source) == library
+    library = build.library(source)
+    monkeypatch.setattr(build, "_verilate", lambda *arguments: pytest.fail("built again"))
+    assert build.library(source) == library
     source.write_text(source.read_text() + "// changed\n")
     with pytest.raises(pytest.fail.Exception):
-        native.build(source)
+        build.library(source)
 
 
 def test_broken_verilog_is_one_clear_line(emitted):

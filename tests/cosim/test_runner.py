@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from narrowfloat.cosim import __main__ as command
+from narrowfloat.command import main
 from narrowfloat.cosim.runner import SIMULATORS, Job, run
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
 from narrowfloat.hdl.emit import emit
@@ -119,7 +119,7 @@ def test_run_without_a_test_fails(simulate):
 def test_command_writes_json(tmp_path, capsys, monkeypatch, require_tool):
     require_tool("iverilog")
     path = tmp_path / "runs.json"
-    assert command.main(["float_decoder_ab_e5m2_x4", "--sim", "icarus", "--seed", "3", "--json", str(path)]) == 0
+    assert main(["sim", "float_decoder_ab_e5m2_x4", "--sim", "icarus", "--seed", "3", "--json", str(path)]) == 0
     (row,) = json.loads(path.read_text())
     assert row.keys() == {"design", "parameters", "simulator", "seed", "vectors", "cycles", "seconds", "passed"}
     assert (row["design"], row["simulator"], row["seed"], row["passed"]) == ("float_decoder", "icarus", 3, True)
@@ -134,13 +134,13 @@ def test_command_writes_json(tmp_path, capsys, monkeypatch, require_tool):
     ],
 )
 def test_wrong_arguments_get_one_line(arguments, message, capsys):
-    assert command.main(arguments) == 2
+    assert main(["sim", *arguments]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"cosim: {message}") and error.count("\n") == 1
+    assert error.startswith(f"narrowfloat sim: {message}") and error.count("\n") == 1
 
 
 def test_missing_simulator_gets_one_line(capsys, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert command.main(["float_decoder", "--sim", "icarus"]) == 2
+    assert main(["sim", "float_decoder", "--sim", "icarus"]) == 2
     error = capsys.readouterr().err
-    assert error == "cosim: Icarus Verilog is missing: sudo apt-get install iverilog, or use --sim verilator\n"
+    assert error == "narrowfloat sim: Icarus Verilog is missing: sudo apt-get install iverilog\n"

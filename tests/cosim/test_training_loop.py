@@ -5,14 +5,16 @@ import re
 import shlex
 
 import pytest
-from narrowfloat.cosim import training_loop
+from narrowfloat import command as front
+from narrowfloat.commands import training_loop
+from narrowfloat.commands.training_loop import emit_port
 from narrowfloat.cosim.native_port import NativePort
 from narrowfloat.cosim.report import Mismatch
-from narrowfloat.cosim.training_loop import SCHEMES, TYPES, Plan, Scheme, emit_port, run, small_images
+from narrowfloat.cosim.training_loop import SCHEMES, TYPES, Plan, Scheme, run, small_images
 from narrowfloat.golden.memory import CoreBeats
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
-from narrowfloat.hdl.yosys import ToolError
+from narrowfloat.tools import ToolError
 
 # Odd numbers, so that neither tensors nor packs are full, and four epochs of calibration, which the median needs.
 SMALL = Plan(widths=(196, 9, 7, 10), epochs=6, trained=45, held_out=11, batch=15)
@@ -73,10 +75,12 @@ def assert_agrees(result):
     return [(row["type"], row["alpha" if result.scheme.s2fp8 else "bias"]) for row in biases]
 
 
-def test_training_in_every_scheme_is_that_of_the_model():
+def test_training_in_every_scheme_is_that_of_the_model(tmp_path):
     """Through the port as it is shipped or with S2FP8, with the registers, statistics and biases of all four types."""
     data = small_images()
-    biases = {scheme.name: assert_agrees(run(emit_port(scheme.settings), SMALL, scheme, data, 3)) for scheme in SCHEMES}
+    biases = {
+        scheme.name: assert_agrees(run(emit_port(tmp_path, scheme.settings), SMALL, scheme, data, 3)) for scheme in SCHEMES
+    }
     fp32, fixed, tracker, median, squeezed = biases.values()
     assert {len(each) for each in biases.values()} == {13 * SMALL.steps}
     assert {bias for _, bias in fixed + fp32} == {15}
@@ -109,9 +113,7 @@ def test_fault_is_found_and_named(fault, emitted):
     scheme, old, new, message = FAULTS[fault]
     manifest = emitted("lanes=2", "estimators=tracker", old=old, new=new)
     failure = run(manifest, TINY, scheme, small_images(), 5).failure
-    assert re.fullmatch(rf"{scheme.name}: {message}; rerun: python -m narrowfloat.cosim.training_loop --seed 5", failure), (
-        failure
-    )
+    assert re.fullmatch(rf"{scheme.name}: {message}; rerun: narrowfloat training-loop --seed 5", failure), failure
 
 
 def test_wrong_code_in_s2fp8_is_found_and_named(emitted):
@@ -139,11 +141,11 @@ def test_port_that_does_not_move_or_answer_is_one_clear_line(emitted):
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
     """Runs the command with text arguments; its exit status, and what it printed to stdout and stderr."""
-    monkeypatch.setattr(training_loop, "PLOT", tmp_path / "plots" / "biases.html")
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setattr(training_loop, "Plan", lambda: TINY)
+    monkeypatch.setattr(training_loop, "build_folder", tmp_path.joinpath)
 
     def run(text):
-        status = training_loop.main(shlex.split(text), TINY)
+        status = front.main(["training-loop", *shlex.split(text)])
         printed = capsys.readouterr()
         return status, printed.out, printed.err
 
@@ -152,7 +154,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 def test_command_prints_a_table_and_writes_json_and_plot(command, tmp_path):
     status, out, err = command(f"--seed 2 --json {tmp_path / 'runs.json'}")
-    assert (status, err) == (0, "")
+    assert status == 0, err
     assert out.count("bit-exact") == len(SCHEMES)
     assert re.search(r"beats in \d+ s: [\d,]+ beats/s; biases over time: ", out)
     runs = json.loads((tmp_path / "runs.json").read_text())
@@ -162,7 +164,7 @@ def test_command_prints_a_table_and_writes_json_and_plot(command, tmp_path):
         assert len(row["biases"]) == 9 * TINY.steps
         assert {tensor["type"] for tensor in row["biases"]} == set(TYPES)
         assert len(row["history"]) == TINY.epochs
-    page = (tmp_path / "plots" / "biases.html").read_text()
+    page = (tmp_path / "training_loop" / "biases.html").read_text()
     assert all(f"{kind}, {name}" in page for kind in TYPES for name in ("tracker", "median"))
 
 
@@ -171,10 +173,12 @@ def test_command_prints_what_differs_first(command, emitted, monkeypatch):
     monkeypatch.setattr(
         training_loop,
         "emit_port",
-        lambda settings: emitted(*settings, *(() if settings else ("estimators=tracker",)), "lanes=2", old=old, new=new),
+        lambda folder, settings: emitted(
+            *settings, *(() if settings else ("estimators=tracker",)), "lanes=2", old=old, new=new
+        ),
     )
     status, out, err = command("--seed 5")
-    assert (status, err) == (1, "")
+    assert status == 1, err
     assert "bit-exact" in out and "failed" in out
     lines = [line for line in out.splitlines() if "; rerun: " in line]
     assert all(re.match(r"[\w ,]+: step \d: fc\d\.\w+ read back, value \d+: got 0x00800000 ", line) for line in lines)
@@ -185,11 +189,13 @@ def test_command_prints_what_differs_first(command, emitted, monkeypatch):
     "arguments, line",
     [
         ("--seed -1", "--seed must be 0 or more, not -1"),
-        ("--json nowhere/runs.json", "--json must name a file in a folder that is there, not 'nowhere/runs.json'"),
+        ("--json nowhere/runs.json", "argument --json: cannot write 'nowhere/runs.json': there is no folder '.*/nowhere'; .*"),
     ],
 )
 def test_wrong_arguments_are_one_clear_line(command, arguments, line):
-    assert command(arguments) == (2, "", f"training_loop: {line}\n")
+    status, out, err = command(arguments)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(f"narrowfloat training-loop: {line}\n", err)
 
 
 def test_missing_images_or_compiler_are_one_clear_line(command, monkeypatch):
@@ -201,15 +207,17 @@ def test_missing_images_or_compiler_are_one_clear_line(command, monkeypatch):
 
     monkeypatch.setattr(training_loop, "emit_port", missing(ToolError("g++ is missing: sudo apt-get install g++")))
     status, _, err = command("")
-    assert (status, err) == (2, "training_loop: g++ is missing: sudo apt-get install g++\n")
-    monkeypatch.setattr(training_loop, "load_mnist", missing(FileNotFoundError(2, "the images are not installed", "mnist.csv")))
+    assert (status, err) == (2, "narrowfloat training-loop: g++ is missing: sudo apt-get install g++\n")
+    monkeypatch.setattr(
+        training_loop, "small_images", missing(FileNotFoundError(2, "the images are not installed", "mnist.csv"))
+    )
     status, _, err = command("")
-    assert (status, err) == (2, "training_loop: mnist.csv: the images are not installed\n")
+    assert (status, err) == (2, "narrowfloat training-loop: mnist.csv: the images are not installed\n")
 
 
 @pytest.mark.long
 def test_training_that_users_run_learns(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_loop, "PLOT", tmp_path / "biases.html")
-    assert training_loop.main(["--json", str(tmp_path / "runs.json")]) == 0
+    monkeypatch.setattr(training_loop, "build_folder", tmp_path.joinpath)
+    assert front.main(["training-loop", "--json", str(tmp_path / "runs.json")]) == 0
     accuracies = [row["history"][-1]["accuracy"] for row in json.loads((tmp_path / "runs.json").read_text())]
     assert min(accuracies) > 0.8

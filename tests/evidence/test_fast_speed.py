@@ -54,7 +54,7 @@ def test_committed_figures_are_those_of_the_committed_areas():
 def test_bad_files_are_told_in_one_line(tmp_path, capsys):
     path = tmp_path / "areas.json"
     for text, message in (
-        ("[]", r"has no figures of FAST, 2 bits on osu018; make it with `python -m narrowfloat.synth fast_mac"),
+        ("[]", r"has no figures of FAST, 2 bits on osu018; make it with `narrowfloat synth fast_mac"),
         ("{", r"is not what it should be"),
         ('{"a": 1}', r"is not what it should be"),
     ):

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from itertools import chain, combinations
 
-from narrowfloat.hdl import yosys
+from narrowfloat.tools import yosys
 
 MAX_INPUTS = 4  # of what drives a wire: full adders have 3
 
@@ -55,7 +55,7 @@ class Netlist:
     def __init__(self, verilog, module, folder):
         (folder / "netlist.sv").write_text(verilog)
         script = f"read_verilog -sv netlist.sv; hierarchy -top {module}; proc; opt_dff; simplemap"
-        yosys.run(f"{script}; write_json netlist.json", folder)
+        yosys(f"{script}; write_json netlist.json", folder)
         netlist = json.loads((folder / "netlist.json").read_text())["modules"][module]
         self.bits = {name: net["bits"] for name, net in netlist["netnames"].items()}
         # Yosys numbers the wires that have no name of their own.

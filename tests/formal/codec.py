@@ -9,9 +9,9 @@ import numpy as np
 from narrowfloat.golden import float_codec
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
 from narrowfloat.golden.rounding import ROUNDINGS, Flag
-from narrowfloat.hdl import yosys
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
+from narrowfloat.tools import yosys
 
 _STREAM_NAMES = {
     "s_axis_tvalid": "valid", "s_axis_tlast": "last", "s_axis_tready": "ready",
@@ -117,7 +117,7 @@ endmodule
         given = " ".join(f"-set {name} {width}'d{inputs[name]}" for name, width in self.inputs.items())
         shown = " ".join(f"-show {name}" for name in self.outputs)
         read = "read_verilog -sv evaluated.sv; hierarchy -top implementation; proc; flatten"
-        log = yosys.run(f"{read}; eval {given} {shown}", folder)
+        log = yosys(f"{read}; eval {given} {shown}", folder)
         results = re.findall(r"^Eval result: \\(\w+) = (?:\d+'([01]+)|(\d+))\.$", log, re.MULTILINE)
         return {name: int(bits, 2) if bits else int(decimal) for name, bits, decimal in results}
 

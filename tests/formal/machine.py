@@ -3,7 +3,7 @@
 import re
 
 import z3
-from narrowfloat.hdl import yosys
+from narrowfloat.tools import yosys
 
 TIMEOUT = 600_000  # milliseconds for z3: then something is wrong, as seconds do
 
@@ -27,7 +27,7 @@ class Machine:
     def __init__(self, verilog, module, folder):
         (folder / "machine.sv").write_text(verilog)
         script = f"read_verilog -sv machine.sv; hierarchy -top {module}; proc; flatten; opt_clean; async2sync; dffunmap"
-        yosys.run(f"{script}; write_smt2 -stbv machine.smt2", folder)
+        yosys(f"{script}; write_smt2 -stbv machine.smt2", folder)
         text = (folder / "machine.smt2").read_text()
         signals = dict(re.findall(r"^; yosys-smt2-(?:input|output|register) (\S+) (\d+)$", text, re.MULTILINE))
         self.registers = re.findall(r"^; yosys-smt2-register (\S+) ", text, re.MULTILINE)

@@ -1,14 +1,14 @@
 """Faulty netlists, to show that a proof can fail."""
 
-from narrowfloat.hdl import yosys
+from narrowfloat.tools import yosys
 
 
 def mutants(verilog, module, count, folder):
     """`verilog` flattened to `module`, as `count` texts, each with one fault: a bit is stuck, inverted or mixed with another."""
     (folder / "sound.sv").write_text(verilog)
     read = f"read_verilog -sv sound.sv; hierarchy -top {module}; proc; flatten; opt_clean"
-    yosys.run(f"{read}; mutate -list {count} -seed 1 -o mutations.txt", folder)
+    yosys(f"{read}; mutate -list {count} -seed 1 -o mutations.txt", folder)
     mutations = (folder / "mutations.txt").read_text().splitlines()
     each = (f"design -load sound; {line}; write_verilog -sv -noattr mutant{i}.sv" for i, line in enumerate(mutations))
-    yosys.run("; ".join([read, "design -save sound", *each]), folder)
+    yosys("; ".join([read, "design -save sound", *each]), folder)
     return [(folder / f"mutant{i}.sv").read_text() for i in range(len(mutations))]

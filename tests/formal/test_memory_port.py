@@ -10,8 +10,8 @@ import pytest
 import z3
 from amaranth.back import rtlil
 from narrowfloat.golden.formats import CATALOG
-from narrowfloat.hdl import yosys
 from narrowfloat.hdl.memory import ReadPath, WritePath
+from narrowfloat.tools import yosys
 
 from tests.formal.codec import emitted
 from tests.formal.machine import TIMEOUT, Machine
@@ -39,7 +39,7 @@ def component(block, folder):
     """The Verilog of a component, with its ports as they are."""
     (folder / "component.il").write_text(rtlil.convert(block, name="component"))
     script = "read_rtlil component.il; proc; flatten -separator _; opt_clean; rename -unescape"
-    yosys.run(f"{script}; write_verilog -sv -noattr component.sv", folder)
+    yosys(f"{script}; write_verilog -sv -noattr component.sv", folder)
     return (folder / "component.sv").read_text()
 
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from narrowfloat.golden.s2fp8 import Parameters
-from narrowfloat.hdl import yosys
+from narrowfloat.tools import yosys
 
 from tests.formal.codec import emitted
 
@@ -38,7 +38,7 @@ def verdict(texts, folder):
     for name, text in zip("ab", texts, strict=True):
         (folder / f"{name}.sv").write_text(text)
         gates = "hierarchy -top top; proc; flatten; opt -full; techmap; opt -full; aigmap; opt_clean -purge"
-        yosys.run(f"read_verilog -sv {name}.sv; {gates}; write_blif {name}.blif", folder)
+        yosys(f"read_verilog -sv {name}.sv; {gates}; write_blif {name}.blif", folder)
     command = ["berkeley-abc", "-c", "cec -T 600 -C 1000000 a.blif b.blif"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 

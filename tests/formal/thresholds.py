@@ -9,7 +9,7 @@ import re
 import subprocess
 from fractions import Fraction
 
-from narrowfloat.hdl import yosys
+from narrowfloat.tools import yosys
 
 MAN_BITS = 23  # of FP32
 INFINITY = 255 << MAN_BITS
@@ -25,7 +25,7 @@ def counterexample(codec, verilog, folder):
     for module, text in (("implementation", verilog), ("specification", specification(codec))):
         (folder / f"{module}.sv").write_text(text)
         gates = "proc; flatten; memory_map; pmuxtree; opt_clean; aigmap; opt_clean"
-        yosys.run(f"read_verilog -sv {module}.sv; hierarchy -top {module}; {gates}; write_blif {module}.blif", folder)
+        yosys(f"read_verilog -sv {module}.sv; hierarchy -top {module}; {gates}; write_blif {module}.blif", folder)
     pair = "implementation.blif specification.blif"
     answer = _abc(f"cec -T 600 -C 1000000 {pair}", folder)
     if "Networks are equivalent" in answer:

@@ -1,8 +1,8 @@
 """The parameters of the block floating-point units, and their manifests. What they do is for co-simulation to show."""
 
 import pytest
+from narrowfloat.command import main
 from narrowfloat.golden.formats import CATALOG, BlockFormat
-from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.bfp import BfpConverter, PrecisionPolicy, SystolicArray
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
@@ -128,7 +128,7 @@ def test_a_float_format_is_refused():
 def test_wrong_settings_get_one_line(setting, message, tmp_path, capsys):
     assert main(["emit", "bfp_converter", "--set", setting, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"hdl: {message}") and error.count("\n") == 1
+    assert error.startswith(f"narrowfloat emit: {message}") and error.count("\n") == 1
 
 
 def test_parse_keeps_a_format():

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from narrowfloat.hdl.__main__ import main
+from narrowfloat.command import main
 from narrowfloat.hdl.block import Lanewise
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, Design, find
 from narrowfloat.synth import results, units

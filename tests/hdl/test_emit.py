@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from narrowfloat.command import main
 from narrowfloat.hdl import lint
-from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
 from narrowfloat.hdl.emit import emit
 
@@ -95,7 +95,7 @@ def test_list_of_verilog_names_what_is_shipped(pinned):
 def test_same_bytes_in_another_process_and_folder(tmp_path):
     settings = ["formats=ab_e5m2,float8_e4m3fn", "flags=1", "stages=2"]
     here = emit(find("float_encoder"), settings).files
-    command = [sys.executable, "-m", "narrowfloat.hdl", "emit", "float_encoder", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "narrowfloat", "emit", "float_encoder", "--out", str(tmp_path / "out")]
     command += [word for setting in settings for word in ("--set", setting)]
     environment = os.environ | {"PYTHONHASHSEED": "123"}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
@@ -233,7 +233,7 @@ def test_wrong_arguments_get_one_line(arguments, message, tmp_path, capsys):
     out = [] if arguments == ["list"] else ["--out", str(tmp_path / "out")]
     assert main([*arguments, *out]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"hdl: {message}") and error.count("\n") == 1
+    assert error.startswith(f"narrowfloat emit: {message}") and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
@@ -241,13 +241,13 @@ def test_unwritable_folder_gets_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["emit", "float_decoder", "--out", str(tmp_path / "file")]) == 2
     error = capsys.readouterr().err
-    assert re.fullmatch(r"hdl: .*file: File exists\n", error)
+    assert re.fullmatch(r"narrowfloat emit: argument --out: cannot write into .*file' is no folder; .*\n", error)
 
 
 def test_missing_yosys_gets_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("YOSYS", "no-such-yosys")
     assert main(["emit", "float_decoder", "--out", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "hdl: YOSYS=no-such-yosys cannot be started: set it to a Yosys, or unset it\n"
+    assert capsys.readouterr().err == "narrowfloat emit: YOSYS=no-such-yosys cannot be started: set it to a Yosys, or unset it\n"
     assert not list(tmp_path.iterdir())
 
 

@@ -3,8 +3,8 @@
 import re
 
 import pytest
+from narrowfloat.command import main
 from narrowfloat.hdl import lint
-from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 
@@ -76,4 +76,4 @@ def test_ends_of_what_parameters_allow_together(settings):
 
 def test_wrong_setting_gets_one_line(tmp_path, capsys):
     assert main(["emit", "lbfp_multiplier", "--set", "fmt=e4m3", "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.startswith("hdl: unknown format 'e4m3': use one of lbfp8, lbfp7, lbfp6, lbfp5, or spell one")
+    assert capsys.readouterr().err.startswith("narrowfloat emit: unknown format 'e4m3': use one of lbfp8, lbfp7, lbfp6, lbfp5, or spell one")

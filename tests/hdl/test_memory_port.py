@@ -7,10 +7,10 @@ import packaging.version
 import pytest
 from amaranth.back import rtlil
 from amaranth.sim import Simulator
+from narrowfloat.command import main
 from narrowfloat.golden.memory import ESTIMATORS, MODES
 from narrowfloat.golden.s2fp8 import parameters
 from narrowfloat.hdl import memory
-from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.memory import TYPES, MemoryPort, ParameterKeeper, port, register_table
@@ -141,7 +141,7 @@ def test_s2fp8_comes_with_its_parameters_and_registers():
 def test_wrong_parameters_get_one_line(setting, message, tmp_path, capsys):
     assert main(["emit", "memory_port", "--set", setting, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"hdl: {message}") and error.count("\n") == 1
+    assert error.startswith(f"narrowfloat emit: {message}") and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

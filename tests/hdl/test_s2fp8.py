@@ -3,8 +3,8 @@
 import re
 
 import pytest
+from narrowfloat.command import main
 from narrowfloat.hdl import lint
-from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 
@@ -51,5 +51,5 @@ def test_only_wires_whose_lower_bits_just_carry_are_kept_from_the_linter():
 def test_wrong_setting_gets_one_line(tmp_path, capsys):
     assert main(["emit", "s2_encoder", "--set", "formats=ab_e5m2", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith(
-        "hdl: s2_encoder has no parameter 'formats=ab_e5m2': use NAME=VALUE with one of lanes"
+        "narrowfloat emit: s2_encoder has no parameter 'formats=ab_e5m2': use NAME=VALUE with one of lanes"
     )

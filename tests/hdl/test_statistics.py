@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from narrowfloat.command import main
 from narrowfloat.golden.formats import CATALOG
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl import lint
-from narrowfloat.hdl.__main__ import main
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
@@ -81,4 +81,4 @@ def test_wrong_parameters(make, message):
 
 def test_wrong_setting_gets_one_line(tmp_path, capsys):
     assert main(["emit", "median_tracker", "--set", "run=3", "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == "hdl: run must be one of 2, 4, 8, 16, 32, 64, not '3'\n"
+    assert capsys.readouterr().err == "narrowfloat emit: run must be one of 2, 4, 8, 16, 32, 64, not '3'\n"

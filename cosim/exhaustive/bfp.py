@@ -1,14 +1,18 @@
-"""Groups through the emitted fMAC at native speed against the golden model: corners in every pair of precisions, and random ones."""
+"""Groups through the emitted fMAC: corners in every pair of precisions, and random ones."""
 
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from narrowfloat.cosim.exhaustive.checks import Check, integer
 from narrowfloat.cosim.native import Model
 from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.bfp import accumulate_passes, to_passes
 from narrowfloat.golden.formats import BLOCK_MAN_BITS
 
+DESIGNS = ("fast_mac",)
+OPTIONS = ("count", "seed")
+ACCUMULATORS = ("fixed", "fp32")
 WINDOW = 256
 _CHUNK = 2**14  # groups that are in memory at once
 _STYLES = ("random", "largest", "alternating", "one large", "zero")
@@ -47,7 +51,8 @@ class MacCheck:
         self.groups = self.passes = 0
 
     def corners(self):
-        """Every style of x with every one of y, in every pair of precisions and at all `_EXPONENTS`, each group a result; and infinities less 2**128."""
+        """Every style of x with every one of y, in every pair of precisions and at all `_EXPONENTS`, each group a result; and
+        infinities less 2**128."""
         rows = product(range(len(_STYLES)), range(len(_STYLES)), self._sizes, self._sizes, _EXPONENTS)
         x_style, y_style, x_bits, y_bits, exponents = (np.array(column) for column in zip(*rows, strict=True))
         bits = np.array([x_bits, y_bits])
@@ -110,3 +115,35 @@ class MacCheck:
             )
         self.groups += len(groups.last)
         self.passes += len(passes)
+
+
+@dataclass(frozen=True)
+class FastMacCheck(Check):
+    """All corners and then `vectors` random groups, too many for every input there is."""
+
+    accumulator: str
+    vectors: int
+    seed: int
+    design: str = "fast_mac"
+
+    @property
+    def settings(self):
+        return [f"accumulator={self.accumulator}", "stages=0"]
+
+    @property
+    def inputs(self):
+        return {"seed": self.seed}
+
+    def compare(self, manifest, advance=lambda count: None):
+        check = MacCheck(manifest, self.seed)
+        check.corners()
+        for start in range(0, self.vectors, _CHUNK):
+            count = min(_CHUNK, self.vectors - start)
+            check.random(count)
+            advance(count)
+
+
+def checks(design, count="500000", seed="1"):
+    """The checks of `design` that options ask for: so many random groups into either accumulator."""
+    groups, seed = integer("--count", count, 1, 2**32), integer("--seed", seed, 0, 2**32 - 1)
+    return [FastMacCheck(accumulator, groups, seed) for accumulator in ACCUMULATORS]

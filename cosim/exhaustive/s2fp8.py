@@ -1,0 +1,84 @@
+"""Every FP32 word through the emitted S2FP8 encoder, and every code at every mean through the decoder.
+
+The model looks at 15 bits of a significand's fraction and whether there are any below: it is asked once for each such class of
+words.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, run_sweep, sweep_of
+from narrowfloat.cosim.native import Model
+from narrowfloat.golden.reference.spelling import spell_float32
+from narrowfloat.golden.s2fp8 import ALPHA_RANGE, LOG_BITS, MEAN_RANGE, Parameters, decode, encode, inverse
+
+DESIGNS = ("s2_decoder", "s2_encoder")
+OPTIONS = ("parameters", "first", "stride", "count")
+# alpha = 1 and beta = 16; those of a Gaussian tensor; alpha = 120, that of a tensor of equal numbers.
+PARAMETERS = "0:28416,275:32283,880:32512"
+_LANES = 4
+_CUT = 23 - LOG_BITS
+
+
+@dataclass(frozen=True)
+class S2Check(Check):
+    """A design with a tensor's parameters, an encoder with the words of `sweep`."""
+
+    design: str
+    parameters: Parameters
+    sweep: Sweep | None = None
+    settings = (f"lanes={_LANES}", "stages=0")
+
+    @property
+    def inputs(self):
+        found = self.parameters
+        return {"alpha": found.alpha, "mean": found.mean} if self.sweep else {"inverse": found.inverse}
+
+    @property
+    def vectors(self):
+        return self.sweep.count if self.sweep else 256 * (MEAN_RANGE[1] + 1)
+
+    def compare(self, manifest, advance=lambda count: None):
+        if self.sweep:
+            _classes(self.parameters)
+            run_sweep(manifest, self.sweep, self._compare_words, advance)
+        else:
+            self._compare_codes(Model(manifest), advance)
+
+    def _compare_words(self, model, start, count):
+        words = self.sweep.words(start, count)
+        user = {"alpha": self.parameters.alpha % 2**11, "mean": self.parameters.mean}
+        got = model.run(words.reshape(-1, model.lanes), **user)[0].reshape(-1)
+        key = words >> _CUT
+        key |= words & 2**_CUT - 1 != 0
+        self.expect(got, _classes(self.parameters)[key], lambda index: spell_float32(words[index]))
+
+    def _compare_codes(self, model, advance):
+        part = 2**10
+        codes = np.tile(np.arange(256, dtype=np.uint8), part).reshape(-1, model.lanes)
+        for first in range(0, MEAN_RANGE[1] + 1, part):
+            mean = np.arange(first, first + part).repeat(256 // model.lanes)
+            got, _ = model.run(codes, inverse=np.full(len(mean), self.parameters.inverse), mean=mean)
+            want = decode(codes, self.parameters.inverse, mean[:, None]).view(np.uint32)
+            self.expect(got, want, lambda i, mean=mean: f"{codes.flat[i]:#04x} at mean {mean[i // model.lanes]}")
+            advance(codes.size)
+
+
+@lru_cache(maxsize=1)
+def _classes(parameters):
+    """The model's code of every class of words: uint8 [2**24]."""
+    representatives = np.arange(2 ** (32 - _CUT), dtype=np.uint32) << _CUT
+    return encode(representatives.view(np.float32), parameters.alpha, parameters.mean)
+
+
+def checks(design, parameters=PARAMETERS, **sweep):
+    """The checks of `design` that options ask for: parameters as the ports have them, ALPHA:MEAN."""
+    words = sweep_of(_LANES, **sweep) if design == "s2_encoder" else None
+    found = []
+    for text in parameters.split(","):
+        alpha, _, mean = text.partition(":")
+        alpha = integer("alpha in --parameters", alpha, *ALPHA_RANGE)
+        mean = integer("mean in --parameters", mean, *MEAN_RANGE)
+        found.append(S2Check(design, Parameters(alpha, mean, inverse(alpha)), words))
+    return found

@@ -1,0 +1,1 @@
+"""The sub-commands of `narrowfloat`: a module each. Only that of the sub-command that is called is imported."""
