@@ -245,7 +245,7 @@ def measured(path):
 
 
 def _figures(cell, found):
-    """Those of a cell from the rows of `python -m narrowfloat.synth --json`; a LookupError if they are not there."""
+    """Those of a cell from the rows of `narrowfloat synth --json`; a LookupError if they are not there."""
     by_recipe = {
         row["recipe"]: row["metrics"]
         for row in found
