@@ -1,5 +1,7 @@
 """The networks and data of the trainings: a task makes a model, its batches and its score, all from one seed."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import nn
@@ -154,28 +156,26 @@ def attention_by(scores, mix, queries, keys, values):
     return mix(found.masked_fill(is_later, -torch.inf).softmax(-1), values)
 
 
-class _Classification:
-    """Labelled items in a training and a test set; the score is the share of the test set that is classified correctly, in
-    %."""
+class _Dataset:
+    """Items, each with a label, rating or the like, in a training and a test set."""
 
-    score_name, better, digits = "accuracy, %", "higher", 2
-
-    def _hold(self, training, test, batch, seed):
+    def _hold(self, training, test, seed):
         self.training, self.test = ([torch.from_numpy(array) for array in part] for part in (training, test))
-        self._batch = batch
+        self.steps = -(-len(self.training[1]) // self.batch)
         self._order = np.random.default_rng([seed, 1])
 
-    @property
-    def steps(self):
-        return -(-len(self.training[1]) // self._batch)
-
     def batches(self):
-        items, labels = self.training
-        for chosen in torch.from_numpy(self._order.permutation(len(labels))).split(self._batch):
-            yield items[chosen], labels[chosen]
+        items, wanted = self.training
+        order = torch.from_numpy(self._order.permutation(len(wanted)))
+        for chosen in order[: self.steps * self.batch].split(self.batch):
+            yield items[chosen], wanted[chosen]
 
-    def loss(self, scores, labels):
-        return functional.cross_entropy(scores, labels)
+
+class _Classification(_Dataset):
+    """The score is the share of the test set that is classified correctly, in %."""
+
+    score_name, better, digits = "accuracy, %", "higher", 2
+    loss = staticmethod(functional.cross_entropy)
 
     def score(self, model):
         items, labels = self.test
@@ -189,13 +189,14 @@ class _Classification:
 class Mnist(_Classification):
     name, title = "mnist", "MNIST-5k, CNN of four convolutions"
     epochs, batch = 10, 25
+    optimizer = staticmethod(partial(torch.optim.SGD, lr=0.05, momentum=0.9))
 
     def __init__(self, seed, quick):
         images, labels = data.mnist()
         order = np.random.default_rng([seed, 0]).permutation(len(labels))
         training, test = (order[:150], order[-100:]) if quick else np.split(order, [len(order) * 4 // 5])
         images = images.reshape(-1, 1, 28, 28)
-        self._hold((images[training], labels[training]), (images[test], labels[test]), self.batch, seed)
+        self._hold((images[training], labels[training]), (images[test], labels[test]), seed)
 
     def model(self, store):
         return Cnn(store)
@@ -203,42 +204,36 @@ class Mnist(_Classification):
     def traffic(self, model):
         return Traffic(model, model.layers)
 
-    def optimizer(self, parameters):
-        return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
-
 
 class DeepMnist(Mnist):
     name, title = "mnist8", "MNIST-5k, CNN of seven convolutions and a linear layer"
     epochs, batch = 8, 100
+    optimizer = staticmethod(partial(torch.optim.SGD, lr=0.02, momentum=0.9))
 
     def model(self, store):
         return DeepCnn()
-
-    def optimizer(self, parameters):
-        return torch.optim.SGD(parameters, lr=0.02, momentum=0.9)
 
 
 class Reuters(_Classification):
     name, title = "reuters", "Reuters R8, convolution over embedded words"
     epochs, batch, length = 8, 50, 64
+    optimizer = staticmethod(partial(torch.optim.Adam, lr=1e-3))
 
     def __init__(self, seed, quick):
         training, test, self._words = data.reuters(self.length)
         if quick:
             training, test = ([array[::40] for array in part] for part in (training, test))
-        self._hold(training, test, self.batch, seed)
+        self._hold(training, test, seed)
 
     def model(self, store):
         return TextCnn(store, self._words)
-
-    def optimizer(self, parameters):
-        return torch.optim.Adam(parameters, lr=1e-3)
 
 
 class Shakespeare:
     name, title = "shakespeare", "Shakespeare, character Transformer of two layers, width 128"
     score_name, better, digits = "validation loss, nats per character", "lower", 4
     epochs, context = 10, 64
+    optimizer = staticmethod(partial(torch.optim.Adam, lr=2e-3))
 
     def __init__(self, seed, quick):
         self._training, validation, self._characters = data.shakespeare()
@@ -254,9 +249,6 @@ class Shakespeare:
     def model(self, store):
         return Transformer(store, self._characters, self.context)
 
-    def optimizer(self, parameters):
-        return torch.optim.Adam(parameters, lr=2e-3)
-
     def batches(self):
         """An epoch is a number of batches: the whole text is never seen."""
         for _ in range(self.steps):
@@ -271,12 +263,14 @@ class Shakespeare:
         return float(torch.stack(losses).mean())
 
 
-class MovieLens:
+class MovieLens(_Dataset):
     """Ratings are learned less their mean; the score is the root of the mean squared error of a tenth of them, in stars."""
 
     name, title = "movielens", "MovieLens, neural collaborative filtering"
     score_name, better, digits = "RMSE, stars", "lower", 4
     epochs, batch = 4, 1000
+    optimizer = staticmethod(partial(torch.optim.Adam, lr=5e-3))
+    loss = staticmethod(functional.mse_loss)
 
     def __init__(self, seed, quick):
         users, films, ratings = data.movielens()
@@ -284,28 +278,12 @@ class MovieLens:
         order = np.random.default_rng([seed, 0]).permutation(len(ratings))
         training, test = (order[:3000], order[-500:]) if quick else np.split(order, [len(order) * 9 // 10])
         pairs, ratings = np.stack([users, films], 1), ratings - ratings[training].mean()
-        self.training, self.test = ([torch.from_numpy(array[part]) for array in (pairs, ratings)] for part in (training, test))
-        self._order = np.random.default_rng([seed, 1])
-
-    @property
-    def steps(self):
-        return len(self.training[1]) // self.batch
-
-    def batches(self):
-        """The few that fill no batch are left out: the statistics of a step would be theirs."""
-        pairs, ratings = self.training
-        order = torch.from_numpy(self._order.permutation(len(ratings)))
-        for chosen in order[: self.steps * self.batch].split(self.batch):
-            yield pairs[chosen], ratings[chosen]
+        self._hold((pairs[training], ratings[training]), (pairs[test], ratings[test]), seed)
+        # The last few, which fill no batch, are left out: the statistics of a step would be theirs alone.
+        self.steps = len(training) // self.batch
 
     def model(self, store):
         return NeuralFactors(*self._counts)
-
-    def optimizer(self, parameters):
-        return torch.optim.Adam(parameters, lr=5e-3)
-
-    def loss(self, found, wanted):
-        return functional.mse_loss(found, wanted)
 
     def score(self, model):
         pairs, ratings = self.test
