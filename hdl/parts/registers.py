@@ -1,6 +1,7 @@
 """AXI4-Lite registers, from one table that also makes their description in the manifest and in Markdown."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 
 from amaranth.hdl import Const, Module, Signal
@@ -29,10 +30,10 @@ class Field:
         Lower-case identifier.
     lsb, width : int
         Where it lies. One that can be written lies within a byte, so that a byte strobe takes it whole.
-    access : str
-        One of `ACCESSES`.
     description : str
         For the register map.
+    access : str
+        One of `ACCESSES`.
     reset : int
         Value after reset, of what is "rw".
     slow : bool
@@ -44,8 +45,8 @@ class Field:
     name: str
     lsb: int
     width: int
-    access: str
     description: str
+    access: str
     reset: int = 0
     slow: bool = False
     values: dict[str, int] | None = None
@@ -65,24 +66,7 @@ class Field:
         return self.lsb + self.width - 1
 
 
-def ro(name, lsb, width, description, **more):
-    """A `Field` that can only be read."""
-    return Field(name, lsb, width, "ro", description, **more)
-
-
-def rw(name, lsb, width, description, **more):
-    """A `Field` that is read and written."""
-    return Field(name, lsb, width, "rw", description, **more)
-
-
-def w1c(name, lsb, width, description):
-    """A `Field` of sticky bits, each of which a written one clears."""
-    return Field(name, lsb, width, "w1c", description)
-
-
-def strobe(name, lsb, width, description):
-    """A `Field` whose written ones act once."""
-    return Field(name, lsb, width, "strobe", description)
+ro, rw, w1c, strobe = (partial(Field, access=access) for access in ACCESSES)
 
 
 @dataclass(frozen=True)
