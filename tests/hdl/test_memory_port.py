@@ -226,7 +226,7 @@ def register(*fields, **changed):
         (lambda: field(access="wo"), "access must be one of ro, rw, w1c, strobe, not 'wo'"),
         (lambda: field(lsb=30), "width must be an integer from 1 to 2, not 8"),
         (lambda: field(lsb=4), "bits 11:4 of f must lie within a byte, as they can be written"),
-        (lambda: field(access="strobe", reset=1), "reset must be an integer from 0 to 0, not 1"),
+        (lambda: field(access="strobe", reset=1), "reset must be 0, not 1"),
         (lambda: field(slow=True), "f must be ro to be slow, not rw"),
         (lambda: register(address=6), "address of R must be a multiple of 4, not 0x6"),
         (lambda: register(field(), field(name="g")), "fields of R must rise and not overlap, unlike g at bit 0"),
