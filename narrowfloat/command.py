@@ -14,7 +14,7 @@ COMMANDS = {
     "lint": "sim",
     "sim": "sim",
     "exhaustive": "sim",
-    "training-loop": "all",
+    "training-loop": "sim",
     "synth": "synth",
 }
 _HELP = """usage: narrowfloat COMMAND ...
