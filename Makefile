@@ -40,7 +40,7 @@ exhaustive: $(READY) ## every input there is, or a large sample, at native speed
 formal: $(READY) ## prove the codec equal to an independent specification, for every input and bias
 	@$(BIN)python -m pytest -n 2 --dist worksteal tests/formal -m "long or not long"
 
-evidence: $(READY) ## hold the papers' claims against our own experiments (an hour; needs PyTorch, see README)
+evidence: $(READY) ## hold the papers' claims against our own experiments (an hour or two; needs PyTorch, see docs/verification.md)
 	@$(BIN)python -m evidence
 
 bench: $(READY) ## the golden model's speed beside ml_dtypes
