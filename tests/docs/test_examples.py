@@ -4,13 +4,13 @@ import doctest
 import importlib
 import re
 import shlex
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from narrowfloat.command import COMMANDS, main
 from narrowfloat.hdl.catalog import find
-
 from narrowfloat.shell import Parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +20,7 @@ PAGES = {
 }
 # The pages whose emissions the quick tests run, before their Python; the long tests run those of all others.
 QUICK = ("README.md", "docs/start.md", "docs/verification.md")
-OUTSIDE = ("git", "pip", ".venv/bin/pip", "yosys", ".ci/run")
+OUTSIDE = ("git", "yosys", ".ci/run")
 
 
 def blocks(page, language):
@@ -93,6 +93,8 @@ def check(words):
             assert (ROOT / path).exists(), words
         case ["python" | ".venv/bin/python", "-m", module]:
             assert importlib.util.find_spec(module), words
+        case ["pip" | ".venv/bin/pip", "install", *what]:
+            installed(what)
         case [word, *_]:
             assert word in OUTSIDE or word.startswith("("), words
 
@@ -116,3 +118,19 @@ def made(arguments):
     for word in arguments:
         variable, equals, _ = word.partition("=")
         assert re.search(rf"\$\({variable}\)" if equals else rf"^{word}:", makefile, re.MULTILINE), word
+
+
+def test_every_extra_is_described():
+    described = re.findall(r"^\| `(\w+)` \| ", PAGES["docs/start.md"], re.MULTILINE)
+    assert set(described) == set(extras())
+
+
+def extras():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+def installed(what):
+    """Whether the extras that are asked for are declared."""
+    for requirement in what:
+        if match := re.fullmatch(r"narrowfloat\[(\w+)\]", requirement):
+            assert match[1] in extras()
