@@ -36,13 +36,17 @@ class Measured:
     """How a design is measured.
 
     `shapes` are settings that each shipped configuration is built with; `more` are whole configurations that take longer, for
-    those who ask for the design. `operations` is how many there are per cycle, or the parameter that says so.
+    those who ask for the design. `operations` is how many there are per cycle, or the parameter that says so. Designs of the
+    same `curve` are in one plot of area against delay; of those with the same `purpose`, lone lanes without registers, tables
+    name the best.
     """
 
     shapes: tuple[tuple[str, ...], ...] = ((),)
     more: tuple[tuple[str, ...], ...] = ()
     relative_to: Relative | None = None
     operations: int | str = "lanes"
+    curve: str | None = None
+    purpose: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,13 @@ DESIGNS = {
             "FP32 to narrow floats, bias at run time",
             "narrowfloat.golden.reference.float_codec:FloatEncoder",
             shipped=(*_SINGLE_FORMATS, _CHOSEN_AT_RUN_TIME, (*_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
-            measured=Measured((_BARE, ()), _WIDE_CODECS, Relative("fp32_to_e4m3", words="fp32_to_e4m3, per lane")),
+            measured=Measured(
+                (_BARE, ()),
+                _WIDE_CODECS,
+                Relative("fp32_to_e4m3", words="fp32_to_e4m3, per lane"),
+                curve="FP32 to narrow",
+                purpose="FP32 to 8 bits",
+            ),
         ),
         Design(
             float_codec.FloatDecoder,
@@ -165,7 +175,13 @@ DESIGNS = {
             "narrow floats to FP32, bias at run time",
             "narrowfloat.golden.reference.float_codec:FloatDecoder",
             shipped=(*_SINGLE_FORMATS, _CHOSEN_AT_RUN_TIME),
-            measured=Measured((_BARE, ()), _WIDE_CODECS, Relative("e4m3_to_fp32", words="e4m3_to_fp32, per lane")),
+            measured=Measured(
+                (_BARE, ()),
+                _WIDE_CODECS,
+                Relative("e4m3_to_fp32", words="e4m3_to_fp32, per lane"),
+                curve="narrow to FP32",
+                purpose="8 bits to FP32",
+            ),
         ),
         Design(
             statistics.MedianEstimator,

@@ -4,7 +4,7 @@ from html import escape
 from math import log10
 
 import plotly.graph_objects as go
-from narrowfloat.synth.results import label, reference_in_words
+from narrowfloat.synth.results import KINDS, label, reference_in_words
 from plotly.subplots import make_subplots
 
 # Panels of bars: heading, target, recipe, metric, digits.
@@ -20,13 +20,6 @@ _FMAX = (
     ("iCE40 UP5K, MHz", "ice40-up5k", "placed", "fmax_mhz", 0),
     ("ECP5 25k, MHz", "ecp5-25k", "placed", "fmax_mhz", 0),
     ("ECP5 85k, MHz", "ecp5-85k", "placed", "fmax_mhz", 0),
-)
-# Plots of area against delay, each with designs that compute the same.
-_CURVES = (
-    ("FP32 to narrow", ("float_encoder", "fp32_to_e4m3", "fp32_to_bfloat16")),
-    ("narrow to FP32", ("float_decoder", "e4m3_to_fp32")),
-    ("multipliers", ("multiplier",)),
-    ("multiply-add", ("multiply_add",)),
 )
 _COLORS = {"block": "#3b6fb6", "baseline": "#b3b9c4"}
 
@@ -91,9 +84,9 @@ def _sections(results):
         *_bars(results, [*_FMAX, *panels("delay_ns", "ns", 2)]),
     )
     for target, heading in cells.items():
-        for title, designs in _CURVES:
+        for title in dict.fromkeys(filter(None, (kind.measured.curve for kind in KINDS.values()))):
             text = f"Combinational units in {heading} cells: the smallest netlist found within each delay target."
-            yield f"Area against delay: {title}", text, [target], _curves(results, target, designs)
+            yield f"Area against delay: {title}", text, [target], _curves(results, target, title)
     yield (
         "Energy per operation",
         (
@@ -140,12 +133,12 @@ def _bars(results, panels):
     return list(dict.fromkeys(panel[1] for panel in panels)), figure
 
 
-def _curves(results, target, designs):
-    """Area against delay of the units of `designs` for which there is a curve; None if there is none."""
+def _curves(results, target, title):
+    """Area against delay of the units of the plot `title` for which there is a curve; None if there is none."""
     figure = go.Figure()
     for unit in results.units():
         rows = [row for (where, recipe), row in unit.items() if where == target and recipe.startswith(("area", "delay"))]
-        if len(rows) > 2 and rows[0]["design"] in designs:
+        if len(rows) > 2 and KINDS[rows[0]["design"]].measured.curve == title:
             points = sorted({(row["metrics"]["delay_ns"], row["metrics"]["gate_equivalents"]) for row in rows})
             delays, areas = zip(*points, strict=True)
             dash = "dot" if rows[0]["role"] == "baseline" else "solid"

@@ -19,20 +19,15 @@ MORE_IS_BETTER = {"fmax_mhz"}
 PER_LANE = {"lut4", "lut6", "carry", "ff", "bram", "dsp", "gate_equivalents", "area_um2"}
 
 
-def _relative(design):
-    kind = KINDS[design]
-    return kind.measured.relative_to if design in DESIGNS else kind.relative_to
-
-
 def reference(design, parameters):
     """Name and settings of what the figures of a design are relative to when it is built with `parameters`, or None."""
-    found = _relative(design)
+    found = KINDS[design].measured.relative_to
     return found and found.to(parameters)
 
 
 def reference_in_words(design):
     """What a design's figures are relative to, for headings, or None."""
-    found = _relative(design)
+    found = KINDS[design].measured.relative_to
     return found and found.in_words()
 
 
@@ -152,11 +147,7 @@ def _lanes(design, parameters):
 
 
 def _kind(row):
-    parameters = row["parameters"]
-    if row["design"] in ("float_encoder", "float_decoder") and (parameters["lanes"] != 1 or parameters["stages"]):
-        return None
-    conversion = {"float_encoder": "FP32 to 8 bits", "fp32_to_e4m3": "FP32 to 8 bits"}
-    conversion |= {"float_decoder": "8 bits to FP32", "e4m3_to_fp32": "8 bits to FP32"}
-    if row["design"] in conversion:
-        return conversion[row["design"]]
+    if purpose := KINDS[row["design"]].measured.purpose:
+        lone = row["parameters"].get("lanes", 1) == 1 and not row["parameters"].get("stages")
+        return purpose if lone else None
     return " ".join([row["design"], *(word for word in settings(row) if not word.startswith("method="))])

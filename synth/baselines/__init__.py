@@ -1,14 +1,14 @@
 """What users compare our blocks with: plain designs in Verilog, with the parameters a user would set."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 import numpy as np
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import CATALOG, FloatFormat
 from narrowfloat.hdl.block import Choice, Integer, Parameter
-from narrowfloat.hdl.catalog import Relative
+from narrowfloat.hdl.catalog import Measured, Relative
 from narrowfloat.synth.vectors import BEATS, RESULT_BEATS, SEED, Vectors, operands, real_tensors, runs
 
 BFLOAT16 = FloatFormat(name="bfloat16", exp_bits=8, man_bits=7, specials="ieee")
@@ -42,7 +42,7 @@ class Baseline:
     interface: Callable[..., Interface]
     vectors: Callable[..., Vectors]
     more: tuple[tuple[str, ...], ...] = ()
-    relative_to: Relative | None = None
+    measured: Measured = field(default_factory=Measured)
     lanes: int = 1
 
     def parse(self, settings):
@@ -254,7 +254,7 @@ BASELINES = {
                 *(("numbers=unsigned", f"method={method}") for method in _NUMBERS["unsigned"]),
                 *((f"width={width}", f"method={method}") for width in (4, 16) for method in _NUMBERS["signed"]),
             ),
-            relative_to=Relative("multiplier", ("method=baugh_wooley",)),
+            measured=Measured(relative_to=Relative("multiplier", ("method=baugh_wooley",)), curve="multipliers"),
         ),
         Baseline(
             "dot_product",
@@ -265,7 +265,7 @@ BASELINES = {
             _dot_product,
             _dot_product_vectors,
             (("method=star",), *(("width=4", f"method={method}") for method in ("star", "booth", "baugh_wooley"))),
-            relative_to=Relative("dot_product", ("method=baugh_wooley",)),
+            measured=Measured(relative_to=Relative("dot_product", ("method=baugh_wooley",))),
             lanes=_LANES,
         ),
         Baseline(
@@ -276,7 +276,7 @@ BASELINES = {
             ((),),
             lambda: Interface("fp32_to_bfloat16", {}, {"word": 32}, {"code": 16}),
             _to_codes(BFLOAT16, "format"),
-            relative_to=Relative("fp32_to_e4m3"),
+            measured=Measured(relative_to=Relative("fp32_to_e4m3"), curve="FP32 to narrow"),
         ),
         Baseline(
             "fp32_to_e4m3",
@@ -286,7 +286,7 @@ BASELINES = {
             ((),),
             lambda: Interface("fp32_to_e4m3", {}, {"word": 32}, {"code": 8}),
             _to_codes(E4M3, "saturate"),
-            relative_to=Relative("fp32_to_e4m3"),
+            measured=Measured(relative_to=Relative("fp32_to_e4m3"), curve="FP32 to narrow", purpose="FP32 to 8 bits"),
         ),
         Baseline(
             "e4m3_to_fp32",
@@ -296,7 +296,7 @@ BASELINES = {
             ((),),
             lambda: Interface("e4m3_to_fp32", {}, {"code": 8}, {"word": 32}),
             _from_codes(E4M3),
-            relative_to=Relative("e4m3_to_fp32"),
+            measured=Measured(relative_to=Relative("e4m3_to_fp32"), curve="narrow to FP32", purpose="8 bits to FP32"),
         ),
         Baseline(
             "multiply_add",
@@ -307,7 +307,7 @@ BASELINES = {
             _multiply_add,
             _multiply_add_vectors,
             (("format=fp32",),),
-            relative_to=Relative("multiply_add", ("format=bfloat16",)),
+            measured=Measured(relative_to=Relative("multiply_add", ("format=bfloat16",)), curve="multiply-add"),
         ),
     )
 }
