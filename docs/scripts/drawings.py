@@ -298,7 +298,9 @@ def architecture():
         drawing.box(20, y, 265, 50, layer, words, fill=fill, size=13)
         for column, cell in enumerate(cells):
             drawing.box(301 + 96 * column, y, 88, 50, cell, fill=fill, size=12)
-        if row:
+        if layer == "evidence":
+            drawing.arrow((20, y + 25), (8, y + 25), (8, 67), (20, 67))
+        elif row:
             drawing.arrow((150, y), (150, y - 18))
     return drawing
 
