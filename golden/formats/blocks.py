@@ -55,22 +55,22 @@ class BlockFormat(Format):
         check_fields(self, group=(MIN_GROUP, MAX_GROUP))
 
     @property
-    def max_magnitude(self):
+    def max_magnitude(self) -> int:
         """The largest k."""
         return 2**self.man_bits - 1
 
     @property
-    def max_exponent(self):
+    def max_exponent(self) -> int:
         """The largest code of E."""
         return 2**self.exp_bits - 1
 
     @property
-    def chunks(self):
+    def chunks(self) -> int:
         """How many chunks of two bits a magnitude has."""
         return self.man_bits // 2
 
     @property
-    def group_bits(self):
+    def group_bits(self) -> int:
         """What a group takes in memory where each chunk has a sign bit of its own, as the paper stores it."""
         return self.exp_bits + self.group * self.chunks * 3
 

@@ -106,27 +106,27 @@ class FloatFormat(Format):
         return check_int(f"bias of {self.name}", bias, *self.bias_range)
 
     @property
-    def bias_range(self):
+    def bias_range(self) -> tuple[int, int]:
         """Smallest and largest bias, inclusive."""
         return (127, 127) if self.exp_bits == 8 else (0, BIAS_MAX)
 
     @property
-    def signed(self):
+    def signed(self) -> bool:
         """Whether codes have a sign bit."""
         return self.specials != "fnu"
 
     @property
-    def magnitude_bits(self):
+    def magnitude_bits(self) -> int:
         """Width of {E, M}."""
         return self.exp_bits + self.man_bits
 
     @property
-    def bits(self):
+    def bits(self) -> int:
         """Width of a code."""
         return self.signed + self.magnitude_bits
 
     @property
-    def max_finite(self):
+    def max_finite(self) -> int:
         """{E, M} of the largest finite number."""
         all_ones = 2**self.magnitude_bits - 1
         if self.specials == "ieee":
@@ -134,12 +134,12 @@ class FloatFormat(Format):
         return all_ones - (self.specials in ("fn", "fnu"))
 
     @property
-    def infinity(self):
+    def infinity(self) -> int | None:
         """{E, M} of infinity, or None."""
         return self.max_finite + 1 if self.specials == "ieee" else None
 
     @property
-    def nan(self):
+    def nan(self) -> int | None:
         """The NaN that conversions produce, as {E, M} to which the sign is joined; None without NaN.
 
         For "fnuz" it is 0: there the only NaN is the code of negative zero, whatever the sign of what was converted.

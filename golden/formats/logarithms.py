@@ -59,22 +59,22 @@ class LogBlockFormat(Format):
             raise ValueError(f"1 + int_bits + frac_bits must be from {low} to {high}, not {self.bits}")
 
     @property
-    def magnitude_bits(self):
+    def magnitude_bits(self) -> int:
         """Width of c."""
         return self.int_bits + self.frac_bits
 
     @property
-    def bits(self):
+    def bits(self) -> int:
         """Width of a code."""
         return 1 + self.magnitude_bits
 
     @property
-    def max_magnitude(self):
+    def max_magnitude(self) -> int:
         """c of the largest number."""
         return 2**self.magnitude_bits - 1
 
     @property
-    def exponent_range(self):
+    def exponent_range(self) -> tuple[int, int]:
         """Smallest and largest E, inclusive."""
         return -(2 ** (self.exp_bits - 1)), 2 ** (self.exp_bits - 1) - 1
 

@@ -16,6 +16,7 @@ from narrowfloat.golden.s2fp8 import decode as s2_decode
 from narrowfloat.golden.s2fp8 import encode as s2_encode
 from narrowfloat.golden.s2fp8 import parameters as s2_parameters
 from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
+from numpy.typing import NDArray
 
 MAX_LANES = 16
 TYPES = (1, 2, 4, 8)
@@ -49,7 +50,8 @@ class _Treatment:
         """That of `count` beats none of which is encoded."""
         return cls(*(np.zeros(count, dtype) for dtype in (bool, np.uint8, bool, np.int16, np.uint16, np.uint32)))
 
-    def encode_s2fp8(self, rows, parameters):
+    def encode_s2fp8(self, rows: NDArray[np.intp], parameters: Parameters) -> None:
+        """Encode these beats in S2FP8."""
         self.packed[rows] = self.squeezed[rows] = True
         self.alpha[rows], self.mean[rows], self.inverse[rows] = parameters.alpha, parameters.mean, parameters.inverse
 

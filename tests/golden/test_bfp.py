@@ -22,7 +22,7 @@ from narrowfloat.golden.bfp import (
     relative_improvement,
     to_mxint8,
 )
-from narrowfloat.golden.formats import BLOCKS, BlockFormat
+from narrowfloat.golden.formats import BLOCKS, CATALOG, BlockFormat
 from narrowfloat.golden.lfsr import lane_bits
 
 BFP2, BFP4 = BLOCKS["bfp2"], BLOCKS["bfp4"]
@@ -413,7 +413,11 @@ def test_mxint8_is_rounded_to_nearest(values):
     ("call", "error", "message"),
     [
         (lambda x: convert(x.astype(float), BFP4), TypeError, r"x must be float32, not float64: convert with"),
-        (lambda x: convert(x, "bfp4"), TypeError, r"fmt must be a BlockFormat, not 'bfp4': BlockFormat\.parse makes one"),
+        (
+            lambda x: convert(x, CATALOG["lbfp8"]),
+            TypeError,
+            r"fmt must be a BlockFormat or the name of one, not LogBlockFormat\(",
+        ),
         (lambda x: convert(x[0], BFP4), ValueError, r"x must have numbers along its last axis to group, not the shape \(\)"),
         (lambda x: convert(x[:0], BFP4), ValueError, r"x must have numbers along its last axis to group, not the shape \(0,\)"),
         (lambda x: convert(x, BFP4, rounding="rna"), ValueError, r"rounding must be one of rtz, rne, sr, not 'rna'"),

@@ -331,7 +331,12 @@ ONE = np.ones((2, 3), np.float32)
     [
         (np.ones(3), {}, TypeError, r"x must be float32, not float64: convert with \.astype\(np\.float32\)"),
         ([1, 2], {}, TypeError, r"x must be float32, not int64"),
-        (ONE, {"fmt": "float8_e4m3fn"}, TypeError, r"fmt must be a FloatFormat, not 'float8_e4m3fn': FloatFormat\.parse"),
+        (
+            ONE,
+            {"fmt": "float8"},
+            ValueError,
+            r"unknown format 'float8': use one of ab_e5m2, .*, or spell one like e4m3b7_fn_gradual",
+        ),
         (ONE, {"bias": 64}, ValueError, r"bias of ab_e5m2 must be an integer from 0 to 63, not 64"),
         (ONE, {"bias": -1}, ValueError, r"bias of ab_e5m2 must be an integer from 0 to 63, not -1"),
         (ONE, {"bias": np.array([[7], [99]])}, ValueError, r"bias of ab_e5m2 must be an integer from 0 to 63, not 99"),
@@ -377,7 +382,7 @@ def test_encode_wrong_arguments(x, keywords, error, message):
             ValueError,
             r"bias of shape \(2, 1\) does not broadcast to .*\(1,\)",
         ),
-        (np.array([1], np.uint8), {"fmt": None}, TypeError, r"fmt must be a FloatFormat, not None"),
+        (np.array([1], np.uint8), {"fmt": None}, TypeError, r"fmt must be a FloatFormat or the name of one, not None"),
         (np.array([1], np.uint8), {"fmt": FloatFormat.parse("e5m3")}, TypeError, r"codes of e5m3 must be uint16, not uint8"),
     ],
 )

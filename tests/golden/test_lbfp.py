@@ -381,7 +381,11 @@ ONE = np.array([1], np.float32)
     ("call", "error", "message"),
     [
         (lambda: encode(np.ones(2), LBFP8, 0), TypeError, r"x must be float32, not float64: convert"),
-        (lambda: encode(ONE, CATALOG["ab_e5m2"], 0), TypeError, r"fmt must be a LogBlockFormat, not FloatFormat\("),
+        (
+            lambda: encode(ONE, CATALOG["ab_e5m2"], 0),
+            TypeError,
+            r"fmt must be a LogBlockFormat or the name of one, not FloatFormat\(",
+        ),
         (lambda: encode(ONE, LBFP8, 0.5), TypeError, r"exponent must be of integers, not float64"),
         (lambda: encode(ONE, LBFP8, 128), ValueError, r"exponent must be from -128 to 127, not 128"),
         (lambda: encode(ONE, LBFP8, np.zeros(2, int)), ValueError, r"exponent of shape \(2,\) does not broadcast"),
