@@ -205,7 +205,7 @@ def _version(tool, path):
     return found[1]
 
 
-_running = set()
+_running: set = set()
 
 
 def stop():

@@ -12,6 +12,7 @@ from narrowfloat.golden.s2fp8.tensor import (
     ALPHA_FRACTION_BITS,
     ALPHA_RANGE,
     FORMAT,
+    INFINITY,
     INVERSE_FRACTION_BITS,
     INVERSE_RANGE,
     MEAN_FRACTION_BITS,
@@ -133,9 +134,9 @@ def decode(codes: ArrayLike, inverse: ArrayLike, mean: ArrayLike) -> NDArray[np.
     words = (power >> ANTILOG_BITS << FP32_MAN_BITS) + significand
     largest = FP32_INFINITY - (1 << FP32_MAN_BITS - RESULT_BITS)
     words = np.where((words < FP32_SMALLEST_NORMAL) | (magnitude == 0), 0, np.minimum(words, largest))
-    words = np.where(magnitude == FORMAT.infinity, FP32_INFINITY, words)
+    words = np.where(magnitude == INFINITY, FP32_INFINITY, words)
     quiet = FP32_INFINITY | 1 << FP32_MAN_BITS - 1 | (magnitude & 3) << FP32_MAN_BITS - 2
-    words = np.where(magnitude > FORMAT.infinity, quiet, words) | flat >> 7 << 31
+    words = np.where(magnitude > INFINITY, quiet, words) | flat >> 7 << 31
     return words.astype(np.uint32).view(np.float32).reshape(codes.shape)
 
 

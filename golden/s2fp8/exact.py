@@ -2,7 +2,7 @@
 
 import numpy as np
 from narrowfloat.golden.checks import check_float32
-from narrowfloat.golden.s2fp8.tensor import FORMAT, MEAN_FRACTION_BITS, MIN_SPREAD
+from narrowfloat.golden.s2fp8.tensor import FORMAT, INFINITY, MEAN_FRACTION_BITS, MIN_SPREAD
 from numpy.typing import ArrayLike, NDArray
 
 _SIGN = 0x80
@@ -94,7 +94,7 @@ def fp8_values() -> NDArray[np.float64]:
     """What magnitudes mean, the first one above the largest as if it went on: float64 [128], then infinity and NaN."""
     k = np.arange(128)
     values = np.where(k < 4, k * 2.0**-16, (1 + (k & 3) / 4) * np.exp2((k >> 2) - 15.0))
-    return np.where(k > FORMAT.infinity, np.nan, np.where(k == FORMAT.infinity, np.inf, values))
+    return np.where(k > INFINITY, np.nan, np.where(k == INFINITY, np.inf, values))
 
 
 def middles() -> NDArray[np.float64]:

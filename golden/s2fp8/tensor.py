@@ -10,6 +10,7 @@ from narrowfloat.golden.statistics import LogMoments
 from numpy.typing import ArrayLike
 
 FORMAT = FLOATS["float8_e5m2"]
+INFINITY = FORMAT.max_finite + 1  # its code without the sign
 # alpha is an exponent and a fraction, the others are fixed-point numbers.
 ALPHA_BITS, ALPHA_FRACTION_BITS = 11, 7
 ALPHA_RANGE = -(2 ** (ALPHA_BITS - 1)), 2 ** (ALPHA_BITS - 1) - 1

@@ -422,7 +422,7 @@ def test_mxint8_is_rounded_to_nearest(values):
         (lambda x: convert(x[:0], BFP4), ValueError, r"x must have numbers along its last axis to group, not the shape \(0,\)"),
         (lambda x: convert(x, BFP4, rounding="rna"), ValueError, r"rounding must be one of rtz, rne, sr, not 'rna'"),
         (lambda x: convert(x, BFP4, bits=5), ValueError, r"bits of bfp4 must be an integer from 1 to 4, not 5"),
-        (lambda x: convert(x, BFP4, offset=1), ValueError, r"offset of bfp4 must be an integer from 0 to 0, not 1"),
+        (lambda x: convert(x, BFP4, offset=1), ValueError, r"offset of bfp4 must be 0, not 1"),
         (
             lambda x: convert(x, BlockFormat.parse("m4e4"), offset=256),
             ValueError,

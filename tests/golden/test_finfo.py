@@ -1,12 +1,11 @@
 """`narrowfloat.finfo` against ml_dtypes, and against every code of hand-made formats."""
 
 import ml_dtypes
+import narrowfloat
 import numpy as np
 import pytest
 from narrowfloat.golden.float_codec import code_dtype
 from narrowfloat.golden.formats import FLOATS, FloatFormat
-
-import narrowfloat
 
 LIMITS = "max", "min", "smallest_normal", "tiny", "smallest_subnormal", "eps", "epsneg"
 COUNTS = "bits", "nexp", "nmant", "iexp", "machep", "negep", "maxexp", "minexp"
