@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.float_codec import FloatDecoder
-from narrowfloat.hdl.memory.streams import CODE_BITS, SLOTS, SQUEEZE_STAGES, WORD_BYTES, core_stream, memory_stream
+from narrowfloat.hdl.memory.streams import CODE_BITS, S2FP8_STAGES, SLOTS, WORD_BYTES, core_stream, memory_stream
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.s2fp8 import S2Decoder
 
@@ -34,7 +34,7 @@ class ReadPath(wiring.Component):
 
     def __init__(self, fmt, lanes, types, s2fp8=False):
         self._fmt, self._lanes, self._s2fp8 = fmt, lanes, s2fp8
-        self.latency = SQUEEZE_STAGES if s2fp8 else 1
+        self.latency = S2FP8_STAGES if s2fp8 else 1
         super().__init__({"s_mem": In(memory_stream(lanes, types, s2fp8)), "m_core": Out(core_stream(lanes, types))})
 
     def elaborate(self, platform):
@@ -73,18 +73,18 @@ class ReadPath(wiring.Component):
         with m.If(self.s_mem.valid & taken):
             m.d.sync += left.eq(Mux(final, 0, left | (1 << slot)))
         if self._s2fp8:
-            self._expand(m, result, codes, packed & user.squeezed, taken)
+            self._decode_s2fp8(m, result, codes, packed & user.squeezed, taken)
             return m
         m.submodules.decoded = decoded = StreamRegister(result.shape())
         m.d.comb += [decoded.i.valid.eq(self.s_mem.valid), taken.eq(decoded.i.ready), decoded.i.payload.eq(result)]
         wiring.connect(m, decoded.o, wiring.flipped(self.m_core))
         return m
 
-    def _expand(self, m, result, codes, squeezed, taken):
+    def _decode_s2fp8(self, m, result, codes, squeezed, taken):
         """Beats to the core: `result`, or if `squeezed` with the values of `codes` in S2FP8; `taken` says when one is."""
         user = self.s_mem.payload.user
         tag = Shape.cast(result.shape()).width + 1
-        m.submodules.expander = expander = S2Decoder(lanes=self._lanes, stages=SQUEEZE_STAGES, user_bits=tag)
+        m.submodules.expander = expander = S2Decoder(lanes=self._lanes, stages=S2FP8_STAGES, user_bits=tag)
         m.d.comb += [
             expander.i.valid.eq(self.s_mem.valid),
             taken.eq(expander.i.ready),

@@ -9,7 +9,7 @@ TYPES = (1, 2, 4, 8)  # powers of two, so that every code of a type field names 
 CODE_BITS = 8
 WORD_BYTES = 4
 # Pipeline registers of the S2FP8 codec: in the middle, where half of its delay is past, and at the end.
-SQUEEZE_STAGES = 2
+S2FP8_STAGES = 2
 
 
 def type_bits(types):

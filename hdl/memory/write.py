@@ -10,8 +10,8 @@ from narrowfloat.golden.formats import BIAS_BITS
 from narrowfloat.hdl.float_codec import FloatEncoder
 from narrowfloat.hdl.memory.streams import (
     CODE_BITS,
+    S2FP8_STAGES,
     SLOTS,
-    SQUEEZE_STAGES,
     WORD_BYTES,
     core_stream,
     memory_stream,
@@ -69,7 +69,7 @@ class WritePath(wiring.Component):
 
     def __init__(self, fmt, lanes, types, s2fp8=False):
         self._fmt, self._lanes, self._types, self._s2fp8 = fmt, lanes, types, s2fp8
-        self.latency = SQUEEZE_STAGES + 1 if s2fp8 else 2
+        self.latency = S2FP8_STAGES + 1 if s2fp8 else 2
         modes, biases = data.ArrayLayout(mode_bits(s2fp8), types), data.ArrayLayout(BIAS_BITS, types)
         parameters = data.ArrayLayout(PARAMETERS, types)
         tap = {"valid": Out(1), "type": Out(type_bits(types)), "keep": Out(lanes), "words": Out(data.ArrayLayout(32, lanes))}
@@ -111,7 +111,7 @@ class WritePath(wiring.Component):
         beat = Signal(self.m_mem.payload.shape())
         raised = self._encode(m, beat, accepted, mode, Cat(kept))
         if self._s2fp8:
-            encoded, by_squeezing = self._squeeze(m, beat)
+            encoded, by_squeezing = self._encode_s2fp8(m, beat)
             raised = map(or_, raised, by_squeezing)
         else:
             m.submodules.encoded = register = StreamRegister(beat.shape())
@@ -167,11 +167,11 @@ class WritePath(wiring.Component):
         raised = reduce(or_, (flag & keep.replicate(len(flag)) for keep, flag in zip(kept, flags)))
         return [Mux(valid & is_number(type_, t), raised, 0) for t in range(self._types)]
 
-    def _squeeze(self, m, beat):
+    def _encode_s2fp8(self, m, beat):
         """The stream of beats that `_encode` makes, completed by codes of S2FP8, and what encoding in S2FP8 raises."""
         user = beat.user
         m.submodules.squeezer = squeezer = S2Encoder(
-            lanes=self._lanes, stages=SQUEEZE_STAGES, flags=True, user_bits=Shape.cast(beat.shape()).width
+            lanes=self._lanes, stages=S2FP8_STAGES, flags=True, user_bits=Shape.cast(beat.shape()).width
         )
         encoded = stream.Signature(beat.shape()).create(path=("encoded",))
         alphas = [self.parameters[t].alpha for t in range(self._types)]
