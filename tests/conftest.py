@@ -7,6 +7,8 @@ import pickle
 import shutil
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: workers and simulators are processes enough
+
 import pytest
 from hypothesis import settings
 from narrowfloat.hdl.catalog import find
