@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from narrowfloat.command import main
+from narrowfloat.commands import lint as command
 from narrowfloat.hdl import lint
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
 from narrowfloat.hdl.emit import emit
@@ -264,3 +265,10 @@ def test_list_as_table_names_every_design(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in DESIGNS)
+
+
+def test_lint_says_of_each_design_that_there_is_no_warning(monkeypatch, capsys):
+    monkeypatch.setattr(command, "SHIPPED", SHIPPED[:2])
+    assert main(["lint"]) == 0
+    modules = [find(name).module(find(name).parse(settings)) for name, settings in SHIPPED[:2]]
+    assert capsys.readouterr().out == "".join(f"{module}: no warnings\n" for module in modules)
