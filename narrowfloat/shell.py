@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -57,6 +57,10 @@ def run(name, work):
             message, status = f"the Python package {error.name} is missing", 2
         except OSError as error:
             message, status = _spell(error), 2
+    try:
+        sys.stdout.flush()
+    except (OSError, AttributeError):
+        _forget_output()
     say(name, message)
     return status
 
@@ -97,15 +101,9 @@ def _terminable():
 
 
 def _spell(error):
-    """An OSError in one line. Of standard output Python does not say that it is the file."""
-    place = error.filename
-    if place is None:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            place = "standard output"
-            _forget_output()
-    return f"{place}: {error.strerror}" if place is not None else error.strerror or str(error)
+    """An OSError in one line. Python names no file where writing to an open one fails."""
+    place = error.filename if error.filename is not None else f"standard output or {tempfile.gettempdir()}"
+    return f"{place}: {error.strerror or error}"
 
 
 def _forget_output():
@@ -330,5 +328,6 @@ class Workers(ThreadPoolExecutor):
 
     def __exit__(self, kind, *_):
         self.shutdown(wait=kind is None, cancel_futures=True)
-        while wait(self._futures, timeout=0.05).not_done:
+        while not all(future.done() for future in self._futures):
             tools.stop()
+            time.sleep(0.05)

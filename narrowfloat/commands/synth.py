@@ -40,10 +40,16 @@ def add_arguments(parser):
 
 
 def run(options):
-    measurements, missing = _measurements(options)
-    if options.update_baseline:
-        shell.output_file(str(BASELINE))
+    measurements = _chosen(options)
     wanted = dict.fromkeys(wanted_builds(options))
+    if options.update_baseline:
+        if "site-packages" in BASELINE.parts:
+            raise ValueError("--update-baseline is for a checkout: nothing is written beside installed code")
+        shell.output_file(str(BASELINE))
+    missing = {each.target: problem for each in measurements if (problem := each.missing())}
+    if options.liberty and options.liberty.stem in missing:
+        raise ToolError(missing[options.liberty.stem])
+    measurements = [each for each in measurements if each.target not in missing]
     with shell.Progress(_NAME, "emitting", len(wanted)) as progress:
         chosen = []
         for build in wanted:
@@ -77,8 +83,8 @@ def run(options):
     return 2 if problems else 1 if worse else 0
 
 
-def _measurements(options):
-    """The measurements that are asked for and can be made, and of each other target what is missing."""
+def _chosen(options):
+    """The measurements that are asked for."""
     measurements = MEASUREMENTS
     if options.liberty:
         measurements = (asic.StandardCells(asic.Library(options.liberty.stem, options.liberty), curve_limit=1000),)
@@ -91,11 +97,7 @@ def _measurements(options):
         check_choice("design", design, units.NAMES)
     if options.set and len(options.designs) != 1:
         raise ValueError("--set goes with exactly one design")
-    measurements = [each for each in measurements if not options.target or each.target in options.target]
-    missing = {each.target: problem for each in measurements if (problem := each.missing())}
-    if options.liberty and options.liberty.stem in missing:
-        raise ToolError(missing[options.liberty.stem])
-    return [each for each in measurements if each.target not in missing], missing
+    return [each for each in measurements if not options.target or each.target in options.target]
 
 
 def wanted_builds(options):
