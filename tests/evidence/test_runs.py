@@ -5,9 +5,9 @@ import multiprocessing
 import sys
 
 import pytest
+from narrowfloat.tools import ToolError
 
 from evidence.harness.experiment import Runs
-from narrowfloat.tools import ToolError
 
 PACKAGE = {
     "__init__.py": "",
