@@ -182,7 +182,7 @@ _SPELLINGS = {
         f"e{rng.randint(2, 8)}m{rng.randint(0, 10)}"
         + rng.choice(["", "", f"b{rng.randint(0, 63)}"])
         + rng.choice(["", "_ieee", "_fn", "_fnuz", "_none"])
-        + rng.choice(["", "_gradual", "_zero_code", "_paper"])
+        + rng.choice(["", "_gradual", "_zero_code", "_clamp_exponent"])
     ),
     LogBlockFormat: lambda rng: (
         f"i{rng.randint(1, 4)}f{rng.randint(0, 6)}"

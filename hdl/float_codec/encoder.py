@@ -20,12 +20,12 @@ class FloatEncoder(FloatCodec):
     ==============  =====================================================================================================
     rounding        rne nearest, ties to even; rna nearest, ties away from zero; rtz toward zero; sr stochastic: up if the
                     discarded fraction, cut to `sr_bits` bits, plus as many random bits carries
-    underflow       as the format says: gradual, zero_code, paper
+    underflow       as the format says: gradual, zero_code, clamp_exponent
     overflow        decided after rounding. saturate: the largest finite number; format: infinity, else NaN, else the
                     largest finite number (which rtz gives for every finite input)
     NaN             the format's NaN, or the largest finite number where it has none
     infinity        as overflow
-    zero            keeps its sign; fnuz has only +0, fnu makes it NaN, as every negative input; paper has none
+    zero            keeps its sign; fnuz has only +0, fnu makes it NaN, as every negative input; clamp_exponent has none
     ==============  =====================================================================================================
 
     Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.

@@ -146,15 +146,24 @@ def test_random_draws_elaborate(name):
         assert {"latency", "initiation_interval"} <= top.facts.keys()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("number", range(LONG_DRAWS))
-@pytest.mark.parametrize("name", DESIGNS)
-def test_random_draws_are_emitted(name, number):
-    design = find(name)
-    rng = random.Random(f"{name} {number}")
-    settings = design.settings(design.draw(rng, **SMALL.get(name, {})))
-    emission = emit(design, settings)
-    assert emission.manifest["parameters"] == design.to_json(design.parse(settings))
+def long_draws():
+    """Random configurations of every design; those that have a known fault are expected to fail, by its number."""
+    for name, design in DESIGNS.items():
+        for number in range(LONG_DRAWS):
+            rng = random.Random(f"{name} {number}")
+            values = design.draw(rng, **SMALL.get(name, {}))
+            marks = [pytest.mark.long]
+            if len(design.module(values)) > 127:
+                marks.append(pytest.mark.xfail(strict=True, reason="finding 10: names above 127 characters"))
+            if name == "lbfp_decoder" and values["stages"] == 0 and values["fmt"].frac_bits in (2, 3):
+                marks.append(pytest.mark.xfail(strict=True, reason="finding 11: output bits are read back"))
+            yield pytest.param(name, design.settings(values), marks=marks, id=f"{name}-{number}")
+
+
+@pytest.mark.parametrize(("name", "settings"), long_draws())
+def test_random_draws_are_emitted(name, settings):
+    emission = emit(find(name), settings)
+    assert emission.manifest["parameters"] == find(name).to_json(find(name).parse(settings))
     lint.verilator(emission)
 
 
