@@ -1,13 +1,9 @@
-"""The golden model's speed, of the codec beside ml_dtypes' own casts, in one process, one thread each: `python tests/bench.py [--quick]`."""
+"""The golden model's speed, that of the codec beside ml_dtypes' casts, in one thread: `python tests/bench.py [--quick]`."""
 
 import argparse
 import statistics
 import sys
 import time
-from pathlib import Path
-
-# a script finds packages beside itself, and tests/golden is not the package golden
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import ml_dtypes
 import numpy as np

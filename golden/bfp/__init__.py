@@ -16,13 +16,13 @@ from narrowfloat.golden.bfp.accumulate import (
     matmul,
 )
 from narrowfloat.golden.bfp.blocks import ROUNDINGS, SR_BITS, Blocks, chunks, convert, decode
-from narrowfloat.golden.bfp.mac import CHUNK_BITS, Passes, accumulate_passes, to_passes
+from narrowfloat.golden.bfp.mac import CHUNKS, Passes, accumulate_passes, to_passes
 from narrowfloat.golden.bfp.mxint8 import from_mxint8, to_mxint8
 from narrowfloat.golden.bfp.policy import EPSILON_BITS, MAX_SUM_BITS, MIN_SUM_BITS, SUM_BITS, precision, relative_improvement
 
 __all__ = [
     "ACCUMULATORS",
-    "CHUNK_BITS",
+    "CHUNKS",
     "EPSILON_BITS",
     "MAX_FIXED_BITS",
     "MAX_SUM_BITS",

@@ -9,7 +9,7 @@ from narrowfloat.golden.checks import check_choice
 from narrowfloat.golden.fp32 import FP32_BIAS
 from numpy.typing import NDArray
 
-CHUNK_BITS = (2, 3, 4)  # mantissa bits of a pass
+CHUNKS = (2, 3, 4)  # mantissa bits of a pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def to_passes(
     last : numpy.ndarray
         bool [pairs]: which pairs end a result.
     chunk_bits : int
-        One of `CHUNK_BITS`.
+        One of `CHUNKS`.
     window : int
         What the exponents of x are given less, for a "fixed" accumulator whose last bit then means ``2**(window - 256)`` with
         chunks of 2 bits.
@@ -81,7 +81,7 @@ def to_passes(
     ValueError
         `chunk_bits` is not allowed, or `bits` has another number than its multiples.
     """
-    check_choice("chunk_bits", chunk_bits, CHUNK_BITS)
+    check_choice("chunk_bits", chunk_bits, CHUNKS)
     for wrong in bits[(bits < chunk_bits) | (bits % chunk_bits != 0)][:1]:
         raise ValueError(f"bits must be multiples of chunk_bits, which is {chunk_bits}, not {wrong}")
     chunks = bits // chunk_bits
@@ -119,7 +119,7 @@ def accumulate_passes(
     width : int
         Bits of the "fixed" accumulator, 8 to 62.
     chunk_bits : int
-        One of `CHUNK_BITS`.
+        One of `CHUNKS`.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def accumulate_passes(
         `accumulator`, `chunk_bits` or `width` is not allowed.
     """
     check_choice("accumulator", accumulator, ACCUMULATORS)
-    check_choice("chunk_bits", chunk_bits, CHUNK_BITS)
+    check_choice("chunk_bits", chunk_bits, CHUNKS)
     sign = 1 << chunk_bits
     x, y = (np.where(chunks & sign, -(chunks % sign), chunks % sign) for chunks in (passes.x, passes.y))
     sums = (x * y).sum(axis=1)

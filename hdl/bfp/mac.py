@@ -3,15 +3,14 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from narrowfloat.golden.bfp import ACCUMULATORS, CHUNKS
 from narrowfloat.golden.formats import MAX_GROUP, MIN_GROUP
 from narrowfloat.golden.fp32 import FP32_BIAS
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.block import Block, Choice, Integer, Relation
 from narrowfloat.hdl.parts.arith import normalised_to_top
 
-ACCUMULATORS = ("fixed", "fp32")
 CHUNK_BITS = 2
-CHUNKS = 2, 3, 4
 MAX_BITS = 2, 3, 4, 6, 8
 FIXED_WIDTHS = 16, 62
 # Of a chunk's exponent: E - 2 j is from -6 to 254, a window's from 0 to 508.

@@ -4,14 +4,12 @@ from amaranth.hdl import Const, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BIAS_BITS, BIAS_MAX
+from narrowfloat.golden.statistics import MAX_TYPES, REFERENCE_EXPONENT
 from narrowfloat.hdl.block import Block, Integer, Relation
 from narrowfloat.hdl.parts.arith import count_ones, pick
 
 MAX_LANES = 16
-MAX_TYPES = 16
 MAGNITUDE_BITS = 31
-# Bias 143 - e has 2**(e - 127) as its reference median.
-REFERENCE = 143
 
 
 class Estimator(Block):
@@ -52,7 +50,7 @@ class Estimator(Block):
         """One register per type."""
         return [Signal(shape, name=f"{name}{t}", init=init) for t in range(self.types)]
 
-    def _clamped_bias(self, exponent, reference=REFERENCE):
+    def _clamped_bias(self, exponent, reference=REFERENCE_EXPONENT):
         """The bias ``reference - exponent`` for an unsigned `exponent`, kept in range."""
         low, high = max(reference - self.bias_max, 0), reference - self.bias_min
         inside = (Const(reference, 8) - exponent)[:BIAS_BITS]

@@ -1,7 +1,6 @@
 """Mean and maximum of the logarithm, and the largest magnitude of a window of tensors."""
 
 from functools import reduce
-from math import log2
 from operator import add
 from types import MappingProxyType
 
@@ -9,13 +8,12 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, memory
 from amaranth.lib.wiring import Out
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
-from narrowfloat.golden.statistics import readout
+from narrowfloat.golden.statistics import LOGS, log_table, readout
 from narrowfloat.hdl.block import Choice, Format, Integer, Relation
 from narrowfloat.hdl.parts.arith import division_step, extreme, is_number, pick
 from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Lanes
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed
 
-LOGS = ("mitchell", "table")
 _LOG_BITS, _FRACTION_BITS = 16, 8
 
 
@@ -104,7 +102,7 @@ class LogMoments(CountingEstimator):
         """log2 + 127 with 8 fraction bits: the word itself, and a correction of at most 22 that the top fraction bits say."""
         logarithm = Signal(_LOG_BITS, name=f"logarithm_{name}")
         fraction = magnitude[15:23]
-        corrections = [round(256 * log2(1 + i / 256)) - i for i in range(256)]
+        corrections = [log - i for i, log in enumerate(log_table().tolist())]
         correction = Array(Const(c, 5) for c in corrections)[fraction] if self.log == "table" else 0
         m.d.comb += logarithm.eq(magnitude[15:] + correction)
         return logarithm

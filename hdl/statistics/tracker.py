@@ -1,12 +1,10 @@
 """A register per type that walks to the median."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from narrowfloat.golden.statistics import readout
+from narrowfloat.golden.statistics import REFERENCE_EXPONENT, RUNS, readout
 from narrowfloat.hdl.block import Choice, Integer
 from narrowfloat.hdl.parts.arith import is_number, pick
-from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, REFERENCE, Estimator
-
-RUNS = (2, 4, 8, 16, 32, 64)
+from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Estimator
 
 
 class MedianTracker(Estimator):
@@ -40,8 +38,8 @@ class MedianTracker(Estimator):
         m = Module()
         fraction, type_ = self.fraction, self.observe.type
         bits = 8 + fraction
-        lowest, highest = REFERENCE - self.bias_max, REFERENCE - self.bias_min
-        start = ((REFERENCE - self.initial_bias << fraction) + (1 << fraction - 1)) % 2 ** (bits - 2)
+        lowest, highest = REFERENCE_EXPONENT - self.bias_max, REFERENCE_EXPONENT - self.bias_min
+        start = ((REFERENCE_EXPONENT - self.initial_bias << fraction) + (1 << fraction - 1)) % 2 ** (bits - 2)
         largest_step = fraction + 3  # 8 octaves
 
         # Exponents are from 80 to 143: the upper two bits follow from the next two.

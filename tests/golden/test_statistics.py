@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from narrowfloat.golden.float_codec import encode
 from narrowfloat.golden.formats import CATALOG
-from narrowfloat.golden.statistics import exact_median_bias
+from narrowfloat.golden.statistics import exact_median_bias, log_table
 
 
 def f32(*values):
@@ -88,3 +88,10 @@ def test_bias_fits_the_codec():
 def test_wrong_arguments(x, keywords, error, message):
     with pytest.raises(error, match=message):
         exact_median_bias(x, **keywords)
+
+
+def test_log_table_is_the_nearest_integer():
+    """By integers: r is nearest to 256 * log2(1 + i / 256) if (256 + i)**512 lies between 2**(2 r - 1) and 2**(2 r + 1)."""
+    for i, log in enumerate(log_table("table").tolist()):
+        assert 2 ** max(2 * log - 1, 0) * 256**512 <= (256 + i) ** 512 < 2 ** (2 * log + 1) * 256**512
+    assert log_table("mitchell").tolist() == list(range(256))
