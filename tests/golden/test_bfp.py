@@ -551,5 +551,5 @@ def test_matmul_says_what_does_not_fit():
     a, b = matrices(np.random.default_rng(13), (2, 16), (2, 32), BLOCKS["bfp4"])
     with pytest.raises(ValueError, match=r"rows of the same length, not \(2, 16\) and \(2, 32\)"):
         matmul(a, b)
-    with pytest.raises(ValueError, match="accumulator must be one of fp32, fixed, not 'int'"):
+    with pytest.raises(ValueError, match="accumulator must be one of fixed, fp32, not 'int'"):
         matmul(a, a, accumulator="int")
