@@ -6,7 +6,6 @@ A simulation is short beside its build: what all builds have in common is compil
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
 from cocotb_tools import config
 from narrowfloat.cache import folder as kept_folder
@@ -155,6 +154,6 @@ def _link(runtime, prefix, sources, options, folder, name):
 
 
 def _compile(arguments, folder, name):
-    done = GXX.start(arguments, folder, variables={"TMPDIR": str(Path(folder))})
+    done = GXX.start(arguments, folder)
     if done.returncode:
         raise BuildError(f"g++ on {name}: {GXX.complaint(done)}", done.stderr + done.stdout)

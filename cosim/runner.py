@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,13 +108,19 @@ def benches(design, reference):
         There is none.
     """
     module = reference.partition(":")[0]
-    if find_spec(module) is None:
+    if not _exists(module):
         name = f"narrowfloat.cosim.bench_{_SHARED_BENCHES.get(design, design)}"
-        if find_spec(name) is None:
+        if not _exists(name):
             raise ValueError(f"{design} has no tests: there is no reference object {reference}, nor a bench {name}")
         return [name]
     own = f"narrowfloat.cosim.special.{module.rpartition('.')[2]}"
-    return ["narrowfloat.cosim.generic", *([own] if find_spec(own) else [])]
+    return ["narrowfloat.cosim.generic", *([own] if _exists(own) else [])]
+
+
+def _exists(module):
+    with suppress(ModuleNotFoundError):
+        return find_spec(module) is not None
+    return False
 
 
 def run(job):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -216,9 +217,10 @@ def stop():
 
 def start(name, command, folder=None, seconds=None, variables=None, log=None):
     """Run a program of ours, as `Tool.start` does a tool: `name` is for messages, `command` begins with its path."""
-    environment = os.environ | _variables() | (variables or {})
     pipe = subprocess.PIPE
-    with open(log, "w") if log else nullcontext() as file:
+    # Temporary files of a tool that is ended go with their folder.
+    with open(log, "w") if log else nullcontext() as file, tempfile.TemporaryDirectory(prefix="narrowfloat-") as temporary:
+        environment = os.environ | _variables() | {"TMPDIR": temporary} | (variables or {})
         # A group of its own: an interrupt reaches the tool, and whatever the tool has started, through `stop` alone.
         process = subprocess.Popen(
             [str(word) for word in command],

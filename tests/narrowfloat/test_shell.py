@@ -305,3 +305,16 @@ def test_errors_name_the_file_that_was_meant(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}'"):
         shell.write(tmp_path / "x", "text")
     assert not list(tmp_path.iterdir())
+
+
+def test_webassembly_has_a_cache_where_the_home_folder_cannot_be_written(tmp_path, monkeypatch):
+    for name in ("YOWASP_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NARROWFLOAT_BUILD", str(tmp_path))
+    monkeypatch.setenv("HOME", "/proc/none")
+    tools._variables.cache_clear()
+    assert tools.start("env", ["env"]).stdout.count(f"YOWASP_CACHE_DIR={tmp_path}/yowasp\n") == 1
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tools._variables.cache_clear()
+    assert "YOWASP_CACHE_DIR" not in tools.start("env", ["env"]).stdout
+    tools._variables.cache_clear()
