@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from importlib.metadata import version
 
 from narrowfloat import shell
@@ -42,6 +43,8 @@ def main(arguments=None):
 
 def _start(name, arguments):
     """Import what the sub-command needs, no more, and run it."""
+    # What Amaranth remarks on when a design is given up, which the one line has said.
+    warnings.filterwarnings("ignore", message=".* created but never used")
     try:
         module = importlib.import_module(f"narrowfloat.commands.{name.replace('-', '_')}")
         parser = shell.Parser(prog=f"narrowfloat {name}", description=module.__doc__.partition("\n\n")[0])

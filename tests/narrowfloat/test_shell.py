@@ -62,9 +62,13 @@ def test_device_is_written_to_and_not_replaced(tmp_path):
         shell.write("/dev/full", "text")
 
 
+# A shell makes its background jobs ignore interrupts, which a process of a test inherits.
+HEED = "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
 def command(work, **options):
     """Run a command of its own whose work is the statement `work`."""
-    program = f"import sys, time; from narrowfloat import shell, tools\ndef work():\n  {work}\nsys.exit(shell.run('it', work))"
+    program = f"{HEED}\nfrom narrowfloat import shell, tools\ndef work():\n  {work}\nsys.exit(shell.run('it', work))"
     return subprocess.Popen([PYTHON, "-c", program], stderr=subprocess.PIPE, text=True, **options)
 
 

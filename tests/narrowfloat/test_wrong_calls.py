@@ -212,14 +212,18 @@ REAL = (
 )
 
 
+# A shell makes its background jobs ignore interrupts, which a process of a test inherits.
+HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+START = f"{HEED} import sys; from narrowfloat.command import main; sys.exit(main())"
+
+
 def interrupted_call(arguments, seconds, number, folder):
     """Status and lines of a call in a process of its own that gets a signal, and what it leaves."""
     variables = os.environ | {"NARROWFLOAT_BUILD": str(folder / "build"), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "narrowfloat", *arguments]
-    process = subprocess.Popen(
-        command, cwd=folder, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    command = [sys.executable, "-c", START, *arguments]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True, **pipes)
     time.sleep(seconds)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
