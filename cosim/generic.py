@@ -6,9 +6,9 @@ import cocotb
 import numpy as np
 from narrowfloat.cosim.bench import SHARES, Bench
 from narrowfloat.cosim.report import manifest
-from narrowfloat.golden.reference import reference_class
+from narrowfloat.golden.reference import load
 
-REFERENCE = reference_class(manifest())
+REFERENCE = load(manifest())
 
 
 @cocotb.test

@@ -18,11 +18,9 @@ from narrowfloat import tools
 from narrowfloat.cache import folder as kept_folder
 from narrowfloat.cosim import build
 from narrowfloat.freshness import fingerprint
-from narrowfloat.golden.reference import stimulus
+from narrowfloat.golden.reference import Reference, reference_class, stimulus
 
 SIMULATORS = ("verilator", "icarus")
-# A design has a bench of its own name, but for these.
-_SHARED_BENCHES = dict.fromkeys(("median_estimator", "exponent_histogram", "median_tracker", "log_moments"), "estimators")
 
 
 @dataclass(frozen=True)
@@ -109,12 +107,13 @@ def benches(design, reference):
     """
     module = reference.partition(":")[0]
     if not _exists(module):
-        name = f"narrowfloat.cosim.bench_{_SHARED_BENCHES.get(design, design)}"
+        name = f"narrowfloat.cosim.bench_{design}"
         if not _exists(name):
             raise ValueError(f"{design} has no tests: there is no reference object {reference}, nor a bench {name}")
         return [name]
     own = f"narrowfloat.cosim.special.{module.rpartition('.')[2]}"
-    return ["narrowfloat.cosim.generic", *([own] if _exists(own) else [])]
+    generic = issubclass(reference_class({"reference": reference}), Reference)
+    return [*(["narrowfloat.cosim.generic"] if generic else []), *([own] if _exists(own) else [])]
 
 
 def _exists(module):

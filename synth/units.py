@@ -12,17 +12,11 @@ from narrowfloat.synth.baselines import BASELINES
 from narrowfloat.synth.cache import cached
 from narrowfloat.tools import YOSYS
 
-# The model's results for the inputs that a design is simulated with, from its manifest.
+# Designs whose references have no workload yet.
 _VECTORS = {
-    "float_encoder": vectors.float_codec,
-    "float_decoder": vectors.float_codec,
     "median_tracker": vectors.median_tracker,
-    "lbfp_multiplier": vectors.lbfp_multiplier,
-    "lbfp_dot_product": vectors.lbfp_dot_product,
     "bfp_converter": vectors.bfp_converter,
     "fast_mac": vectors.fast_mac,
-    "s2_encoder": vectors.s2_codec,
-    "s2_decoder": vectors.s2_codec,
 }
 
 NAMES = (*DESIGNS, *BASELINES)
@@ -70,7 +64,9 @@ class Unit:
         """Inputs to simulate it with and the model's results (`synth.vectors.Vectors`), or None if there is no model yet."""
         if self.role == "baseline":
             return BASELINES[self.design].vectors(**self.parameters)
-        return _VECTORS[self.design](self.manifest) if self.design in _VECTORS else None
+        if self.design in _VECTORS:
+            return _VECTORS[self.design](self.manifest)
+        return vectors.of_design(self.manifest)
 
     def vectors_digest(self):
         """A digest of the vectors, by which results from them are kept."""

@@ -1,32 +1,52 @@
-"""What goes through a mapped netlist, cycle by cycle, and what the golden model says must come out: real tensors."""
+"""What goes through a mapped netlist, cycle by cycle, and what must come out: workload and model of a design's reference."""
 
+import os
 from dataclasses import dataclass
-from functools import cache
 from threading import Lock
 
 import numpy as np
+
 from narrowfloat.cache import folder
 from narrowfloat.freshness import fingerprint
-from narrowfloat.golden import lbfp, s2fp8
-from narrowfloat.golden.bfp import accumulate_passes, convert, to_passes
-from narrowfloat.golden.float_codec import decode, encode
-from narrowfloat.golden.formats import BIAS_BITS, BlockFormat, FloatFormat, LogBlockFormat
-from narrowfloat.golden.lfsr import lane_bits
-from narrowfloat.golden.reference import stimulus
-from narrowfloat.golden.rounding import ROUNDINGS
-from narrowfloat.golden.statistics import MedianTracker, exact_median_bias
 from narrowfloat.tools import ToolError
+from narrowfloat.golden.bfp import accumulate_passes, convert, to_passes
+from narrowfloat.golden.formats import BlockFormat
+from narrowfloat.golden.lfsr import lane_bits
+from narrowfloat.golden.reference import Interface, load, stimulus
+from narrowfloat.golden.reference.stimulus import KEPT_TENSORS, keep_real_tensors
+from narrowfloat.golden.reference.workload import PRODUCTS, RESULT_BEATS, RUN_BEATS, operands, runs
 
-SEED = 1
-# Beats of each of the real tensors, in a row, so that neighbours in memory are neighbours in time.
-BEATS = 96
-PRODUCTS = 1440  # of each lane of a multiplier; shares evenly among the tensors of either kind
-RESULT_BEATS = 64  # of one result of a dot product
+_one_at_a_time = Lock()
+
+
+def real_tensors():
+    """The real tensors, float32 by name; trained once for all runs, however many threads ask for them.
+
+    Raises
+    ------
+    ToolError
+        They cannot be made.
+    """
+    with _one_at_a_time:
+        if KEPT_TENSORS not in os.environ:
+            os.environ[KEPT_TENSORS] = str(_kept())
+        return stimulus.real_tensors()[0]
+
+
+def _kept():
+    try:
+        kept = folder("tensors", [fingerprint(stimulus.__name__)], keep_real_tensors)
+    except FileNotFoundError as error:
+        raise ToolError(f"no real tensors: {error.strerror}") from None
+    return keep_real_tensors(kept)
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """One integer per cycle for each input port, and for each output port what it must be `latency` cycles later."""
+    """One integer per cycle for each input port, and for each output port what it must be `latency` cycles later.
+
+    None stands for an output that may be anything.
+    """
 
     inputs: dict
     outputs: dict
@@ -36,223 +56,60 @@ class Vectors:
         return len(next(iter(self.inputs.values())))
 
 
-_one_at_a_time = Lock()
+def of_design(manifest):
+    """The `Vectors` of the design with this manifest: a beat in every cycle, nothing in the way; None without a workload.
 
-
-def real_tensors():
-    """The tensors of `golden.reference.stimulus.real_tensors`, float32 by name; made once, however many threads ask for them.
-
-    Raises
-    ------
-    ToolError
-        They cannot be made.
+    Of several streams that leave only the first is expected: the others do not keep its pace.
     """
-    with _one_at_a_time:
-        return _real_tensors()
-
-
-@cache
-def _real_tensors():
-    try:
-        kept = folder("tensors", [fingerprint(stimulus.__name__)], stimulus.keep_real_tensors)
-    except FileNotFoundError as error:
-        raise ToolError(f"no real tensors: {error.strerror}") from None
-    with np.load(stimulus.keep_real_tensors(kept)) as archive:
-        return {name: archive[name] for name in archive if name != "accuracy"}
-
-
-def runs(tensors, count):
-    """From each tensor `count` neighbours, beginning where a fixed random number says: float32 [len(tensors), count]."""
-    rng = np.random.default_rng(SEED)
-    flat = [tensor.ravel() for tensor in tensors.values()]
-    return np.stack([np.resize(values[rng.integers(max(1, len(values) - count)) :], count) for values in flat])
-
-
-def operands(lanes):
-    """What multipliers of all kinds are measured with: two lists of runs of real tensors, float32 [runs, values], equally many.
-
-    The first are of activations, errors and gradients, the others of weights.
-    """
-    tensors = real_tensors()
-    weights = {name: tensor for name, tensor in tensors.items() if name.endswith("weight")}
-    others = {name: tensor for name, tensor in tensors.items() if name not in weights}
-    return [runs(group, PRODUCTS * lanes // len(group)) for group in (others, weights)]
-
-
-def float_codec(manifest):
-    """Vectors for an encoder or a decoder of floats with this manifest, a beat in every cycle."""
-    parameters = manifest["parameters"]
-    lanes = parameters["lanes"]
-    formats = [FloatFormat.parse(name) for name in parameters["formats"]]
-    tensors = real_tensors()
-    words = runs(tensors, BEATS * lanes).reshape(-1, lanes)
-    rng = np.random.default_rng(SEED)
-    format_of = np.repeat(np.arange(len(tensors)) % len(formats), BEATS)
-    bias = np.repeat([_bias(formats[i % len(formats)], parameters, x) for i, x in enumerate(tensors.values())], BEATS)
-    names = parameters.get("roundings", ["rne"])
-    rounding = np.array([ROUNDINGS.index(name) for name in names])[rng.integers(len(names), size=len(words))]
-    user = {
-        "bias": bias,
-        "format": format_of,
-        "rounding": rounding,
-        "user": rng.integers(2 ** parameters["user_bits"], size=len(words)),
-    }
-    random = _random(parameters, rng, len(words), lanes)
-    user |= {f"random{lane}": random[:, lane] for lane in range(lanes)}
-    codes, flags = (np.zeros(words.shape, np.int64) for _ in range(2))
-    values = np.zeros_like(words)
-    for index, fmt in enumerate(formats):
-        for code, name in enumerate(ROUNDINGS):
-            rows = (format_of == index) & (rounding == code)
-            options = {
-                "overflow": parameters.get("overflow", "saturate"),
-                "rounding": name,
-                "sr_bits": parameters.get("sr_bits", 8),
-            }
-            biases = np.broadcast_to(bias[rows, None], words[rows].shape)
-            codes[rows], flags[rows] = encode(words[rows], fmt, bias=biases, random_bits=random[rows], flags=True, **options)
-            values[rows] = decode(codes[rows].astype(np.uint8 if fmt.bits <= 8 else np.uint16), fmt, bias=biases)
-    user |= {f"flags{lane}": flags[:, lane] for lane in range(lanes)}
-    wide, narrow = (_lanes(array) for array in (words.view(np.uint32), codes))
-    decoded = _lanes(values.view(np.uint32))
-    encoding = manifest["design"] == "float_encoder"
-    data = {"s_axis_tdata": wide if encoding else narrow, "m_axis_tdata": narrow if encoding else decoded}
-    last = rng.random(len(words)) < 0.1
-    always = {"s_axis_tvalid", "m_axis_tvalid", "s_axis_tready", "m_axis_tready"}
+    real_tensors()
+    reference = load(manifest)
+    if reference.workload is None:
+        return None
+    traffic = reference.workload()
+    wanted = reference.model(traffic)
+    streams = traffic if isinstance(traffic, dict) else {"s_axis": traffic}
+    leaving = wanted["m_axis"] if isinstance(wanted, dict) else wanted
+    cycles = len(next(iter(streams.values())))
+    columns = {}
+    for name, stream in streams.items():
+        columns |= _columns(manifest, name, stream, range(cycles), cycles) | {f"{name}_tready": [1] * cycles}
+    columns |= _columns(manifest, "m_axis", leaving, leaving.origin.tolist(), cycles)
     inputs, outputs = {}, {}
     for port in manifest["ports"]:
         name = port["name"]
-        if name in ("clk", "rst", "rst_n"):
-            continue
-        if name.endswith("tlast"):
-            column = last.astype(int).tolist()
-        elif name in always:
-            column = [1] * len(words)
-        else:
-            column = _pack(port["fields"], data.get(name, user), len(words))
-        (inputs if port["direction"] == "input" else outputs)[name] = column
+        if port["direction"] == "output" and name in columns:
+            outputs[name] = columns[name]
+        elif port["direction"] == "input" and name not in ("clk", "rst", "rst_n"):
+            inputs[name] = columns.get(name, [int(name.endswith("_tready"))] * cycles)
     return Vectors(inputs, outputs, manifest["latency"])
 
 
-def s2_codec(manifest):
-    """Vectors for an S2FP8 encoder or decoder with this manifest, a beat in every cycle, each tensor with its own parameters."""
-    parameters = manifest["parameters"]
-    lanes = parameters["lanes"]
-    tensors = real_tensors()
-    words = runs(tensors, BEATS * lanes).reshape(-1, lanes)
-    found = [s2fp8.tensor_parameters(tensor) for tensor in tensors.values()]
-    alpha, mean, inverse = (np.repeat([getattr(each, name) for each in found], BEATS) for name in ("alpha", "mean", "inverse"))
-    codes, flags = s2fp8.encode(words, alpha[:, None], mean[:, None], flags=True)
-    encoding = manifest["design"] == "s2_encoder"
-    wide = (words if encoding else s2fp8.decode(codes, inverse[:, None], mean[:, None])).view(np.uint32)
-    given, result = (wide, codes) if encoding else (codes, wide)
-    count = len(words)
-    last = np.zeros(count, bool)
-    user = {"alpha": alpha % 2**11, "mean": mean, "inverse": inverse, "user": np.zeros(count, np.int64)}
-    user |= {f"flags{lane}": flags[:, lane] for lane in range(lanes)}
-    outputs = {"m_axis_tvalid": [1] * count, "s_axis_tready": [1] * count, "m_axis_tlast": [0] * count}
-    for port in manifest["ports"]:
-        if port["direction"] == "output" and "fields" in port:
-            outputs[port["name"]] = _pack(port["fields"], _lanes(result) if port["name"] == "m_axis_tdata" else user, count)
-    return Vectors(_inputs(manifest, _lanes(given), user, last), outputs, manifest["latency"])
+def _columns(manifest, name, stream, places, cycles):
+    """The ports of a stream by name, of which each beat is in the cycle that `places` says; None in others, but for TVALID."""
+    beats = dict(zip(places, Interface(manifest, name).pack(stream), strict=True))
+    rows = [beats.get(cycle) for cycle in range(cycles)]
+    parts = {part: [row and int(row[index]) for row in rows] for index, part in enumerate(("tdata", "tuser", "tlast"))}
+    return {f"{name}_{part}": column for part, column in parts.items()} | {
+        f"{name}_tvalid": [int(row is not None) for row in rows]
+    }
 
 
 def median_tracker(manifest):
-    """Vectors for a median tracker with this manifest, a beat in every cycle, types changing with the tensors."""
-    parameters = manifest["parameters"]
-    lanes, types = parameters["lanes"], parameters["types"]
-    tensors = real_tensors()
-    words = runs(tensors, BEATS * lanes).reshape(-1, lanes)
-    type_of = np.repeat(np.arange(len(tensors)) % types, BEATS).tolist()
-    names = ("types", "fraction", "run", "initial_bias", "bias_min", "bias_max")
-    model = MedianTracker(**{name: parameters[name] for name in names})
-    outputs = {"bias": [], "settled": []}
-    for beat, type_ in zip(words, type_of):
-        model.observe(beat[None], type_)
-        outputs["bias"].append(sum(bias << BIAS_BITS * i for i, bias in enumerate(model.bias.tolist())))
-        outputs["settled"].append(sum(bit << i for i, bit in enumerate(model.settled.tolist())))
-    fields = [{"name": f"lane{lane}", "lsb": 32 * lane} for lane in range(lanes)]
+    """The `Vectors` of a median tracker with this manifest, a beat in every cycle."""
+    real_tensors()
+    reference = load(manifest)
+    cycles = reference.workload()
+    count = len(cycles)
     inputs = {
-        "tap_tdata": _pack(fields, _lanes(words.view(np.uint32)), len(words)),
-        "tap_tvalid": [1] * len(words),
-        "tap_tkeep": [2**lanes - 1] * len(words),
-        "tap_tuser": type_of,
+        "tap_tdata": [int.from_bytes(row.tobytes(), "little") for row in cycles.words],
+        "tap_tvalid": [1] * count,
+        "tap_tkeep": (cycles.keep @ (1 << np.arange(reference.lanes))).tolist(),
+        "tap_tuser": cycles.types.tolist(),
     }
-    ports = [port["name"] for port in manifest["ports"] if port["direction"] == "input"]
-    idle = [0] * len(words)
-    inputs = {name: inputs.get(name, idle) for name in ports if name not in ("clk", "rst", "rst_n")}
-    return Vectors(inputs, outputs, latency=1)
-
-
-def lbfp_multiplier(manifest):
-    """Vectors for a multiplier of logarithmic numbers with this manifest, a beat in every cycle."""
-    parameters = manifest["parameters"]
-    codes, _ = _log_operands(parameters)
-    bits = manifest["product_bits"]
-    product = lbfp.multiply(*codes, **_log_products(manifest))
-    data = _lanes(codes[0], "a") | _lanes(codes[1], "b")
-    last = np.zeros(len(product), bool)
-    user = {"user": np.zeros(len(product), np.int64)}
-    outputs = {"m_axis_tvalid": [1] * len(product), "s_axis_tready": [1] * len(product)}
-    for port in manifest["ports"]:
-        if port["name"] == "m_axis_tdata":
-            outputs["m_axis_tdata"] = _pack(port["fields"], _lanes(product & 2**bits - 1), len(product))
-    return Vectors(_inputs(manifest, data, user, last), outputs, manifest["latency"])
-
-
-def _log_operands(parameters):
-    """The codes of both operands, uint8 [beats, lanes], and for each beat their exponents; each run has that of its largest."""
-    fmt = LogBlockFormat.parse(parameters["fmt"])
-    whole = LogBlockFormat(name=fmt.name, int_bits=fmt.int_bits, frac_bits=fmt.frac_bits, exp_bits=fmt.exp_bits)
-    lanes = parameters["lanes"]
-    codes, exponents = [], []
-    for values in operands(lanes):
-        found = lbfp.block_exponent(values, whole)
-        codes.append(lbfp.encode(values, fmt, found).reshape(-1, lanes))
-        exponents.append(np.broadcast_to(found, values.shape).reshape(-1, lanes)[:, 0].astype(np.int64))
-    return codes, exponents
-
-
-def _log_products(manifest):
-    parameters = manifest["parameters"]
-    return {
-        "fmt": LogBlockFormat.parse(parameters["fmt"]),
-        "antilog": parameters["antilog"],
-        "guard_bits": manifest["guard_bits"],
-        "out_bits": manifest["product_bits"],
-        "output": parameters["output"],
-    }
-
-
-def lbfp_dot_product(manifest):
-    """Vectors for a dot product of logarithmic numbers with this manifest, a beat in every cycle."""
-    parameters = manifest["parameters"]
-    codes, exponents = _log_operands(parameters)
-    sums = lbfp.dot(*codes, **_log_products(manifest))
-    count = len(sums)
-    last = np.arange(count) % RESULT_BEATS == RESULT_BEATS - 1
-    ends = np.flatnonzero(last)
-    results = np.diff(np.cumsum(sums)[ends], prepend=0)
-    fmt = LogBlockFormat.parse(parameters["fmt"])
-    lsb = lbfp.lsb_exponent(
-        fmt,
-        exponents[0][ends] + exponents[1][ends],
-        antilog=parameters["antilog"],
-        guard_bits=manifest["guard_bits"],
-        out_bits=manifest["product_bits"],
-    )
-    data = _lanes(codes[0], "a") | _lanes(codes[1], "b")
-    user = {"user": np.zeros(count, np.int64)}
-    user |= {name: e & 2**fmt.exp_bits - 1 for name, e in zip(("exponent_a", "exponent_b"), exponents, strict=True)}
-    valid = last.astype(int).tolist()
-    outputs = {"s_axis_tready": [1] * count, "m_axis_tvalid": valid, "m_axis_tlast": [1] * count}
-    shown = {"sum": results, "exponent": lsb, "user": np.zeros(len(ends), np.int64)}
-    for port in manifest["ports"]:
-        if port["direction"] == "output" and "fields" in port:
-            masked = {f["name"]: shown[f["name"]] & 2 ** (f["msb"] - f["lsb"] + 1) - 1 for f in port["fields"]}
-            words = dict(zip(ends.tolist(), _pack(port["fields"], masked, len(ends)), strict=True))
-            outputs[port["name"]] = [words.get(beat) for beat in range(count)]
-    return Vectors(_inputs(manifest, data, user, last), outputs, manifest["latency"])
+    names = [port["name"] for port in manifest["ports"] if port["direction"] == "input"]
+    inputs = {name: inputs.get(name, [0] * count) for name in names if name not in ("clk", "rst", "rst_n")}
+    bias, settled = reference.follow(cycles)
+    return Vectors(inputs, {"bias": bias, "settled": settled}, latency=1)
 
 
 def fast_mac(manifest):
@@ -317,7 +174,7 @@ def bfp_converter(manifest):
     parameters = manifest["parameters"]
     lanes, fmt = parameters["lanes"], BlockFormat.parse(parameters["fmt"])
     per_group = fmt.group // lanes
-    beats = -(-BEATS // per_group) * per_group
+    beats = -(-RUN_BEATS // per_group) * per_group
     words = runs(real_tensors(), beats * lanes)
     count = len(words) * beats
     noise = lane_bits(parameters["seed"], count, lanes).reshape(len(words), -1, fmt.group)
@@ -366,16 +223,6 @@ def bfp_converter(manifest):
         for direction in ("input", "output")
     )
     return Vectors(inputs, outputs, manifest["latency"])
-
-
-def _bias(fmt, parameters, tensor):
-    return exact_median_bias(tensor) if fmt.name.startswith("ab_") and parameters["bias_port"] else fmt.bias
-
-
-def _random(parameters, rng, beats, lanes):
-    if "sr" in parameters.get("roundings", ()) and parameters["random"] == "lfsr":
-        return lane_bits(parameters["seed"], beats, lanes, parameters["sr_bits"])
-    return rng.integers(2 ** parameters.get("sr_bits", 1), size=(beats, lanes))
 
 
 def _lanes(array, name="lane"):

@@ -15,7 +15,7 @@ class Reference(ABC):
     A design that real tensors can go through has also
 
     - ``real()``, traffic made from the tensors of a network in training: an iterable of (name, traffic);
-    - ``workload()``, the traffic that a mapped netlist is simulated with, for its energy: runs of real tensors, a beat per cycle.
+    - ``workload()``, the traffic that a mapped netlist is simulated with, for its energy: real tensors, a beat per cycle.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Reference(ABC):
         return self.rng.random(beats) < 0.1
 
     def random_tags(self, beats):
-        """What passes a design beside the data: uint64 [beats], or where it has more than 64 bits words of them [beats, words]."""
+        """What passes a design beside the data: uint64 [beats], or of more than 64 bits words of 32 [beats, words]."""
         bits = self.parameters.get("user_bits", 0)
         if bits <= 64:
             return self.rng.integers(0, 2**bits - 1, beats, np.uint64, endpoint=True)

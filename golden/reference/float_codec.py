@@ -91,7 +91,8 @@ class FloatCodec(Reference):
         user = {"bias": np.repeat(biases, RUN_BEATS), "format": np.repeat(index, RUN_BEATS)}
         user["rounding"] = np.array(self._roundings)[rng.integers(len(self._roundings), size=len(words))]
         user["user"] = rng.integers(2 ** self.parameters["user_bits"], size=len(words))
-        user["random"] = rng.integers(2 ** self.parameters.get("sr_bits", 1), size=words.shape)
+        if self._takes_random or "sr" not in self.parameters.get("roundings", ()):
+            user["random"] = rng.integers(2 ** self.parameters.get("sr_bits", 1), size=words.shape)
         lanes = np.empty(words.shape, np.uint32)
         for fmt, bias, rows in self._groups(user):
             lanes[rows] = self._vectors(words[rows], fmt, bias)

@@ -34,7 +34,7 @@ def real_tensors():
 
 
 def keep_real_tensors(folder):
-    """The file in `folder` with the tensors of `real_tensors`, which is made unless it is there: trained once for all processes."""
+    """The file in `folder` with the tensors of `real_tensors`, made unless it is there: trained once for all processes."""
     digest = hashlib.sha256(Path(network.__file__).read_bytes() + np.__version__.encode()).hexdigest()
     path = folder / f"tensors-{digest[:16]}.npz"
     if not path.exists():

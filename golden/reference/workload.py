@@ -8,6 +8,7 @@ from narrowfloat.golden.reference.stimulus import real_tensors
 
 WORKLOAD_SEED = 1
 RUN_BEATS = 96  # of each tensor
+RESULT_BEATS = 64  # of one result of a dot product
 PRODUCTS = 1440  # of each lane of a multiplier; shares evenly among the tensors of either kind
 
 

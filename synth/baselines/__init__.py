@@ -7,9 +7,10 @@ from importlib.resources import files
 import numpy as np
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import CATALOG, FloatFormat
+from narrowfloat.golden.reference.workload import RESULT_BEATS, RUN_BEATS, WORKLOAD_SEED, operands, runs
 from narrowfloat.hdl.block import Choice, Integer, Parameter
 from narrowfloat.hdl.catalog import Measured, Relative
-from narrowfloat.synth.vectors import BEATS, RESULT_BEATS, SEED, Vectors, operands, real_tensors, runs
+from narrowfloat.synth.vectors import Vectors, real_tensors
 
 BFLOAT16 = FloatFormat(name="bfloat16", exp_bits=8, man_bits=7, specials="ieee")
 E4M3 = CATALOG["float8_e4m3fn"]
@@ -155,8 +156,8 @@ def _join(lanes, width):
 
 def _fp32_words():
     """Real tensors, then corners that they have not."""
-    words = runs(real_tensors(), BEATS).ravel()
-    rng = np.random.default_rng(SEED)
+    words = runs(real_tensors(), RUN_BEATS).ravel()
+    rng = np.random.default_rng(WORKLOAD_SEED)
     corners = rng.integers(2**32, size=256, dtype=np.uint32).view(np.float32)
     specials = np.array(
         [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-40, 464, 465, -480, 2**-9, 2**-10, 1.5 * 2**-10], np.float32
@@ -175,7 +176,7 @@ def _to_codes(fmt, overflow):
 
 def _from_codes(fmt):
     def vectors():
-        codes = np.concatenate([encode(runs(real_tensors(), BEATS).ravel(), fmt), np.arange(256, dtype=np.uint8)])
+        codes = np.concatenate([encode(runs(real_tensors(), RUN_BEATS).ravel(), fmt), np.arange(256, dtype=np.uint8)])
         return Vectors({"code": codes.tolist()}, {"word": decode(codes, fmt).view(np.uint32).tolist()})
 
     return vectors
@@ -219,8 +220,8 @@ def multiply_add(a, b, c, man_bits):
 def _multiply_add_vectors(format):
     _, man_bits = _MULTIPLY_ADD[format]
     tensors = real_tensors()
-    rng = np.random.default_rng(SEED)
-    columns = [np.roll(runs(tensors, BEATS), k, axis=0).ravel() for k in range(3)]
+    rng = np.random.default_rng(WORKLOAD_SEED)
+    columns = [np.roll(runs(tensors, RUN_BEATS), k, axis=0).ravel() for k in range(3)]
     specials = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 2.0**-126, -(2.0**127), 3e38, 1.0 + 2**-7, 1e-40]
     corners = np.array(np.meshgrid(specials, specials, specials), np.float32).reshape(3, -1)
     near = (rng.standard_normal((3, 512)) * 2.0 ** rng.integers(-12, 12, (3, 512))).astype(np.float32)

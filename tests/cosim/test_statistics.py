@@ -7,7 +7,7 @@ from narrowfloat.cosim.runner import Job, run
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 
-QUICK = "random_streams|one_value|reset|reads|latency|every_beat"
+QUICK = "random_values|one_value|reset|reads|latency|every_beat"
 BUILDS = (
     ("median_estimator", "lanes=1", "types=1", "cnt_width=3", "passes=1", "bins=2"),
     ("median_estimator", "lanes=3", "types=3", "cnt_width=9", "bins=31", "continuous=1", "reset=async_low"),

@@ -1,0 +1,308 @@
+"""The memory port against its reference, in every mode."""
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles
+from cocotbext.axi import AxiResp
+from narrowfloat.cosim.memory_bench import INTERFACES, QUIET, PortBench, repeat
+from narrowfloat.cosim.report import manifest, rerun
+from narrowfloat.golden.memory import ESTIMATORS, CoreBeats
+from narrowfloat.golden.reference.stimulus import real_tensors
+
+PARAMETERS = manifest()["parameters"]
+EVEN_TYPES = 0b01010101
+
+
+@cocotb.test
+async def registers_answer_on_every_mix_of_pauses(dut):
+    bench = await PortBench.started(dut)
+    parameters = bench.manifest["parameters"]
+    assert await bench.read_register("ID") == {"value": int.from_bytes(b"PMFN", "little")}
+    version = await bench.read_register("VERSION")
+    assert f"{version['major']}.{version['minor']}.{version['patch']}" == bench.manifest["versions"]["narrowfloat"]
+    built = sum(1 << code for code, name in enumerate(ESTIMATORS) if name in parameters["estimators"])
+    config = {"lanes": bench.lanes, "types": bench.types, "estimators": built, "s2fp8": int(parameters["s2fp8"])}
+    assert await bench.read_register("CONFIG") == config
+    await bench.check_registers()
+    write, read = bench.axil.write_if, bench.axil.read_if
+    channels = (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel)
+    words = {name: 0 for name in bench.registers}
+    writable = {
+        name: sum((1 << field["msb"] + 1) - (1 << field["lsb"]) for field in register["fields"] if field["access"] == "rw")
+        for name, register in bench.registers.items()
+    }
+    plain = [name for name in words if writable[name]] + ["ID", "CONFIG"]
+    for name in plain:
+        words[name] = bench.reference.pack_fields(name, await bench.read_register(name))
+    by_address = {register["address"]: name for name, register in bench.registers.items()}
+    space = 1 << len(dut.s_axil_awaddr)
+    free = [address for address in range(0, space, 4) if address not in by_address]
+    for share in (0, 0.3, 0.8):
+        for channel in channels:
+            channel.set_pause_generator(repeat((bench.rng.random(97) < share).tolist()))
+        for _ in range(60):
+            name = bench.rng.choice(plain)
+            base = bench.registers[name]["address"]
+            first = int(bench.rng.integers(4))
+            length = int(bench.rng.integers(1, 5 - first))
+            value = int(bench.rng.integers(2**32)) & (1 << 8 * length) - 1
+            answer = await bench.axil.write(base + first, value.to_bytes(length, "little"))
+            assert answer.resp == AxiResp.OKAY
+            mask = ((1 << 8 * length) - 1 << 8 * first) & writable[name]
+            words[name] = words[name] & ~mask | value << 8 * first & mask
+            # a random other one, so that writes that go astray are found
+            name = bench.rng.choice(plain)
+            got = bench.reference.pack_fields(name, await bench.read_register(name))
+            assert got == words[name], f"{name}: got {got:#x}, want {words[name]:#x}; {rerun()}"
+            address = int(bench.rng.choice(free)) if free else space
+            if free:
+                assert (await bench.axil.read(address, 4)).resp == AxiResp.SLVERR, f"read of {address:#x}; {rerun()}"
+                assert (await bench.axil.write(address, bytes(4))).resp == AxiResp.SLVERR, f"write of {address:#x}; {rerun()}"
+    await bench.reset()
+    await bench.check_registers()
+
+
+@cocotb.test
+async def every_mode_with_every_mix_of_idle_cycles_and_back_pressure(dut):
+    """Types interleave beat by beat and in bursts, with bypass among them."""
+    bench = await PortBench.started(dut)
+    for number, (idle, stall) in enumerate([(0, 0), (0.1, 0.5), (0.5, 0.1), (0.9, 0), (0, 0.9), (0.5, 0.5)]):
+        for t in range(bench.types):
+            mode = bench.modes[(t + number) % len(bench.modes)]
+            await bench.control(t, mode, bench.names[(t + number) % len(bench.names)])
+        streams = [bench.reference.tensor(t, int(bench.rng.integers(100, 300))) for t in range(bench.types)]
+        await bench.run(
+            bench.reference.interleave([*streams, bench.reference.bypass(80)], burst=[1, 7][number % 2]), idle=idle, stall=stall
+        )
+        await bench.check_registers()
+
+
+@cocotb.test
+async def tensors_of_one_beat(dut):
+    """Of types that no estimator ends with them, so that all their statistics can be foreseen."""
+    bench = await PortBench.started(dut)
+    for t in range(bench.types):
+        await bench.control(t, bench.modes[(t + 2) % len(bench.modes)], end_on_epoch=True)
+    singles = [bench.reference.tensor(int(t), 1) for t in bench.rng.integers(bench.types, size=500)]
+    await bench.run(CoreBeats.join(singles), idle=0.2, stall=0.2)
+    await bench.run(CoreBeats.join(singles))
+    await bench.check_registers()
+
+
+@cocotb.test
+async def special_tensors(dut):
+    """All zeros, all equal, two values, outliers, not a word kept."""
+    bench = await PortBench.started(dut)
+    for t in range(bench.types):
+        await bench.control(t, bench.reference.encoding(t), bench.names[t % len(bench.names)])
+
+    def equal(value):
+        return lambda number: np.full(number, value, np.float32)
+
+    def with_outliers(number):
+        x = bench.rng.standard_normal(number).astype(np.float32) * np.float32(1e-4)
+        x[:2] = 1e-38, 1e10
+        return x
+
+    def of_two(number):
+        return bench.rng.choice(np.array([0.5, -8], np.float32), number)
+
+    for make in (equal(0), equal(-3e-5), of_two, with_outliers, equal(np.nan), bench.reference.random_words):
+        tensors = [bench.reference.tensor(t, 40, make) for t in range(bench.types)]
+        tensors[-1].keep[-5:] = False
+        for _ in range(2):
+            await bench.run(bench.reference.interleave(tensors, burst=5))
+        await bench.check_registers()
+
+
+@cocotb.test
+async def control_at_random_moments(dut):
+    """Modes, estimators, forced biases, flags that are cleared, epochs: tensors stay whole, and all follows the model."""
+    bench = await PortBench.started(dut)
+    # What is missed after an epoch's end in mid-stream is read from counters, which must not saturate for that.
+    countable = bench.manifest["parameters"]["cnt_width"] >= 16
+    for number in range(6):
+        # The even types are observed through epochs, which may end in mid-tensor; the others end none, whatever their mode.
+        for t in range(bench.types):
+            mode = bench.reference.encoding(t, number) if t % 2 == 0 else "frozen"
+            await bench.control(t, mode, bench.names[number % len(bench.names)], True)
+        streams = []
+        for t in range(bench.types):
+            lengths = bench.rng.integers(1, [4, 60][number % 2], size=[60, 6][number % 2])
+            streams.append(CoreBeats.join([bench.reference.tensor(t, int(length)) for length in lengths]))
+        beats = bench.reference.interleave([*streams, bench.reference.bypass(60)], burst=[1, 6, 20][number % 3])
+
+        async def change(number=number):
+            ended = set()
+            for _ in range(60):
+                await ClockCycles(dut.clk, int(bench.rng.integers(1, 30)))
+                t = int(bench.rng.integers(bench.types))
+                what = bench.rng.integers(6)
+                if what == 0 and t % 2:
+                    await bench.control(t, bench.modes[bench.rng.integers(len(bench.modes))], None, True)
+                elif what == 1:
+                    await bench.force(t, None if bench.rng.random() < 0.3 else int(bench.rng.integers(64)))
+                elif what == 2 and ("s2fp8" not in bench.modes or bench.reference.encoding(t, number) == "fp8" and t % 2 == 0):
+                    # flags of S2FP8 come some cycles later, which the model does not know
+                    await bench.write_register(f"FLAGS{t}", overflow=1, inexact=int(bench.rng.integers(2)))
+                elif what == 3 and t % 2 == 0 and not ended and countable:
+                    types = int(bench.rng.integers(1, 2**bench.types)) & EVEN_TYPES
+                    ended.add(types)
+                    await bench.write_register("EPOCH", types=types)
+                elif what == 4:
+                    await bench.read_register(f"BIAS{t}")
+                elif what == 5 and t % 2 and "s2fp8" in bench.modes:
+                    mean, spread = (int(bench.rng.integers(high)) for high in (2**16, 2**12))
+                    await bench.load([t], mean, min(mean + spread, 2**16 - 1))
+
+        share = 0.3 * (number % 3)
+        await bench.run(beats, change(), idle=share, stall=share, late=True)
+        await bench.check_registers()
+
+
+@cocotb.test
+async def read_whatever_memory_holds(dut):
+    """Any slots and bytes kept, or none; any bias with every beat; bypass that says it is packed."""
+    bench = await PortBench.started(dut)
+    bench.returning.cancel()
+    for idle, stall in ((0, 0), (0.3, 0.7), (0.7, 0.3)):
+        bench.pauses(idle, stall)
+        beats = bench.reference.memory_contents(600)
+        bench.begin()
+        bench.offer(bench.mem_source, "s_mem", beats)
+        want = bench.reference.port.read(beats)
+        while len(bench.interfaces["m_core"].beats) < len(want) or bench.cycle - bench.last_beat < QUIET:
+            await ClockCycles(dut.clk, QUIET)
+            bench.check_hanging("m_core", len(want))
+        bench.compare(bench.got("m_core"), want, "m_core")
+        bench.report(len(beats))
+
+
+@cocotb.test
+async def never_a_stall(dut):
+    """A beat per clock through epochs of all types, whose ends all fall into the stream; and the latencies."""
+    bench = await PortBench.started(dut)
+    for t in range(bench.types):
+        await bench.control(t, bench.reference.encoding(t), bench.names[t % len(bench.names)], end_on_epoch=t % 2 == 1)
+    epochs = [[bench.reference.tensor(t, 150) for t in bench.rng.permutation(bench.types)] for _ in range(5)]
+    mixed = [
+        bench.reference.interleave([bench.reference.tensor(t, 60) for t in range(bench.types)], burst) for burst in (1, 2, 3)
+    ]
+    beats = CoreBeats.join([*(tensor for tensors in epochs for tensor in tensors), *mixed])
+
+    async def end_epochs():
+        for _ in range(12):
+            await ClockCycles(dut.clk, 200)
+            await bench.write_register("EPOCH", types=2**bench.types - 1)
+
+    await bench.stream_only(beats, end_epochs())
+    accepted = np.array(bench.interfaces["s_core"].cycles)
+    assert bench.interfaces["s_core"].waited == 0, f"{bench.interfaces['s_core'].waited} beats had to wait; {rerun()}"
+    assert (np.diff(accepted) == 1).all(), f"{np.count_nonzero(np.diff(accepted) != 1)} gaps in the stream; {rerun()}"
+    await bench.reset()
+    for t in range(bench.types):
+        await bench.control(t, "frozen")
+    await bench.run(bench.reference.tensor(0, 4))
+    latency = bench.manifest["latency"]
+    core, out, back, returned = (bench.interfaces[name].cycles for name in INTERFACES)
+    assert out[0] - core[-1] == latency["write"], f"{out[0] - core[-1]} cycles to write; {rerun()}"
+    # a packed beat is accepted with its last slot
+    assert returned[-1] - back[-1] == latency["read"], f"{returned[-1] - back[-1]} cycles to read; {rerun()}"
+    assert returned[-1] - returned[0] == 3, f"4 beats took {returned[-1] - returned[0] + 1} cycles; {rerun()}"
+
+
+@cocotb.test
+async def real_tensors_through_calibration_and_fp8(dut):
+    """As in training: epochs in FP32 that are observed, then FP8."""
+    bench = await PortBench.started(dut)
+    tensors = {name: tensor.reshape(-1)[:3000] for name, tensor in real_tensors()[0].items()}
+    chosen = [list(tensors.values())[t % len(tensors)] for t in range(bench.types)]
+    for epoch in range(6):
+        for t in range(bench.types):
+            mode = "calibrate" if epoch < 4 else bench.reference.encoding(t)
+            await bench.control(t, mode, bench.names[t % len(bench.names)], True)
+        beats = [CoreBeats.of_tensor(tensor, t, lanes=bench.lanes) for t, tensor in enumerate(chosen)]
+        await bench.run(bench.reference.interleave(beats, burst=8))
+        await bench.write_register("EPOCH", types=2**bench.types - 1)
+        await bench.settle()
+        bench.catch_up()
+        await bench.check_registers()
+
+
+@cocotb.test(skip=not PARAMETERS["s2fp8"])
+async def squeezed_tensors_with_the_statistics_of_the_ones_before(dut):
+    """Every type in S2FP8, twice the same, so that the second time the parameters suit; then with loaded statistics."""
+    bench = await PortBench.started(dut)
+    for t in range(bench.types):
+        await bench.control(t, "s2fp8")
+    scales = 2.0 ** bench.rng.integers(-90, 60, size=bench.types)
+    tensors = [
+        bench.reference.tensor(t, 60, lambda number, scale=scale: words_near(bench.rng, number, scale))
+        for t, scale in enumerate(scales)
+    ]
+    for idle, stall in ((0, 0), (0.3, 0.3)):
+        beats = bench.reference.interleave(tensors, burst=5)
+        await bench.run(beats, idle=idle, stall=stall)
+        await bench.check_registers()
+    ratios = bench.got("m_core").kept_words().view(np.float32) / beats.kept_words().view(np.float32)
+    assert np.median(np.abs(ratios - 1)) < 0.05, f"the parameters do not suit; {rerun()}"
+    for mean in (0, 1, 30000, 65535):
+        for t in range(bench.types):
+            await bench.control(t, "s2fp8_frozen")
+        await bench.load(range(bench.types), mean, 40000)
+        await bench.write_register("FLAGS0", overflow=1, underflow=1, invalid=1)
+        await bench.run(bench.reference.interleave(tensors, burst=3))
+        await bench.check_registers()
+
+
+@cocotb.test(skip=not PARAMETERS["s2fp8"] or PARAMETERS["fmt"] != "float8_e5m2")
+async def alpha_1_and_whole_beta_is_a_bias(dut):
+    """The same codes in memory and the same words back, from S2FP8 with alpha = 1 and from FP8 with the bias 15 + beta."""
+    bench = await PortBench.started(dut)
+    for bias in (0, 1, 14, 15, 40, 62, 63):
+        tensors = [bench.reference.tensor(t, 40, bench.reference.random_words) for t in range(bench.types)]
+        tensors += [bench.reference.tensor(t, 40) for t in range(bench.types)]
+        beats = bench.reference.interleave(tensors, burst=4)
+        seen = []
+        await bench.load(range(bench.types), 142 - bias << 8, 142 - bias + 15 << 8)
+        for mode in ("frozen", "s2fp8_frozen"):
+            for t in range(bench.types):
+                await bench.control(t, mode)
+                await bench.force(t, bias)
+            await bench.run(beats)
+            seen.append((bench.got("m_mem"), bench.got("m_core")))
+        (plain, words), (squeezed, words_of_squeezed) = seen
+        assert squeezed.squeezed.all() and not plain.squeezed.any()
+        for name in ("bytes", "keep", "last", "type"):
+            assert np.array_equal(getattr(plain, name), getattr(squeezed, name)), f"bias {bias}: {name}; {rerun()}"
+        bench.compare(words_of_squeezed, words, "m_core")
+
+
+def words_near(rng, number, scale):
+    return (rng.standard_normal(number) * scale).astype(np.float32)
+
+
+@cocotb.test
+async def reset_in_mid_stream(dut):
+    bench = await PortBench.started(dut)
+    for _ in range(4):
+        for t in range(bench.types):
+            await bench.control(t, bench.reference.encoding(t))
+        bench.pauses(0.3, 0.5)
+        bench.offer(
+            bench.core_source,
+            "s_core",
+            bench.reference.interleave([bench.reference.tensor(t, 50) for t in range(bench.types)], burst=3),
+        )
+        await ClockCycles(dut.clk, int(bench.rng.integers(40, 200)))
+        for end in bench.ends:
+            end.clear()
+        await bench.reset()
+        for end in bench.ends:
+            end.clear()
+        await bench.check_registers()
+        for t in range(bench.types):
+            await bench.control(t, bench.modes[t % len(bench.modes)])
+        await bench.run(bench.reference.interleave([bench.reference.tensor(t, 40) for t in range(bench.types)], burst=2))
+        await bench.check_registers()
+        await bench.reset()

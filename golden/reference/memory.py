@@ -1,0 +1,414 @@
+"""The memory port at the level of its interfaces: tensors for it, and what it must do in the order in which things happened."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from narrowfloat.golden import s2fp8
+from narrowfloat.golden.float_codec import encode
+from narrowfloat.golden.formats import FloatFormat
+from narrowfloat.golden.memory import ESTIMATORS, MODES, OBSERVED, SQUEEZING, WORD_BYTES, CoreBeats, MemoryBeats
+from narrowfloat.golden.memory import MemoryPort as Model
+from narrowfloat.golden.reference.stimulus import random_words, random_words_in_range
+from narrowfloat.golden.statistics.readout import words as statistics_words
+
+# Cycles after which an estimator's result must be there, whatever has ended; meanwhile it may be the one before.
+SETTLING = 2000
+RECENT = 8  # beats of which an estimator may not yet know
+_MEMORY_FIELDS = {"bypass": bool, "packed": bool, "bias": np.uint8, "squeezed": bool, "mean": np.uint16, "inverse": np.uint32}
+
+
+class Difference(Exception):
+    """The hardware did what the model does not allow; the message says what."""
+
+
+@dataclass
+class Write:
+    """A register that was written: the cycle in which that took effect, its name, its fields."""
+
+    cycle: int
+    register: str
+    fields: dict
+
+
+class MemoryPort:
+    """The port's model, which is told of beats and register writes in the order in which the hardware took them.
+
+    A model without a clock cannot know in which cycle an estimator has finished: of a tensor that starts meanwhile the
+    hardware's own bias or parameters are taken, if they are among those of the last `SETTLING` cycles.
+
+    Parameters
+    ----------
+    manifest : dict
+    rng : numpy.random.Generator, optional
+        What all traffic is drawn from; default one with the seed 0.
+    """
+
+    def __init__(self, manifest, rng=None):
+        self.manifest = manifest
+        self.parameters = parameters = manifest["parameters"]
+        self.lanes, self.types, self.names = parameters["lanes"], parameters["types"], parameters["estimators"]
+        self.fmt = FloatFormat.parse(parameters["fmt"])
+        self.modes = MODES if parameters["s2fp8"] else MODES[:4]
+        self.registers = {register["name"]: register for register in manifest["registers"]}
+        ports = {port["name"]: port for port in manifest["ports"]}
+        self.user_fields = {
+            name: {field["name"]: (field["lsb"], field["msb"]) for field in ports[f"{name}_tuser"]["fields"]}
+            for name in ("s_core", "m_mem", "s_mem", "m_core")
+        }
+        self.rng = np.random.default_rng(0) if rng is None else rng
+        self.reset()
+
+    def reset(self):
+        """Start over, as the hardware does when it is reset."""
+        parameters = self.parameters
+        counters = {"cnt_width": parameters["cnt_width"]}
+        self.port = Model(
+            lanes=self.lanes,
+            types=self.types,
+            fmt=self.fmt,
+            estimators={name: {} if name == "tracker" else counters for name in self.names},
+            s2fp8=parameters["s2fp8"],
+            bias_min=parameters["bias_min"],
+            bias_max=parameters["bias_max"],
+        )
+        self.moments = {}
+
+    # Traffic
+
+    def encoding(self, t, number=0):
+        """A mode of type `t` that encodes and is observed: with S2FP8 this for one type, that for the next."""
+        return "s2fp8" if "s2fp8" in self.modes and (t + number) % 2 else "fp8"
+
+    def tensor(self, t, beats, make=None):
+        """A random tensor of a type, with some bytes not kept; ``make(number)`` gives other words."""
+        number = beats * self.lanes - self.rng.integers(self.lanes)
+        x = self.rng.standard_normal(number).astype(np.float32) * np.float32(2.0 ** self.rng.integers(-20, 5))
+        x[self.rng.random(number) < 0.05] = 0
+        random = self.rng.random(number) < 0.1
+        words = np.where(random, random_words_in_range(self.rng, self.fmt, np.full(number, 15)), x.view(np.uint32))
+        tensor = CoreBeats.of_tensor(words if make is None else make(number), t, lanes=self.lanes)
+        rows = self.rng.random(beats) < 0.05
+        tensor.keep[rows] &= self.rng.random(tensor.keep[rows].shape) < 0.7
+        return tensor
+
+    def random_words(self, number):
+        """Any FP32 words, as ``make`` of `tensor`."""
+        return random_words(self.rng, number)
+
+    def bypass(self, beats):
+        """Beats that pass untouched."""
+        traffic = CoreBeats.of_tensor(random_words(self.rng, beats * self.lanes), 0, lanes=self.lanes)
+        traffic.bypass[:] = True
+        traffic.type[:] = self.rng.integers(self.types, size=beats)
+        traffic.keep[:] = self.rng.random(traffic.keep.shape) < 0.9
+        traffic.last[:-1] = self.rng.random(beats - 1) < 0.1
+        return traffic
+
+    def interleave(self, streams, burst=1):
+        """The beats of all `streams` mixed at random, each stream in its own order; about `burst` in a row from the same one.
+
+        The last beat of the last stream has TLAST.
+        """
+        owners = np.repeat(np.arange(len(streams)), [len(stream) for stream in streams])
+        order = self.rng.permutation(-(-len(owners) // burst))
+        owners = owners[np.argsort(np.repeat(order, burst)[: len(owners)], kind="stable")]
+        positions = [iter(range(len(stream))) for stream in streams]
+        offsets = np.cumsum([0, *(len(stream) for stream in streams)])
+        return CoreBeats.join(streams)[np.array([offsets[owner] + next(positions[owner]) for owner in owners])]
+
+    def memory_contents(self, beats):
+        """Whatever a memory may hold: any slots and bytes kept, or none, any bias with every beat, bypass that is packed."""
+        size = WORD_BYTES * self.lanes
+        user = {
+            name: self.rng.integers(2 ** (msb - lsb + 1), size=beats) for name, (lsb, msb) in self.user_fields["s_mem"].items()
+        }
+        keep = self.rng.random((beats, size)) < self.rng.choice([0, 0.1, 1, 1], size=(beats, 1))
+        last = np.append(self.rng.random(beats - 1) < 0.2, True)
+        return self._memory_beats(self.rng.integers(256, size=(beats, size), dtype=np.uint8), keep, user, last)
+
+    # Ports
+
+    def user(self, side, beats):
+        """TUSER of beats at an interface, ``s_core`` or ``s_mem``: int64 [beats]."""
+        word = np.zeros(len(beats), np.int64)
+        for name, (lsb, _) in self.user_fields[side].items():
+            word |= getattr(beats, name).astype(np.int64) << lsb
+        return word
+
+    def unpack(self, side, beats):
+        """Beats (tdata, tkeep, tuser, tlast), ints as seen at an interface, as `CoreBeats` or `MemoryBeats`."""
+        size = WORD_BYTES * self.lanes
+        data, keep, user, last = zip(*beats, strict=True) if beats else ((), (), (), ())
+        bytes_ = np.frombuffer(b"".join(value.to_bytes(size, "little") for value in data), np.uint8)
+        bytes_ = bytes_.reshape(len(beats), size).copy()
+        keep = np.array(keep, np.uint64)[:, None] >> np.arange(size, dtype=np.uint64) & np.uint64(1)
+        keep = keep.astype(bool).reshape(len(beats), size)
+        user = np.array(user, np.int64)
+        fields = {name: user >> lsb & 2 ** (msb - lsb + 1) - 1 for name, (lsb, msb) in self.user_fields[side].items()}
+        if side.endswith("core"):
+            return CoreBeats(
+                bytes_.view("<u4"), keep, self._types(fields, last), fields["bypass"].astype(bool), np.array(last, bool)
+            )
+        return self._memory_beats(bytes_, keep, fields, np.array(last, bool))
+
+    def _memory_beats(self, bytes_, keep, user, last):
+        fields = {name: user[name].astype(dtype) for name, dtype in _MEMORY_FIELDS.items() if name in user}
+        return MemoryBeats(bytes_, keep, self._types(user, last), last=last, **fields)
+
+    @staticmethod
+    def _types(fields, last):
+        return fields.get("type", np.zeros(len(last), np.int64)).astype(np.uint8)
+
+    def pack_fields(self, register, values):
+        """A register's word of its fields by name."""
+        fields = {field["name"]: field for field in self.registers[register]["fields"]}
+        return sum(value << fields[field]["lsb"] for field, value in values.items())
+
+    # What must come
+
+    def replay(self, beats, cycles, packs, writes, end, missed):
+        """What must be written to memory, given what happened; the model follows.
+
+        Parameters
+        ----------
+        beats : CoreBeats
+            What the core wrote, in the order in which it was taken.
+        cycles : list of int
+            The cycle in which each was taken.
+        packs : MemoryBeats
+            What the hardware wrote, of which only biases and parameters of tensors are looked at.
+        writes : list of Write
+        end : int
+            The cycle in which all is over.
+        missed : dict
+            Of estimators, by name and type, how many values they have missed since reset, where that is to be followed.
+
+        Raises
+        ------
+        Difference
+            A tensor has a bias or parameters that it cannot have.
+        """
+        return _Replay(self, beats, cycles, packs, missed).run(writes, end)
+
+    def apply(self, kind, write):
+        """Do to the model what writing a register does; the types whose epoch ends.
+
+        A write takes effect in three steps: at once on flags ("clears"), in the next cycle on ends of passes ("ends"), and one
+        later on tensors that start ("starts").
+        """
+        register, values, port = write.register, write.fields, self.port
+        t = int(register[-1]) if register[-1].isdigit() else 0
+        if register.startswith("CONTROL"):
+            if kind == "ends":
+                port.end_on_epoch[t] = bool(values["end_on_epoch"])
+            elif kind == "starts":
+                port.mode[t] = MODES[values["mode"]]
+                port.estimator[t] = list(ESTIMATORS)[values["estimator"]]
+        elif register.startswith("FORCE") and kind == "starts":
+            port.force[t] = values["bias"] if values["enable"] else None
+        elif register.startswith("FLAGS") and kind == "clears":
+            port.flags[t] &= 0xF ^ self.pack_fields(register, values)
+        elif register == "MOMENTS":
+            self.moments = values
+        elif register == "LOAD" and kind == "starts":
+            mean, largest = (
+                self.moments[f"{name}_whole"] << 8 | self.moments[f"{name}_fraction"] for name in ("mean", "largest")
+            )
+            for of in range(self.types):
+                if values["types"] >> of & 1:
+                    port.load(of, mean, largest)
+        elif register == "EPOCH" and kind == "ends":
+            return {of for of in range(self.types) if values["types"] >> of & 1 and port.end_on_epoch[of]}
+        return set()
+
+    def state(self, t):
+        """What the registers must say of a type: ints by name, raw statistics as "estimator.statistic"."""
+        port = self.port
+        chosen = port.estimators.get(port.estimator[t])
+        state = {
+            "BIAS.current": port.bias[t],
+            "BIAS.next": port.next_bias(t),
+            "FLAGS": int(port.flags[t]),
+            "STATUS.settled": int(chosen is not None and chosen.settled[t]),
+            "STATUS.open": int(port.open[t]),
+            "STATUS.mode": MODES.index(port.tensor_mode[t] if port.open[t] else port.mode[t]),
+        }
+        if "s2fp8" in self.modes:
+            state |= vars(port.parameters[t]) | {"alpha": port.parameters[t].alpha % 2**s2fp8.ALPHA_BITS}
+        for name in self.names:
+            statistics = self.manifest["statistics"][name]
+            raw = statistics_words(port.estimators[name].raw(t), statistics)
+            state |= {f"{name}.{statistic}": int(word) for statistic, word in zip(statistics, raw, strict=True)}
+        return state
+
+    def check_codes(self, beats, packs):
+        """Hold codes against the biases or parameters that they were written with, whatever these are.
+
+        Raises
+        ------
+        Difference
+            A code is another, or bias or parameters changed within a tensor.
+        """
+        for t in range(self.types):
+            of_type = packs[packs.type == t]
+            for name in ("bias", "mean", "inverse"):
+                breaks = np.flatnonzero(np.diff(getattr(of_type, name).astype(int)))
+                if not of_type.last[breaks].all():
+                    raise Difference(f"{name} of type {t} changed within a tensor")
+            sources = of_type[np.repeat(np.arange(len(of_type)), of_type.keep.sum(axis=1))]
+            x = beats[beats.type == t].kept_words().view(np.float32)
+            if self.port.mode[t] in SQUEEZING:
+                alphas = _alphas_by_inverse()
+                codes = s2fp8.encode(x, np.array([alphas[inverse] for inverse in sources.inverse.tolist()]), sources.mean)
+            else:
+                codes = encode(x, self.fmt, bias=sources.bias)
+            if not np.array_equal(of_type.bytes[of_type.keep], codes):
+                raise Difference(f"codes of type {t} are wrong")
+
+
+class _Replay:
+    """One replay: events in their order, and what they leave to do."""
+
+    def __init__(self, reference, beats, cycles, packs, missed):
+        self.reference, self.port, self.types = reference, reference.port, reference.types
+        self.beats, self.cycles, self.missed = beats, cycles, missed
+        ends = {t: packs[packs.packed & packs.last & (packs.type == t)] for t in range(self.types)}
+        self.hardware = {t: zip(of.bias.tolist(), of.mean.tolist(), of.inverse.tolist(), strict=True) for t, of in ends.items()}
+        self.history = {t: [] for t in range(self.types)}
+        self.waiting = set()  # types whose pass has ended and whose estimators are still to be told
+        self.results = []
+
+    def run(self, writes, end):
+        """All events; the `MemoryBeats` that must be written."""
+        port, together = self.port, []  # beats between which nothing happens
+
+        def write_together(cycle):
+            if together:
+                self.results.append(port.write(self.beats[np.array(together)]))
+                together.clear()
+
+        self.note(-SETTLING)
+        opens, alone = self._opening()
+        served_before = 0
+        for cycle, kind, what in self._events(writes):
+            if kind != "beat" or self.waiting or alone[what]:
+                write_together(cycle)
+                self.note(cycle)
+            while self.waiting and served_before < cycle:  # cycles without a beat
+                self.serve(served_before)
+                served_before += 1
+            served_before = max(served_before, cycle)
+            if kind != "beat":
+                self.waiting |= self.reference.apply(kind, what)
+                self.note(cycle)
+                continue
+            t = int(self.beats.type[what])
+            chosen = port.force[t], port.next_parameters[t]
+            if opens[what] and MODES.index(port.mode[t]) >= MODES.index("fp8"):
+                self._take_from_hardware(t, cycle)
+            together.append(what)
+            if self.waiting or alone[what]:
+                write_together(cycle)
+                port.force[t], port.next_parameters[t] = chosen
+                self.note(cycle)
+                observed = not self.beats.bypass[what] and port.tensor_mode[t] in OBSERVED
+                if self.waiting and not (observed and self.beats.last[what] and not port.end_on_epoch[t]):
+                    self.serve(cycle)
+            served_before = cycle + 1
+        write_together(end)
+        while self.waiting:
+            self.serve(end)
+        return MemoryBeats.join(self.results)
+
+    def _events(self, writes):
+        """(cycle, kind, what) in their order."""
+        kinds = ("clears", "ends", "starts")
+        events = [(write.cycle + later, later, kind, write) for write in writes for later, kind in enumerate(kinds)]
+        events += [(cycle, len(kinds), "beat", index) for index, cycle in enumerate(self.cycles)]
+        events.sort(key=lambda event: event[:2])
+        return [(cycle, kind, what) for cycle, _, kind, what in events]
+
+    def note(self, cycle):
+        """Keep what tensors that start now would have."""
+        for t in range(self.types):
+            self.history[t].append((cycle, self.port.next_bias(t), self.port.next_parameters[t]))
+
+    def serve(self, cycle):
+        """End the pass of the lowest type that waits: estimators miss what they say they have missed."""
+        t = min(self.waiting)
+        self.waiting.discard(t)
+        beats, bypass = self.beats, self.beats.bypass
+        rest = [i for i, at in enumerate(self.cycles) if at > cycle and beats.type[i] == t and not bypass[i]]
+        kept = np.cumsum(_kept_words(beats.keep[rest]).sum(axis=1)) if rest else np.zeros(0, int)
+        late = {}
+        for (name, of), number in self.missed.items():
+            if of == t:
+                new = number - self.port.estimators[name].raw(t).get("missed", 0)
+                late[name] = int(np.searchsorted(kept, new) + 1) if new > 0 else 0
+        self.port.end_pass(t, late=late)
+        self.note(cycle)
+
+    def _opening(self):
+        """Which beats begin a tensor; and which ones, those and a few before each, the model is given one by one."""
+        beats = self.beats
+        opens = np.zeros(len(beats), bool)
+        for t in range(self.types):
+            rows = np.flatnonzero(~beats.bypass & (beats.type == t))
+            opens[rows[:1]] = True
+            opens[rows[1:]] = beats.last[rows[:-1]]
+        alone = opens.copy()
+        for distance in range(1, RECENT + 1):
+            alone[:-distance] |= opens[distance:]
+        return opens, alone
+
+    def _take_from_hardware(self, t, cycle):
+        """Let a tensor that starts have the bias or parameters that it has in hardware, if they are not too old."""
+        port = self.port
+        bias, mean, inverse = next(self.hardware[t], (None, 0, 0))
+        recent = [entry for entry in self.history[t] if cycle - SETTLING < entry[0] <= cycle]
+        recent += [entry for entry in self.history[t] if entry[0] <= cycle - SETTLING][-1:]
+        if port.mode[t] in SQUEEZING:
+            allowed = {(each.mean, each.inverse): each for _, _, each in recent}
+            if (mean, inverse) in allowed:
+                port.next_parameters[t] = allowed[mean, inverse]
+                return
+            name, got = "mean and inverse", (mean, inverse)
+        else:
+            allowed = {bias for _, bias, _ in recent} if port.force[t] is None else {port.force[t]}
+            if bias in allowed:
+                port.force[t] = bias
+                return
+            name, got = "bias", bias
+        raise Difference(f"{name} of type {t} in cycle {cycle}: got {got}, want one of {sorted(allowed)}")
+
+
+def difference(got, want):
+    """In words, the first difference between beats of either side, or None; bytes that are not kept may be anything."""
+    if len(got) != len(want):
+        return f"got {len(got)} beats, want {len(want)}"
+    for name in ("keep", "type", "bypass", "packed", "squeezed", "bias", "mean", "inverse", "last", "words", "bytes"):
+        if not hasattr(want, name):
+            continue
+        left, right = getattr(got, name), getattr(want, name)
+        if name in ("words", "bytes"):
+            left, right = (np.where(want.keep, np.ascontiguousarray(each).view(np.uint8), 0) for each in (left, right))
+        differs = (left != right).reshape(len(want), -1).any(axis=1)
+        if differs.any():
+            row = int(np.argmax(differs))
+            seen, due = (_spell(getattr(beats, name)[row]) for beats in (got, want))
+            return f"beat {row} of type {want.type[row]}: {name}: got {seen}, want {due}; {differs.sum()} differ"
+    return None
+
+
+def _alphas_by_inverse():
+    """alpha by 1 / alpha; of all that statistics can give, no two have the same."""
+    steps = 1 << s2fp8.ALPHA_FRACTION_BITS
+    return {s2fp8.inverse(alpha): alpha for alpha in range(-5 * steps, 7 * steps)}
+
+
+def _kept_words(keep):
+    return keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES).all(axis=2)
+
+
+def _spell(value):
+    return value.tobytes().hex() if np.ndim(value) else str(value)

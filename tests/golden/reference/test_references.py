@@ -1,0 +1,52 @@
+"""References by themselves: in parts they say what they say at once, and after a reset what they said before."""
+
+import numpy as np
+import pytest
+from narrowfloat.golden import float_codec
+from narrowfloat.golden.reference import Interface, Stream, load
+from narrowfloat.golden.reference.s2fp8 import S2Decoder, S2Encoder
+from narrowfloat.golden.s2fp8 import FORMAT
+
+PLAIN = {"parameters": {"lanes": 4, "user_bits": 3}, "latency": 1, "initiation_interval": 1}
+
+
+@pytest.mark.parametrize("bias", range(64))
+def test_alpha_1_is_the_plain_codec(bias):
+    encoder, decoder = S2Encoder(PLAIN), S2Decoder(PLAIN)
+    words = encoder.plain(bias)
+    codes = float_codec.encode(words.data["lane"].view(np.float32), FORMAT, bias=bias)
+    assert np.array_equal(encoder.model(words).data["lane"], codes)
+    given = decoder.plain(bias)
+    values = float_codec.decode(given.data["lane"], FORMAT, bias=bias)
+    assert np.array_equal(decoder.model(given).data["lane"], values.view(np.uint32))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("float_encoder", "roundings=rne,sr", "flags=1", "user_bits=64"),
+        ("float_decoder", "stages=0"),
+        ("lbfp_encoder", "exponent=max", "fmt=i3f4b16"),
+        ("lbfp_decoder", "user_bits=7"),
+        ("lbfp_multiplier", "output=sign_magnitude"),
+        ("lbfp_dot_product", "lanes=3", "max_beats=20"),
+        ("s2_encoder", "user_bits=100", "flags=1"),
+        ("s2_decoder",),
+        ("s2_parameters",),
+    ],
+    ids=" ".join,
+)
+def test_model_depends_on_nothing_but_what_entered_since_reset(settings, emitted):
+    name, *settings = settings
+    reference = load(emitted(name, settings).manifest, np.random.default_rng(5))
+    stream = reference.random(40)
+    sent, left = (Interface(reference.manifest, port) for port in ("s_axis", "m_axis"))
+    again = sent.unpack(sent.pack(stream))
+    assert sent.pack(again) == sent.pack(stream)
+    wanted = reference.model(stream)
+    assert len(left.pack(wanted)) == len(wanted)
+    assert all(reference.describe(stream, int(wanted.origin[beat]), 0) for beat in range(len(wanted)))
+    reference.reset()
+    ends = [*(np.flatnonzero(stream.last) + 1), len(stream)] if "dot" in name else range(8, len(stream) + 8, 8)
+    parts = [reference.model(stream[first:end]) for first, end in zip([0, *ends], ends, strict=False) if end > first]
+    assert left.pack(Stream.join(parts)) == left.pack(wanted)
