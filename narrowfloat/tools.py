@@ -10,6 +10,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -217,6 +220,20 @@ def stop():
 
 def start(name, command, folder=None, seconds=None, variables=None, log=None):
     """Run a program of ours, as `Tool.start` does a tool: `name` is for messages, `command` begins with its path."""
+    if threading.current_thread() is not threading.main_thread():
+        return _run(name, command, folder, seconds, variables, log)
+    # An interrupt comes to the main thread, wherever that is: so another one starts programs.
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(_run, name, command, folder, seconds, variables, log)
+        try:
+            return done.result()
+        finally:
+            while not done.done():
+                stop()
+                time.sleep(0.05)
+
+
+def _run(name, command, folder, seconds, variables, log):
     pipe = subprocess.PIPE
     # Temporary files of a tool that is ended go with their folder.
     with open(log, "w") if log else nullcontext() as file, tempfile.TemporaryDirectory(prefix="narrowfloat-") as temporary:
