@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
-
 from narrowfloat.cache import folder
 from narrowfloat.freshness import fingerprint
-from narrowfloat.tools import ToolError
 from narrowfloat.golden.bfp import accumulate_passes, convert, to_passes
 from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.lfsr import lane_bits
 from narrowfloat.golden.reference import Interface, load, stimulus
 from narrowfloat.golden.reference.stimulus import KEPT_TENSORS, keep_real_tensors
 from narrowfloat.golden.reference.workload import PRODUCTS, RESULT_BEATS, RUN_BEATS, operands, runs
+from narrowfloat.tools import ToolError
 
 _one_at_a_time = Lock()
 
