@@ -145,6 +145,12 @@ class Streams:
         self.sinks = {name: _Sink(dut, manifest, name) for name, way in directions.items() if way == "output"}
         self.cycles = self.beats = 0
         names = {port["name"] for port in manifest["ports"]}
+        driven = ("clk", "rst", *(f"{name}_t" for name in directions))
+        self._others = [
+            getattr(dut, port["name"])
+            for port in manifest["ports"]
+            if port["direction"] == "input" and not port["name"].startswith(driven)
+        ]
         # A design without registers has no clock: there a cycle is as long, and what comes out is seen at its end, too.
         self.edge = RisingEdge(dut.clk) if "clk" in names else Timer(_PERIOD, "ns")
         self.has_clock = "clk" in names
@@ -153,7 +159,9 @@ class Streams:
         self._progress = Path(os.environ["NARROWFLOAT_PROGRESS"])
 
     async def start(self):
-        """Start the clock, if there is one, and reset the design."""
+        """Start the clock, if there is one, and reset the design; its other inputs, as of registers, are 0."""
+        for handle in self._others:
+            handle.value = 0
         if self.has_clock:
             Clock(self.dut.clk, _PERIOD, unit="ns").start()
         await self.reset()

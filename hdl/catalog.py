@@ -226,7 +226,7 @@ DESIGNS = {
             bfp.FastMac,
             "fast_mac",
             "dot products of block floating point groups, a pass of 2 by 2 mantissa bits per clock",
-            "narrowfloat.golden.reference.bfp:FastMac",
+            "narrowfloat.golden.reference.bfp.fast_mac:FastMac",
             shipped=_BOTH_ACCUMULATORS,
             # One pass for groups of 3 bits, as MSFP-12 has them, or of 4.
             measured=Measured(
@@ -243,7 +243,7 @@ DESIGNS = {
             bfp.SystolicArray,
             "systolic_array",
             "matrix products of block floating point, one operand or the results held still",
-            "narrowfloat.golden.reference.bfp:SystolicArray",
+            "narrowfloat.golden.reference.bfp.systolic_array:SystolicArray",
             # Small ones: all of an array is in one module, and simulators take minutes to build one of 4 by 4 cells.
             shipped=tuple(("rows=2", "columns=3", *accumulator) for accumulator in _BOTH_ACCUMULATORS),
             measured=Measured((), tuple(("rows=1", "columns=1", *accumulator) for accumulator in _BOTH_ACCUMULATORS)),
@@ -312,7 +312,7 @@ DESIGNS = {
             bfp.BfpConverter,
             "bfp_converter",
             "FP32 to block floating point, with the sums that its precision is chosen by",
-            "narrowfloat.golden.reference.bfp:BfpConverter",
+            "narrowfloat.golden.reference.bfp.bfp_converter:BfpConverter",
             shipped=(("precisions=2,4",), ("lanes=4", "roundings=rtz,rne,sr", "precisions=2,4", "user_bits=4")),
             # What of it the sums of relative improvement take, and roundings.
             measured=Measured(
@@ -329,7 +329,7 @@ DESIGNS = {
             bfp.PrecisionPolicy,
             "precision_policy",
             "mantissa bits of a tensor, from its sums, its layer and the iteration",
-            "narrowfloat.golden.reference.bfp:PrecisionPolicy",
+            "narrowfloat.golden.reference.bfp.precision_policy:PrecisionPolicy",
         ),
         Design(
             s2fp8.S2Encoder,

@@ -149,7 +149,7 @@ def accumulate_passes(
             saturated[these] |= out
         return totals, saturated
     ends = np.flatnonzero(passes.complete)
-    starts = np.append(0, ends[:-1] + 1)
+    starts = np.append(0, ends + 1)[:-1]
     lowered = np.cumsum(passes.lower)
     group = np.searchsorted(ends, np.arange(len(passes)))  # the pair of groups that a pass belongs to
     of_groups = np.add.reduceat(sums << chunk_bits * (lowered[ends][group] - lowered), starts)
@@ -162,7 +162,7 @@ def accumulate_passes(
 def _steps(last: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """For the first, second, ... row of each result: the results that have so many, and the numbers of these rows."""
     ends = np.flatnonzero(last)
-    starts = np.append(0, ends[:-1] + 1)
+    starts = np.append(0, ends + 1)[:-1]
     for step in range(int((ends - starts).max(initial=-1)) + 1):
         these = np.flatnonzero(starts + step <= ends)
         yield these, starts[these] + step

@@ -87,7 +87,9 @@ def test_a_wrong_product_in_the_array_is_caught(tmp_path, require_tool):
 
     result = simulate("systolic_array", ("rows=2", "columns=1", "lanes=4"), tmp_path, "each", lose_a_bit)
     assert re.match(
-        r"each_dataflow\w+: lane 0, vector \d+: sum of result \d+: got 0x\w+, want 0x\w+; \d+ differ", result.failure
+        r"each_dataflow\w+: lane 0, vector \d+: stationary, beat \d+ at the left of [24] bits, window \d+, column 0: "
+        r"got sum 0x\w+, want 0x\w+; \d+ differ",
+        result.failure,
     )
 
 
@@ -101,7 +103,7 @@ def test_wrong_accumulation_is_caught(tmp_path, require_tool):
 
     result = simulate("fast_mac", ("lanes=4",), tmp_path, "random", let_it_wrap)
     assert re.match(
-        r"random_groups: lane 0, vector \d+: fixed accumulator, last pass \d+, exponents -?\d+ and -?\d+: "
+        r"random_values: lane 0, vector \d+: fixed accumulator, last pass \d+, exponents -?\d+ and -?\d+: "
         r"got \w+ 0x\w+, want 0x\w+; \d+ differ; rerun: make sim DESIGN=fast_mac_x4 SIM=icarus SEED=3",
         result.failure,
     )
@@ -115,10 +117,10 @@ def test_wrong_rounding_is_caught_and_shown(tmp_path, require_tool):
         assert changed != text
         return changed
 
-    result = simulate("bfp_converter", ("lanes=4", "roundings=rne"), tmp_path, "boundary", round_nothing_up)
+    result = simulate("bfp_converter", ("lanes=4", "roundings=rne"), tmp_path, "corners", round_nothing_up)
     assert re.match(
-        r"convert_every_boundary_and_midpoint: lane 3, vector \d+: bfp4 4 bits rne offset 0 of 0x\w{8} \(\S+\) "
-        r"with exponent \d+: got [+-]\d{4}, want [+-]\d{4}; \d+ differ; "
+        r"corners: lane 3, vector \d+: bfp4 4 bits rne offset 0 reference \d+ of 0x\w{8} \(\S+\): "
+        r"got [+-]\d{4}, want [+-]\d{4}; \d+ differ; "
         r"rerun: make sim DESIGN=bfp_converter_x4_roundings_rne SIM=icarus SEED=3",
         result.failure,
     )

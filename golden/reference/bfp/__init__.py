@@ -1,0 +1,1 @@
+"""The blocks of block floating point at the level of their streams."""
