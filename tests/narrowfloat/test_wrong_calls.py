@@ -228,8 +228,8 @@ def interrupted_call(arguments, seconds, number, folder):
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     lines = [line for line in err.splitlines() if " min" not in line]
-    tools_left = subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, text=True, check=False).stdout.split()
-    return process.returncode, lines, tools_left
+    found = subprocess.run(["pgrep", "-s", str(process.pid), "-a", "-r", "D,R,S"], capture_output=True, text=True, check=False)
+    return process.returncode, lines, found.stdout.splitlines()
 
 
 @pytest.mark.long
