@@ -73,8 +73,8 @@ def run(options):
     for part in report.views(results):
         console.print(part)
     for target, problem in missing.items():
-        console.print(f"not measured: {target}: {problem}", style="yellow", highlight=False)
-    console.print(f"plots: {html}", highlight=False)
+        console.print(f"not measured: {target}: {problem}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"plots: {html}", highlight=False, markup=False, soft_wrap=True)
     if updated:
         console.print(f"{BASELINE.name} is up to date")
     worse = [f"worse by more than 2 %: {line}" for line in results.regressions()] if options.check and not problems else []

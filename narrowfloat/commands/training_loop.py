@@ -43,7 +43,11 @@ def run(options, plan=None):
     console = shell.console()
     console.print(summary(results, plan, options.seed))
     beats = sum(result.beats for result in results)
-    console.print(f"{beats:,} beats in {seconds:.0f} s: {beats / seconds:,.0f} beats/s; biases over time: {plot}")
+    console.print(
+        f"{beats:,} beats in {seconds:.0f} s: {beats / seconds:,.0f} beats/s; biases over time: {plot}",
+        markup=False,
+        soft_wrap=True,
+    )
     for result in results:
         if result.failure:
             console.print(result.failure, markup=False, highlight=False, soft_wrap=True)
