@@ -6,6 +6,7 @@ A simulation is short beside its build: what all builds have in common is compil
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from threading import Lock
 
 from cocotb_tools import config
 from narrowfloat.cache import folder as kept_folder
@@ -35,6 +36,9 @@ class BuildError(ToolError):
         self.log = log
 
 
+_one_at_a_time = Lock()
+
+
 @dataclass(frozen=True)
 class _Runtime:
     """Verilator's runtime, compiled with `options`: `headers` in one, which is precompiled, and an object file of `parts`."""
@@ -51,7 +55,8 @@ class _Runtime:
         return ["-I", root, "-I", root / "vltstd"]
 
     def folder(self):
-        return kept_folder("runtime", [*self.versions(), *self.headers, *self.parts], self._compile)
+        with _one_at_a_time:  # the other threads need the same
+            return kept_folder("runtime", [*self.versions(), *self.headers, *self.parts], self._compile)
 
     def _compile(self, folder):
         options = [*self.options, *self.include()]
