@@ -20,8 +20,8 @@ class ProtocolError(AssertionError):
 def compare(got, want, describe):
     """Raise `Mismatch` unless the arrays `got` and `want`, [vectors, lanes], are equal.
 
-    ``describe(vector, lane)`` says in words what went in and came out; the message adds the number of differences and the command
-    that repeats the run.
+    ``describe(vector, lane)`` says in words what went in and came out; the message adds the number of differences and the
+    command that repeats the run.
     """
     if got.shape != want.shape:
         raise Mismatch(f"got {got.shape[0]} vectors of {got.shape[1]}, want {want.shape[0]} of {want.shape[1]}; {rerun()}")

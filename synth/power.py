@@ -4,8 +4,8 @@ OpenSTA 2.0 takes activities at input ports only, and estimates those of all net
 in which each output has a pseudo-input that says how often it toggles: the output's function, or the next state of its
 register, is that input, and a port of the netlist drives it. Delays, slews and loads stay what they are.
 
-It also counts an output's internal energy once for each input and for both edges at each toggle, and that of a clock pin
-twice. The view's energies are scaled so that each toggle counts the mean of both edges and of all inputs that could have caused it.
+It also counts an output's internal energy once for each input and for both edges at each toggle, and that of a clock pin twice.
+The view's energies are scaled so that each toggle counts the mean of both edges and of all inputs that could have caused it.
 """
 
 import re

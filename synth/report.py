@@ -23,8 +23,9 @@ _VIEWS = (
             ("generic", "generic", "nand2", (("NAND2", "gate_equivalents", 0), ("x", "gate_equivalents", 2))),
         ),
         (
-            "LUT: all LUT4s, in ECP5 with two for each CCU2C; carry: SB_CARRY, CCU2C. No DSP, nothing placed. NAND2: transistors "
-            "of static CMOS (NAND2 4, NOR2 4, inverter 2, flip-flop 16) divided by 4, of what has no memories."
+            "LUT: all LUT4s, in ECP5 with two for each CCU2C; carry: SB_CARRY, CCU2C. No DSP, nothing placed. NAND2: "
+            "transistors of static CMOS (NAND2 4, NOR2 4, inverter 2, flip-flop 16) divided by 4, of what has no "
+            "memories."
         ),
     ),
     (
@@ -50,8 +51,8 @@ _VIEWS = (
             ("ECP5 85k", "ecp5-85k", "placed", _FMAX),
         ),
         (
-            "Fmax by nextpnr between registers in front and behind, median of three placer seeds; ECP5 of speed grade 6. Not placed: "
-            "what is above 1000 LUT4s, in UP5K and 85k above 200."
+            "Fmax by nextpnr between registers in front and behind, median of three placer seeds; ECP5 of speed grade "
+            "6. Not placed: what is above 1000 LUT4s, in UP5K and 85k above 200."
         ),
     ),
 )
@@ -61,18 +62,18 @@ _CELL_VIEWS = (
         "standard cells, area",
         _AREA,
         (
-            "GE: gate equivalents, area over that of the smallest NAND2 (24 um2 in OSU 0.18 um, 96 in 0.35 um). ns: the longest path "
-            "between inputs, registers and outputs by static timing, typical corner, without wires, ideal inputs, unloaded "
-            "outputs. 0.35 um: up to 400 GE."
+            "GE: gate equivalents, area over that of the smallest NAND2 (24 um2 in OSU 0.18 um, 96 in 0.35 um). ns: the "
+            "longest path between inputs, registers and outputs by static timing, typical corner, without wires, ideal "
+            "inputs, unloaded outputs. 0.35 um: up to 400 GE."
         ),
     ),
     (
         "standard cells, energy",
         _ENERGY,
         (
-            "Energy per operation (one lane, product, dot product, multiply-add) on real tensors, one beat in each cycle of a 50 MHz "
-            "clock, leakage included: cells and their inputs' capacitances. Not modelled: wires, glitches, the clock's tree, drivers "
-            "of the inputs."
+            "Energy per operation (one lane, product, dot product, multiply-add) on real tensors, one beat in each "
+            "cycle of a 50 MHz clock, leakage included: cells and their inputs' capacitances. Not modelled: wires, "
+            "glitches, the clock's tree, drivers of the inputs."
         ),
     ),
 )

@@ -112,7 +112,7 @@ def median_tracker(manifest):
 
 
 def fast_mac(manifest):
-    """Vectors for an fMAC with this manifest: a pass in every cycle, `RESULT_BEATS` to a result, of groups of 4 mantissa bits, or of one
+    """Vectors for an fMAC with this manifest: a pass in every cycle, `RESULT_BEATS` to a result, of 4 mantissa bits, or of one
     chunk where a group of more does not fit or there is no chunk of 2."""
     parameters = manifest["parameters"]
     lanes, width, chunk = parameters["lanes"], parameters["width"], parameters["chunk_bits"]

@@ -248,3 +248,18 @@ def test_tests_of_missing_tools_skip_for_a_newcomer(path):
     command = [sys.executable, "-m", "pytest", "-q", path]
     done = subprocess.run(command, cwd=ROOT, env=newcomer, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "skipped" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=" ".join)
+def test_linter_is_silent(arguments, require_tool):
+    """Whoever sees this fail: ``ruff check --fix && ruff format``."""
+    done = subprocess.run(
+        [require_tool("ruff", "ruff"), *arguments, "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_code_file_is_above_500_lines():
+    tracked = subprocess.run(["git", "ls-files", "*.py", "*.cpp"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    long = [path for path in tracked.splitlines() if len((ROOT / path).read_text().splitlines()) > 500]
+    assert not long

@@ -20,8 +20,8 @@ _CHUNK = 2**20
 class Check:
     """One row of the table.
 
-    A kind of check has these: `design` and `settings`, of what is emitted; `vectors`, how many values go through it; `inputs`, a
-    dict of what all of them have in common; and ``compare(manifest, advance)``, which sends them and raises Mismatch.
+    A kind of check has these: `design` and `settings`, of what is emitted; `vectors`, how many values go through it; `inputs`,
+    a dict of what all of them have in common; and ``compare(manifest, advance)``, which sends them and raises Mismatch.
     """
 
     def __str__(self):

@@ -1,6 +1,7 @@
 """Every FP32 word through the emitted encoder, and every code at every bias through the decoder."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, run_sweep, sweep_of
@@ -68,7 +69,7 @@ class DecoderCheck(Check):
 
     fmt: FloatFormat
     design: str = "float_decoder"
-    inputs = {}
+    inputs: ClassVar[dict] = {}
 
     @property
     def settings(self):

@@ -1,8 +1,8 @@
-"""A network whose every product is LBFP: a batch of real images for the dot product's bench, and what the whole network makes of them.
+"""A network whose every product is LBFP: a batch of real images for the dot product, and what the whole network makes of them.
 
-The network of `golden.reference.network`, trained in FP32, with exponents from `golden.lbfp.calibration`: one per output of each layer for its
-weights, one per layer for its inputs. Everything after the images are encoded is integer: dot products, offsets on the
-accumulator's grid, ReLU, re-encoding. NumPy only.
+The network of `golden.reference.network`, trained in FP32, with exponents from `golden.lbfp.calibration`: one per output of
+each layer for its weights, one per layer for its inputs. Everything after the images are encoded is integer: dot products,
+offsets on the accumulator's grid, ReLU, re-encoding. NumPy only.
 """
 
 from dataclasses import dataclass

@@ -7,6 +7,7 @@ points of a training that works.
 
 import errno
 import importlib.util
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def split(labels):
 
 
 def epochs(images, labels):
-    """The training itself: yields (0, parameters) and after each epoch its number and the parameters, the same list, which it changes.
+    """The training itself: yields (0, parameters), and after each epoch its number and the same list, which it changes.
 
     Parameters are the weights of the layers, [outputs, inputs], then their offsets, [outputs].
     """
@@ -88,7 +89,7 @@ def epochs(images, labels):
     # He et al. 2015, arXiv 1502.01852: the variance that ReLU keeps
     weights = [
         rng.standard_normal((fan_out, fan_in), np.float32) * np.float32((2 / fan_in) ** 0.5)
-        for fan_in, fan_out in zip(WIDTHS, WIDTHS[1:], strict=False)
+        for fan_in, fan_out in pairwise(WIDTHS)
     ]
     parameters = weights + [np.zeros(fan_out, np.float32) for fan_out in WIDTHS[1:]]
     velocities = [np.zeros_like(parameter) for parameter in parameters]

@@ -17,8 +17,8 @@ KINDS = ("activation", "error", "gradient", "weight")
 class Cycles:
     """What the ports have, cycle by cycle: a beat or none, an end or none.
 
-    `words` is uint32 [cycles, lanes], `keep` bool [cycles, lanes], `types` and `end_types` int [cycles], `valid` and `ends` bool
-    [cycles].
+    `words` is uint32 [cycles, lanes], `keep` bool [cycles, lanes], `types` and `end_types` int [cycles], `valid` and `ends`
+    bool [cycles].
     """
 
     words: np.ndarray

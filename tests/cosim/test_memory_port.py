@@ -23,7 +23,10 @@ FAULTS = {
         "control_at_random_moments",
         r"block_write_open_0_ <= block_write_stays_open0;",
         "block_write_open_0_ <= 1'h0;",
-        r"(bias of type 0 in cycle \d+: got \d+, want one of \[.*\]|m_mem: beat \d+ of type 0: \w+: got \w+, want \w+; \d+ differ)",
+        (
+            r"(bias of type 0 in cycle \d+: got \d+, want one of \[.*\]"
+            r"|m_mem: beat \d+ of type 0: \w+: got \w+, want \w+; \d+ differ)"
+        ),
     ),
     "flag": (
         SMALL,

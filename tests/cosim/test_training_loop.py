@@ -24,15 +24,19 @@ FAULTS = {
         SCHEMES[1],
         r"(payload_data_0__exponent = \w+ \? \w+ : )8'h00",
         r"\g<1>8'h01",
-        r"step 2: fc\d\.\w+ read back, value \d+: "
-        r"got 0x00800000 \(1\.17\d*e-38\), want 0x00000000 \(0\.0\), bias 15; \d+ differ",
+        (
+            r"step 2: fc\d\.\w+ read back, value \d+: "
+            r"got 0x00800000 \(1\.17\d*e-38\), want 0x00000000 \(0\.0\), bias 15; \d+ differ"
+        ),
     ),
     "saturation": (
         Scheme("bias 40", force=40),
         r"7'h7f",
         "7'h7e",
-        r"step 2: fc0\.activation in memory, value \d+, 0x\w{8} \(\S+\): "
-        r"got 0x7e \(\S+\) at bias 40, want 0x7f \(\S+\) at bias 40; \d+ differ",
+        (
+            r"step 2: fc0\.activation in memory, value \d+, 0x\w{8} \(\S+\): "
+            r"got 0x7e \(\S+\) at bias 40, want 0x7f \(\S+\) at bias 40; \d+ differ"
+        ),
     ),
     "step": (
         SCHEMES[2],

@@ -1,4 +1,4 @@
-"""Sums of many bits as linear forms: a netlist of adders is followed back from its result to the bits that go in, over integers.
+"""Sums of many bits as linear forms: a netlist of adders is followed back from its result to its inputs, over integers.
 
 Every named wire is a polynomial of the named wires that it is made of, from its truth table. What is a product in a sum, as
 ``a ^ b = a + b - 2 * a * b``, the carry has as well, and if both count by their weights it cancels. Where all products do, the

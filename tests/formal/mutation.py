@@ -4,7 +4,7 @@ from narrowfloat.tools import yosys
 
 
 def mutants(verilog, module, count, folder):
-    """`verilog` flattened to `module`, as `count` texts, each with one fault: a bit is stuck, inverted or mixed with another."""
+    """`verilog` flattened to `module`, as `count` texts with one fault each: a bit is stuck, inverted or mixed with another."""
     (folder / "sound.sv").write_text(verilog)
     read = f"read_verilog -sv sound.sv; hierarchy -top {module}; proc; flatten; opt_clean"
     yosys(f"{read}; mutate -list {count} -seed 1 -o mutations.txt", folder)

@@ -1,8 +1,8 @@
 """The fMAC adds up exactly what it is given, once, and cannot wrap; the converter loses and repeats nothing.
 
-The dot product is proven in parts, since as a whole it is beyond any solver: each lane with all its pairs of operands, the adders
-as a linear form over integers, the widths by the largest sum of any pass. What is added to is proven with any dot product there
-may be, against integers so wide that nothing overflows.
+The dot product is proven in parts, since as a whole it is beyond any solver: each lane with all its pairs of operands, the
+adders as a linear form over integers, the widths by the largest sum of any pass. What is added to is proven with any dot
+product there may be, against integers so wide that nothing overflows.
 """
 
 import re
@@ -137,7 +137,7 @@ def _signed(code):
 
 
 def _largest(bits):
-    """For each pass of two groups of `bits` mantissa bits, from the highest weight down, the largest that a lane can sum up to."""
+    """For each pass of two groups of `bits` mantissa bits, from the highest weight down, a lane's largest sum."""
     total, before = 0, 0
     for weight in sorted(i + j for i, j in product(*(range(number // 2) for number in bits))):
         assert weight - before in (0, 1)
@@ -338,9 +338,9 @@ GROUP_LAST = "block_slot{}_22_"
 class Converter:
     """An emitted converter, two beats to a group, whose states are told apart by the beats that they still owe.
 
-    Those come out when nothing more comes in and all may go; of a group that has begun they depend on the beat that will end it, which
-    is given then. So from any state one clock edge must take away what was delivered, add what a converter without past makes
-    of a group that was accepted, and leave the rest alone. The rest is induction.
+    Those come out when nothing more comes in and all may go; of a group that has begun they depend on the beat that will end
+    it, which is given then. So from any state one clock edge must take away what was delivered, add what a converter without
+    past makes of a group that was accepted, and leave the rest alone. The rest is induction.
     """
 
     SETTINGS = ("fmt=m2e8g4", "lanes=2", "roundings=rtz", "sums=0", "user_bits=1")

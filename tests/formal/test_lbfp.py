@@ -1,7 +1,7 @@
-"""The dot product of logarithms takes every beat once, gives every result once, and cannot overflow in as many beats as it says.
+"""The dot product of logarithms takes every beat once, gives every result once, and cannot overflow in the beats it allows.
 
-Each promise is about one clock edge from any state, so that they hold for results of any length. Products are specified on their
-own, by multiplication instead of shifts.
+Each promise is about one clock edge from any state, so that they hold for results of any length. Products are specified on
+their own, by multiplication instead of shifts.
 """
 
 import pytest
@@ -96,7 +96,7 @@ def prove(dot, promise, *assumptions):
 
 
 def test_sum_of_as_many_beats_as_allowed_cannot_overflow(dot):
-    """After n beats the sum lies within n times all lanes at their largest; one more beat, up to the last one, adds up exactly."""
+    """After n beats the sum lies within n times all lanes at their largest, and one more beat adds up exactly."""
     lanes, beats = dot.parameters["lanes"], dot.parameters["max_beats"]
     limit = lanes * dot.largest()
     assert beats * limit < 2 ** (dot.manifest["sum_bits"] - 1)

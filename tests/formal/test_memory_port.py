@@ -1,7 +1,7 @@
-"""The memory port neither loses, makes up, changes nor reorders data, gives a tensor one bias, and heeds its estimators in nothing else.
+"""The memory port keeps all data and their order, gives a tensor one bias, and heeds its estimators in nothing else.
 
-Each promise is about one clock edge, from any state in which `invariant` holds; that it always holds is one of the promises, and
-so is that reset leads there. The codec is compared with the emitted encoder and decoder, which have proofs of their own.
+Each promise is about one clock edge, from any state in which `invariant` holds; that it always holds is one of the promises,
+and so is that reset leads there. The codec is compared with the emitted encoder and decoder, which have proofs of their own.
 """
 
 import os
@@ -151,8 +151,10 @@ def alike(one, other):
 
 
 def write_invariant(now):
-    """Of the pack that waits for more and the beats behind it, each that is not a tensor's last is of the same tensor as the next
-    of its type, or else of the one that is open."""
+    """Every beat before memory is of the same tensor as the next of its type, or else of the tensor that is open.
+
+    Those are the pack that waits for more and the beats behind it; a tensor's last beat is excepted.
+    """
     pack, behind = fields(now["m_mem__payload"]), stages(now)
     waits = both(now["taken"], ~now["complete"])
     empty = z3.And([z3.Or(bit(pack["keep"], slot) == NO, z3.UGT(now["position"], slot)) for slot in range(1, SLOTS)])
@@ -253,8 +255,10 @@ def test_writing_from_every_state(s2fp8, folder):
 
 
 def leaving(now):
-    """The registers behind the slots, the one next to the core first: whether there is a beat, its fields, whether its words are
-    to be S2FP8's."""
+    """The registers behind the slots, the one next to the core first.
+
+    Of each: whether there is a beat, its fields, and whether its words are to be S2FP8's.
+    """
     if "expander_output_register_o__valid" not in now:
         return [(now["m_core__valid"], fields(now["m_core__payload"]), NO)]
     found = []
@@ -328,7 +332,7 @@ def broken_promises_of_reading(machine, decoder):
         word["s_axis_tuser"] == beat["bias"],
     ]
     promises = {
-        "the next slot with a kept code comes out decoded with what came with it, a beat of words as it is, all in order": z3.And(
+        "the next slot with a kept code comes out decoded with what came with it, a beat of words as it is, in order": z3.And(
             number_then == number_due,
             *(z3.Or(z3.ULE(number_due, place), a == b) for place, (a, b) in enumerate(zip(got, due))),
         ),

@@ -1,4 +1,4 @@
-"""`golden.lbfp.calibration`: the specification's precision and exponents, histograms against NumPy's, measures against loops."""
+"""`golden.lbfp.calibration`: the specified precision and exponents, histograms against NumPy's, measures against loops."""
 
 import math
 from itertools import count

@@ -1,4 +1,4 @@
-"""`golden.lbfp` against exact arithmetic: powers of two with fractional exponents are compared as integers, by raising both sides."""
+"""`golden.lbfp` against exact arithmetic: powers of two with fractional exponents are compared as integers, both raised."""
 
 import itertools
 import struct

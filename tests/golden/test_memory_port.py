@@ -260,7 +260,7 @@ def test_degenerate_tensors_have_parameters(x):
 
 
 def test_open_tensor_keeps_its_parameters():
-    x, beats = tensor(24)
+    _, beats = tensor(24)
     memory = s2_port("s2fp8_frozen")
     memory.load(0, 126 << 8, 130 << 8)
     first = memory.write(beats[:6])

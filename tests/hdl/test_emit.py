@@ -248,7 +248,8 @@ def test_unwritable_folder_gets_one_line(tmp_path, capsys):
 def test_missing_yosys_gets_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("YOSYS", "no-such-yosys")
     assert main(["emit", "float_decoder", "--out", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "narrowfloat emit: YOSYS=no-such-yosys cannot be started: set it to a Yosys, or unset it\n"
+    line = "narrowfloat emit: YOSYS=no-such-yosys cannot be started: set it to a Yosys, or unset it\n"
+    assert capsys.readouterr().err == line
     assert not list(tmp_path.iterdir())
 
 

@@ -76,4 +76,5 @@ def test_ends_of_what_parameters_allow_together(settings):
 
 def test_wrong_setting_gets_one_line(tmp_path, capsys):
     assert main(["emit", "lbfp_multiplier", "--set", "fmt=e4m3", "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.startswith("narrowfloat emit: unknown format 'e4m3': use one of lbfp8, lbfp7, lbfp6, lbfp5, or spell one")
+    line = "narrowfloat emit: unknown format 'e4m3': use one of lbfp8, lbfp7, lbfp6, lbfp5, or spell one"
+    assert capsys.readouterr().err.startswith(line)

@@ -23,7 +23,7 @@ def test_batch_is_the_first_layer_of_held_out_images():
 
 
 def test_two_layers_by_hand():
-    """In rationals: every product 2**(E - 8) A[f] 2**i / 32, the sum, the offset to the nearest unit of it, ReLU, the next layer."""
+    """In rationals: products 2**(E - 8) A[f] 2**i / 32, the sum, the offset to the nearest unit of it, ReLU, the next layer."""
     rng = np.random.default_rng(5)
     layers = [
         Layer(rng.integers(0, 256, shape, np.uint8), np.arange(shape[0], dtype=np.int32) - 2, exponent, offsets)

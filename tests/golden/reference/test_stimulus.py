@@ -2,6 +2,7 @@
 
 import importlib.util
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -157,7 +158,7 @@ def test_gradients_are_those_of_the_loss():
     """Against differences of the loss itself, in float64, along random directions."""
     rng = np.random.default_rng(6)
     widths = (9, 7, 5, 4)
-    weights = [rng.standard_normal((fan_out, fan_in)) for fan_in, fan_out in zip(widths, widths[1:], strict=False)]
+    weights = [rng.standard_normal((fan_out, fan_in)) for fan_in, fan_out in pairwise(widths)]
     offsets = [rng.standard_normal(fan_out) for fan_out in widths[1:]]
     images, labels = rng.random((6, 9)), rng.integers(4, size=6)
 
