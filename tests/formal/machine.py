@@ -5,6 +5,7 @@ import re
 import z3
 from narrowfloat.tools import yosys
 
+NO, YES = z3.BitVecVal(0, 1), z3.BitVecVal(1, 1)
 TIMEOUT = 600_000  # milliseconds for z3: then something is wrong, as seconds do
 
 
@@ -53,3 +54,16 @@ class Machine:
     def follows(self, state, successor):
         """Whether a clock edge leads from one state to the other."""
         return z3.substitute(self._transition, (self._now, state), (self._next, successor))
+
+
+def broken(facts, promises):
+    """Names of promises that are not kept."""
+    found = []
+    for name, promise in promises.items():
+        solver = z3.SolverFor("QF_BV")
+        solver.set(timeout=TIMEOUT)
+        solver.add(*facts, z3.Not(promise))
+        answer = solver.check()
+        assert answer != z3.unknown, solver.reason_unknown()
+        found += [name] if answer == z3.sat else []
+    return found

@@ -1,5 +1,7 @@
 """Faulty netlists, to show that a proof can fail."""
 
+import re
+
 from narrowfloat.tools import yosys
 
 
@@ -12,3 +14,14 @@ def mutants(verilog, module, count, folder):
     each = (f"design -load sound; {line}; write_verilog -sv -noattr mutant{i}.sv" for i, line in enumerate(mutations))
     yosys("; ".join([read, "design -save sound", *each]), folder)
     return [(folder / f"mutant{i}.sv").read_text() for i in range(len(mutations))]
+
+
+def faulty(pattern, replacement):
+    """What changes a text in the one place that there is for it."""
+
+    def change(text):
+        changed, number = re.subn(pattern, replacement, text)
+        assert number == 1
+        return changed
+
+    return change

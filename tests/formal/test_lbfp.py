@@ -10,9 +10,8 @@ from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import antilog_table, product_bits
 
 from tests.formal.codec import emitted
-from tests.formal.machine import TIMEOUT, Machine
+from tests.formal.machine import NO, TIMEOUT, YES, Machine
 
-NO, YES = z3.BitVecVal(0, 1), z3.BitVecVal(1, 1)
 WIDE = 64  # bits, in which nothing overflows
 
 BUILDS = (

@@ -14,11 +14,10 @@ from narrowfloat.hdl.memory import ReadPath, WritePath
 from narrowfloat.tools import yosys
 
 from tests.formal.codec import emitted
-from tests.formal.machine import TIMEOUT, Machine
+from tests.formal.machine import NO, TIMEOUT, YES, Machine
 from tests.formal.mutation import mutants
 
 TYPES, SLOTS, CODE_BITS = 2, 4, 8
-NO, YES = z3.BitVecVal(0, 1), z3.BitVecVal(1, 1)
 # Fields of a beat of one lane, lowest bit first; those of the core's side are the first five, the last three are S2FP8's.
 LAYOUT = {
     "data": 32,

@@ -12,10 +12,8 @@ import pytest
 import z3
 
 from tests.formal.codec import emitted
-from tests.formal.machine import TIMEOUT, Machine
+from tests.formal.machine import NO, TIMEOUT, YES, Machine
 from tests.formal.mutation import mutants
-
-NO, YES = z3.BitVecVal(0, 1), z3.BitVecVal(1, 1)
 
 
 class Cycles:

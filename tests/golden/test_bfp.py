@@ -1,7 +1,6 @@
 """`golden.bfp`: conversion, chunks, dot products, accumulators and the precision policy, against exact rationals."""
 
 import math
-import re
 from fractions import Fraction
 
 import numpy as np
@@ -17,7 +16,6 @@ from narrowfloat.golden.bfp import (
     decode,
     dot,
     from_mxint8,
-    matmul,
     precision,
     relative_improvement,
     to_mxint8,
@@ -477,79 +475,3 @@ def test_wrong_arguments(call, error, message):
     with pytest.raises(error, match=message) as caught:
         call(np.ones(3, np.float32))
     assert "\n" not in str(caught.value)
-
-
-# The format
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"name": "BFP"}, r"name must be a lower-case identifier, not 'BFP'"),
-        ({"man_bits": 3}, r"man_bits must be one of 2, 4, 6, 8, not 3"),
-        ({"exp_bits": 5}, r"exp_bits must be one of 3, 4, 8, not 5"),
-        ({"group": 3}, r"group must be an integer from 4 to 64, not 3"),
-        ({"group": 65}, r"group must be an integer from 4 to 64, not 65"),
-    ],
-)
-def test_impossible_formats(fields, message):
-    with pytest.raises(ValueError, match=message):
-        BlockFormat(**{"name": "made", "man_bits": 4, **fields})
-
-
-def test_catalogued_formats():
-    assert {name: (fmt.name, fmt.man_bits, fmt.exp_bits, fmt.group) for name, fmt in BLOCKS.items()} == {
-        "bfp2": ("bfp2", 2, 8, 16),
-        "bfp4": ("bfp4", 4, 8, 16),
-    }
-    assert (BFP2.group_bits, BFP4.group_bits) == (8 + 48, 8 + 96)
-    assert (BFP4.max_magnitude, BFP4.max_exponent, BFP4.chunks) == (15, 255, 2)
-
-
-def test_parse():
-    assert BlockFormat.parse("bfp4") is BFP4
-    assert BlockFormat.parse("m8e3g32") == BlockFormat(name="m8e3g32", man_bits=8, exp_bits=3, group=32)
-    for text in ("bfp8", "m4 ", "e4m3", ""):
-        with pytest.raises(
-            ValueError, match=rf"unknown format {re.escape(repr(text))}: use one of bfp2, bfp4, or spell one like"
-        ):
-            BlockFormat.parse(text)
-
-
-def matrices(rng, shape_a, shape_b, fmt):
-    return [convert(rng.standard_normal(shape, np.float32), fmt, rounding="rne") for shape in (shape_a, shape_b)]
-
-
-def test_matmul_is_exact_where_nothing_is_rounded():
-    """Integers that FP32 holds: the product of the values themselves."""
-    rng = np.random.default_rng(11)
-    fmt = BlockFormat(name="m", man_bits=4, group=4)
-    a, b = (convert(rng.integers(-15, 16, shape).astype(np.float32), fmt) for shape in ((3, 10), (5, 10)))
-    want = decode(a).astype(np.float64) @ decode(b).astype(np.float64).T
-    assert np.array_equal(matmul(a, b), want)
-    total, saturated = matmul(a, b, accumulator="fixed", width=32, window=250)
-    assert np.array_equal(total * 2.0 ** (250 - 256), want) and not saturated.any()
-
-
-@pytest.mark.parametrize("accumulator", ["fp32", "fixed"])
-def test_matmul_goes_on_from_a_part(accumulator):
-    rng = np.random.default_rng(12)
-    fmt = BlockFormat(name="m", man_bits=6, group=8)
-    a, b = matrices(rng, (4, 40), (3, 40), fmt)
-    whole = matmul(a, b, accumulator=accumulator, window=240)
-
-    def part(blocks, groups):
-        pieces = (blocks.codes[:, groups], 0, blocks.signs[:, groups], blocks.magnitudes[:, groups])
-        return Blocks(fmt, pieces[0].shape[1] * fmt.group, *pieces)
-
-    first, second = slice(0, 2), slice(2, 5)
-    start = matmul(part(a, first), part(b, first), accumulator=accumulator, window=240)
-    assert np.array_equal(matmul(part(a, second), part(b, second), accumulator=accumulator, window=240, start=start), whole)
-
-
-def test_matmul_says_what_does_not_fit():
-    a, b = matrices(np.random.default_rng(13), (2, 16), (2, 32), BLOCKS["bfp4"])
-    with pytest.raises(ValueError, match=r"rows of the same length, not \(2, 16\) and \(2, 32\)"):
-        matmul(a, b)
-    with pytest.raises(ValueError, match="accumulator must be one of fixed, fp32, not 'int'"):
-        matmul(a, a, accumulator="int")
