@@ -5,6 +5,8 @@ import re
 import pytest
 from narrowfloat.golden.formats import BLOCKS, BlockFormat
 
+BFP2, BFP4 = BLOCKS["bfp2"], BLOCKS["bfp4"]
+
 
 @pytest.mark.parametrize(
     ("fields", "message"),
