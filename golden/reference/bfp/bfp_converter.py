@@ -13,7 +13,7 @@ from narrowfloat.golden.reference.streams import Stream
 from narrowfloat.golden.reference.workload import RUN_BEATS, runs
 from narrowfloat.golden.rounding import ROUNDINGS
 
-_GROUPS = 2**14, 64, 24  # that make a thorough random test, one of each mix of pauses, one between resets
+_GROUPS = 5 * 2**12, 80, 24  # that make a thorough random test, one of each mix of pauses, one between resets
 _REAL_GROUPS = 1024  # of each tensor
 _SETTINGS = ("rounding", "precision", "offset", "reference")  # of a group; the others belong to a beat
 

@@ -13,6 +13,7 @@ from narrowfloat.golden.reference.streams import Stream, bits_of
 
 KINDS = ("forward", "backward", "gradient")  # products of training; the last one is in place
 UNIT = 256  # the window in which a fixed accumulator counts ones
+_PRODUCTS = 24, 3, 3  # that make a thorough random test, one of each mix of pauses, one between resets
 _STREAMS = ("s_axis", "s_columns", "s_sums")
 _LAST_WINDOW = 511
 _CORNER_EXPONENTS = (0, 1, 126, 129, 254)
@@ -24,15 +25,14 @@ class SystolicArray(Reference):
     The fields of TDATA and TUSER are those of `hdl.bfp.SystolicArray`, numbers packed {sign, magnitude}.
     """
 
-    random_beats = 400
-    mixed_beats = few_beats = 50
-
     def __init__(self, manifest, rng=None):
         super().__init__(manifest, rng)
         self.rows, self.columns, self.max_bits = (self.parameters[name] for name in ("rows", "columns", "max_bits"))
         self.group, self.lanes = self.lanes, self.rows * self.lanes
         self.fixed, self.width = self.parameters["accumulator"] == "fixed", self.parameters["width"]
         self.sizes = [bits for bits in BLOCK_MAN_BITS if bits <= self.max_bits]
+        each = 16 + 24 // self.columns  # of a random product, about
+        self.random_beats, self.mixed_beats, self.few_beats = (products * each for products in _PRODUCTS)
 
     def reset(self):
         self._queues = {name: deque() for name in _STREAMS}  # beats that wait
