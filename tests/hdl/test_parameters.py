@@ -12,7 +12,7 @@ from narrowfloat.hdl.catalog import DESIGNS, find
 from narrowfloat.hdl.emit import emit
 
 DRAWS = 3
-LONG_DRAWS = 12
+LONG_DRAWS = 3
 PARAMETERS = [(name, parameter) for name, design in DESIGNS.items() for parameter in design.parameters]
 
 
