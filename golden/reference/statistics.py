@@ -42,7 +42,7 @@ class Estimator:
         What all traffic is drawn from; default one with the seed 0.
     """
 
-    model_class = None
+    model_class: type
     epochs = 1  # after which there is a bias
 
     def __init__(self, manifest, rng=None):

@@ -28,8 +28,10 @@ MACS = (
 
 ARRAYS = (
     ("rows=1", "columns=1", "lanes=4", "max_bits=2"),
-    ("rows=5", "columns=1", "lanes=4", "max_bits=6", "width=16"),
-    ("rows=3", "columns=2", "lanes=5", "accumulator=fp32", "max_bits=8", "reset=async_low"),
+    pytest.param(("rows=5", "columns=1", "lanes=4", "max_bits=6", "width=16"), marks=pytest.mark.long),
+    pytest.param(
+        ("rows=3", "columns=2", "lanes=5", "accumulator=fp32", "max_bits=8", "reset=async_low"), marks=pytest.mark.long
+    ),
     pytest.param(("rows=1", "columns=4", "lanes=16", "accumulator=fp32"), marks=pytest.mark.long),
     # MXINT8
     pytest.param(("rows=2", "columns=2", "lanes=32", "accumulator=fp32", "max_bits=8"), marks=pytest.mark.long),
@@ -72,9 +74,10 @@ def test_fast_mac_on_icarus(settings, tmp_path, require_tool):
 @pytest.mark.parametrize("settings", ARRAYS, ids=" ".join)
 def test_systolic_array_on_icarus(settings, tmp_path, require_tool):
     require_tool("iverilog")
-    result = simulate("systolic_array", settings, tmp_path, None)
+    # the training step takes Icarus minutes: Verilator runs it for the shipped arrays
+    result = simulate("systolic_array", settings, tmp_path, "corners|random|mix|latency|reset|each|mxint8")
     assert result.failure is None
-    assert result.vectors > 10_000
+    assert result.vectors > 5_000
 
 
 def test_a_wrong_product_in_the_array_is_caught(tmp_path, require_tool):
