@@ -12,9 +12,6 @@ from narrowfloat.synth.baselines import BASELINES
 from narrowfloat.synth.cache import cached
 from narrowfloat.tools import YOSYS
 
-# Designs without streams.
-_VECTORS = {"median_tracker": vectors.median_tracker}
-
 NAMES = (*DESIGNS, *BASELINES)
 
 
@@ -60,8 +57,6 @@ class Unit:
         """Inputs to simulate it with and the model's results (`synth.vectors.Vectors`), or None if there is no model yet."""
         if self.role == "baseline":
             return BASELINES[self.design].vectors(**self.parameters)
-        if self.design in _VECTORS:
-            return _VECTORS[self.design](self.manifest)
         return vectors.of_design(self.manifest)
 
     def vectors_digest(self):

@@ -8,6 +8,7 @@ import numpy as np
 from narrowfloat.cache import folder
 from narrowfloat.freshness import fingerprint
 from narrowfloat.golden.reference import Interface, load, stimulus
+from narrowfloat.golden.reference.statistics import Estimator
 from narrowfloat.golden.reference.stimulus import KEPT_TENSORS, keep_real_tensors
 from narrowfloat.tools import ToolError
 
@@ -52,14 +53,29 @@ class Vectors:
 
 
 def of_design(manifest):
-    """The `Vectors` of the design with this manifest: a beat in every cycle, nothing in the way; None without a workload.
-
-    Of several streams that leave only the first is expected: the others do not keep its pace.
-    """
+    """The `Vectors` of the design with this manifest: its workload, nothing in the way; None without one."""
     real_tensors()
     reference = load(manifest)
     if reference.workload is None:
         return None
+    columns, latency = _of_estimator(reference) if isinstance(reference, Estimator) else _of_streams(reference)
+    cycles = len(next(iter(columns.values())))
+    inputs, outputs = {}, {}
+    for port in manifest["ports"]:
+        name = port["name"]
+        if port["direction"] == "output" and name in columns:
+            outputs[name] = columns[name]
+        elif port["direction"] == "input" and name not in ("clk", "rst", "rst_n"):
+            inputs[name] = columns.get(name, [int(name.endswith("_tready"))] * cycles)
+    return Vectors(inputs, outputs, latency)
+
+
+def _of_streams(reference):
+    """Columns by port, a beat in every cycle, and the latency.
+
+    Of several streams that leave only the first is expected: the others do not keep its pace.
+    """
+    manifest, latency = reference.manifest, reference.manifest["latency"]
     traffic = reference.workload()
     wanted = reference.model(traffic)
     streams = traffic if isinstance(traffic, dict) else {"s_axis": traffic}
@@ -69,16 +85,23 @@ def of_design(manifest):
     for name, stream in streams.items():
         columns |= _columns(manifest, name, stream, range(cycles), cycles)
         # What is seen `latency` cycles later: then the last beat is offered again and again, which need not be taken at once.
-        columns[f"{name}_tready"] = ([1] * cycles)[manifest["latency"] :] + [None] * min(manifest["latency"], cycles)
-    columns |= _columns(manifest, "m_axis", leaving, leaving.origin.tolist(), cycles)
-    inputs, outputs = {}, {}
-    for port in manifest["ports"]:
-        name = port["name"]
-        if port["direction"] == "output" and name in columns:
-            outputs[name] = columns[name]
-        elif port["direction"] == "input" and name not in ("clk", "rst", "rst_n"):
-            inputs[name] = columns.get(name, [int(name.endswith("_tready"))] * cycles)
-    return Vectors(inputs, outputs, manifest["latency"])
+        columns[f"{name}_tready"] = ([1] * cycles)[latency:] + [None] * min(latency, cycles)
+    return columns | _columns(manifest, "m_axis", leaving, leaving.origin.tolist(), cycles), latency
+
+
+def _of_estimator(reference):
+    """Columns by port, a beat in every cycle, and the latency: what the estimator says follows every beat."""
+    cycles = reference.workload()
+    bias, settled = reference.follow(cycles)
+    columns = {
+        "tap_tdata": [int.from_bytes(row.tobytes(), "little") for row in cycles.words],
+        "tap_tvalid": [1] * len(cycles),
+        "tap_tkeep": (cycles.keep @ (1 << np.arange(reference.lanes))).tolist(),
+        "tap_tuser": cycles.types.tolist(),
+        "bias": bias,
+        "settled": settled,
+    }
+    return columns, 1
 
 
 def _columns(manifest, name, stream, places, cycles):
@@ -89,21 +112,3 @@ def _columns(manifest, name, stream, places, cycles):
     return {f"{name}_{part}": column for part, column in parts.items()} | {
         f"{name}_tvalid": [int(row is not None) for row in rows]
     }
-
-
-def median_tracker(manifest):
-    """The `Vectors` of a median tracker with this manifest, a beat in every cycle."""
-    real_tensors()
-    reference = load(manifest)
-    cycles = reference.workload()
-    count = len(cycles)
-    inputs = {
-        "tap_tdata": [int.from_bytes(row.tobytes(), "little") for row in cycles.words],
-        "tap_tvalid": [1] * count,
-        "tap_tkeep": (cycles.keep @ (1 << np.arange(reference.lanes))).tolist(),
-        "tap_tuser": cycles.types.tolist(),
-    }
-    names = [port["name"] for port in manifest["ports"] if port["direction"] == "input"]
-    inputs = {name: inputs.get(name, [0] * count) for name in names if name not in ("clk", "rst", "rst_n")}
-    bias, settled = reference.follow(cycles)
-    return Vectors(inputs, {"bias": bias, "settled": settled}, latency=1)

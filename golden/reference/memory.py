@@ -43,6 +43,8 @@ class MemoryPort:
         What all traffic is drawn from; default one with the seed 0.
     """
 
+    workload = None
+
     def __init__(self, manifest, rng=None):
         self.manifest = manifest
         self.parameters = parameters = manifest["parameters"]

@@ -43,6 +43,7 @@ class Estimator:
     """
 
     model_class: type
+    workload = None
     epochs = 1  # after which there is a bias
 
     def __init__(self, manifest, rng=None):
