@@ -160,7 +160,7 @@ def long_draws():
             yield pytest.param(name, design.settings(values), marks=marks, id=f"{name}-{number}")
 
 
-@pytest.mark.parametrize(("name", "settings"), long_draws())
+@pytest.mark.parametrize(("name", "settings"), list(long_draws()))
 def test_random_draws_are_emitted(name, settings):
     emission = emit(find(name), settings)
     assert emission.manifest["parameters"] == find(name).to_json(find(name).parse(settings))
