@@ -263,3 +263,39 @@ def test_no_code_file_is_above_500_lines():
     tracked = subprocess.run(["git", "ls-files", "*.py", "*.cpp"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     long = [path for path in tracked.splitlines() if len((ROOT / path).read_text().splitlines()) > 500]
     assert not long
+
+
+def functions_that_test(path):
+    """The test functions of a file: pytest's by their names, cocotb's by their decorator."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(), filename=str(path))) if is_function(node)]
+    of_cocotb = [node for node in nodes if any("cocotb.test" in ast.unparse(each) for each in node.decorator_list)]
+    return of_cocotb + [node for node in nodes if node.name.startswith("test_")]
+
+
+@pytest.mark.parametrize("folder", ["tests", "cosim"])
+def test_no_test_passes_by_returning(folder):
+    """What a configuration lacks is skipped by name."""
+    found = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for test in functions_that_test(path):
+            inner = {id(below) for node in ast.walk(test) if node is not test and is_function(node) for below in ast.walk(node)}
+            found += [
+                f"{path.name}:{node.lineno}: {test.name}"
+                for node in ast.walk(test)
+                if isinstance(node, ast.Return) and id(node) not in inner
+            ]
+    assert not found
+
+
+def is_function(node):
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+
+
+def test_tolerances_are_narrow():
+    """Where bits cannot match, within 5 %: a figure that may be half as large again says nothing."""
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg in ("rel", "rtol") and isinstance(node.value, ast.Constant):
+                found += [f"{path.name}:{node.value.lineno}"] if node.value.value > 0.05 else []
+    assert not found

@@ -382,7 +382,7 @@ def test_broken_verilog_is_one_clear_line(emitted):
 def test_model_refuses_fields_that_do_not_fit(emitted):
     model = Model(emitted("float_encoder", formats="ab_e5m2", lanes=2, stages=0))
     words = np.zeros((3, 2), np.uint32)
-    with pytest.raises(ValueError, match="bias must be from 0 to 63, not 64"):
+    with pytest.raises(ValueError, match="bias must be from -32 to 63, not 64"):
         model.run(words, bias=np.array([1, 64, 3]))
     with pytest.raises(ValueError, match="user fields must be bias, not none"):
         model.run(words)

@@ -9,14 +9,15 @@ from narrowfloat.hdl.emit import emit
 
 SMALL = ("lanes=1", "types=2", "estimators=tracker")
 SQUEEZING = ("lanes=1", "types=2", "estimators=moments", "s2fp8=1", "fmt=float8_e5m2", "bias_max=31")
+SMALLEST = ("lanes=1", "types=1", "estimators=tracker", "reset=async_low")
 BUILDS = (
-    ("lanes=1", "types=1", "estimators=tracker", "reset=async_low"),
     ("lanes=2", "types=2", "estimators=moments,tracker", "cnt_width=5", "fmt=ab_e5m2_gradual", "reset=sync_low"),
     SQUEEZING,
-    pytest.param(("lanes=3", "types=8", "estimators=moments,histogram", "cnt_width=6"), marks=pytest.mark.long),
-    pytest.param(("lanes=3", "types=1", "estimators=moments,tracker", "s2fp8=1", "reset=async_low"), marks=pytest.mark.long),
-    pytest.param(("lanes=16", "types=4", "estimators=median", "fmt=float8_e5m2", "bias_max=31"), marks=pytest.mark.long),
+    ("lanes=3", "types=8", "estimators=moments,histogram", "cnt_width=6"),
+    ("lanes=3", "types=1", "estimators=moments,tracker", "s2fp8=1", "reset=async_low"),
+    ("lanes=16", "types=4", "estimators=median", "fmt=float8_e5m2", "bias_max=31"),
 )
+EVERYWHERE = "every_mode|one_beat|control|never|read_|reset|registers"
 FAULTS = {
     "open": (
         SMALL,
@@ -84,11 +85,24 @@ def simulate(tmp_path, require_tool):
     return simulate
 
 
+def test_smallest_build_on_icarus(simulate):
+    result = simulate(SMALLEST, EVERYWHERE)
+    assert result.failure is None
+    assert result.vectors > 5000
+
+
+def test_s2fp8_on_icarus(simulate):
+    result = simulate(SQUEEZING, "squeezed|one_beat")
+    assert result.failure is None
+    assert result.vectors > 500
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("settings", BUILDS, ids=lambda settings: "-".join(settings[:3]))
 def test_build_on_icarus(settings, simulate):
     # a test that is named runs where it would be skipped
     squeezing = "|squeezed|alpha_1" if settings == SQUEEZING else "|squeezed" if "s2fp8=1" in settings else ""
-    result = simulate(settings, f"every_mode|one_beat|control|never|read_|reset|registers{squeezing}")
+    result = simulate(settings, EVERYWHERE + squeezing)
     assert result.failure is None
     assert result.vectors > 5000
 

@@ -15,13 +15,13 @@ UNITS = ("median_estimator", "exponent_histogram", "median_tracker", "log_moment
 CORNERS = (
     ("median_estimator", "types=1", "lanes=1", "bins=2", "passes=1", "cnt_width=1"),
     ("median_estimator", "types=3", "lanes=2", "bins=31", "cnt_width=64", "continuous=1"),
-    ("median_estimator", "bins=32", "initial_bias=0", "bias_min=0", "bias_max=63", "reset=async_low"),
+    ("median_estimator", "types=1", "bins=32", "initial_bias=0", "bias_min=0", "bias_max=63", "reset=async_low"),
     ("exponent_histogram", "types=1", "lanes=1", "first=127", "last=127"),
     ("exponent_histogram", "types=2", "lanes=2", "first=1", "last=60", "cnt_width=3"),
     ("median_tracker", "types=1", "lanes=1", "fraction=1", "run=2", "bias_min=0", "bias_max=63"),
     ("median_tracker", "types=7", "lanes=13", "fraction=15"),
     ("log_moments", "types=1", "lanes=1", "history=1", "log=mitchell", "cnt_width=1"),
-    ("log_moments", "types=3", "lanes=5", "history=64", "fmt=e2m0", "cnt_width=33"),
+    ("log_moments", "types=3", "lanes=3", "history=64", "fmt=e2m0", "cnt_width=33"),
 )
 
 

@@ -95,7 +95,7 @@ def test_model_of_multiply_add_is_exact(man_bits):
     ("name", "settings", "message"),
     [
         ("multiplier", ["width=3"], "width must be an integer from 4 to 16, not 3"),
-        ("multiplier", ["width=x"], "width must be an integer, 4 to 16, not 'x'"),
+        ("multiplier", ["width=x"], "width must be an integer from 4 to 16, not 'x'"),
         ("multiplier", ["method=wallace"], "method must be one of star, booth, baugh_wooley, not 'wallace'"),
         (
             "multiplier",
