@@ -42,8 +42,9 @@ def tensor_table(results):
         table.add_column(heading, justify="right")
     tensors, accuracy = real_tensors()
     for name, tensor in tensors.items():
-        decoded = {other: values[other][name].astype(np.uint32).view(np.float32) for other in decoders}
-        magnitudes = codes[name] & (2**fmt.magnitude_bits - 1)
+        tensor = tensor.reshape(-1)  # what came out has values of no tensor where the last beat is not full
+        decoded = {other: values[other][name][: tensor.size].astype(np.uint32).view(np.float32) for other in decoders}
+        magnitudes = codes[name][: tensor.size] & (2**fmt.magnitude_bits - 1)
         bias = exact_median_bias(tensor)
         largest = np.abs(decoded[ADAPTIVE]).max() if (magnitudes == fmt.max_finite).any() else np.inf
         table.add_row(
