@@ -12,7 +12,10 @@ Left out, on both sides: output drivers and termination, DDR4's VPP supply, the 
 that scattered accesses would open beside those that streams do.
 """
 
-from dataclasses import asdict, dataclass
+from collections import namedtuple
+from itertools import product
+
+import numpy as np
 
 from evidence.claims import fp8_training
 from evidence.harness.experiment import Experiment
@@ -25,32 +28,15 @@ UTILIZATIONS = (0.1, 0.3, 0.6, 0.9)
 SOURCE = "github.com/umd-memsys/DRAMsim3 at 29817593b3389f1337235d63cac515024ab8fd6e, configs/"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dram:
+_SHEET = "name source width burst columns vdd tck tras trp trfc trefi idd0 idd2p idd2n idd3n idd4r idd4w idd5"
+
+
+class Dram(namedtuple("Dram", _SHEET)):
     """One device. Currents are in mA, times in cycles of `tck` ns, both as `source` has them from the vendor's data sheet.
 
     idd0: activate and precharge, one after the other every tRC. idd2p, idd2n, idd3n: banks closed in power-down, closed, open.
     idd4r, idd4w: reading and writing without a pause. idd5: refresh without a pause.
     """
-
-    name: str
-    source: str
-    width: int
-    burst: int
-    columns: int
-    vdd: float
-    tck: float
-    tras: int
-    trp: int
-    trfc: int
-    trefi: int
-    idd0: float
-    idd2p: float
-    idd2n: float
-    idd3n: float
-    idd4r: float
-    idd4w: float
-    idd5: float
 
     @property
     def burst_bytes(self):
@@ -159,24 +145,8 @@ DRAMS = (
 )
 
 
-@dataclass(frozen=True)
-class Bytes:
-    read: float
-    written: float
-
-    @property
-    def total(self):
-        return self.read + self.written
-
-    def __add__(self, other):
-        return Bytes(self.read + other.read, self.written + other.written)
-
-    def __mul__(self, factor):
-        return Bytes(self.read * factor, self.written * factor)
-
-
 def epoch_bytes(traffic, narrow, state):
-    """What an epoch moves.
+    """The bytes that an epoch reads and writes, an array of two.
 
     Parameters
     ----------
@@ -189,20 +159,20 @@ def epoch_bytes(traffic, narrow, state):
         reading the weight and, if tensors are stored in FP8, writing it to the master copy as well.
     """
     size = 1 if narrow else 4
-    parameters = traffic["parameters"]
-    moved = Bytes(*(size * sum(traffic[type][way] for type in TYPES) for way in ("read", "written")))
-    return moved + Bytes(2, 2 if narrow else 1) * (4 * parameters) if state else moved
+    moved = np.array([size * sum(traffic[type][way] for type in TYPES) for way in ("read", "written")])
+    return moved + np.array([2, 2 if narrow else 1]) * (4 * traffic["parameters"]) if state else moved
 
 
 def energy_mj(dram, moved, milliseconds, idle):
-    """(bound to bytes, bound to time) of one device in mJ that moves `moved` bytes in some time.
+    """(bound to bytes, bound to time) of one device in mJ that reads and writes the two numbers `moved` of bytes in some time.
 
     Every row that is opened is used whole, so one activation goes with each `dram.row_bytes`. Between transfers the banks stay
     open (`idle` "standby"), or the device is in power-down with banks closed ("power-down", which takes and costs no time to
     enter: the least that waiting can cost).
     """
-    bursts_pj = dram.read_pj * moved.read / dram.burst_bytes + dram.write_pj * moved.written / dram.burst_bytes
-    rows_pj = dram.activate_pj * moved.total / dram.row_bytes
+    read, written = moved
+    bursts_pj = dram.read_pj * read / dram.burst_bytes + dram.write_pj * written / dram.burst_bytes
+    rows_pj = dram.activate_pj * sum(moved) / dram.row_bytes
     by_bytes = (bursts_pj + rows_pj) * 1e-9
     always_mw = dram.open_mw
     if idle == "power-down":
@@ -213,7 +183,7 @@ def energy_mj(dram, moved, milliseconds, idle):
 
 def busy_ms(dram, moved):
     """How long the data bus of one device is busy with these bytes."""
-    return moved.total / dram.burst_bytes * dram.burst_ns * 1e-6
+    return sum(moved) / dram.burst_bytes * dram.burst_ns * 1e-6
 
 
 def saving(beta, s, tau):
@@ -240,31 +210,28 @@ def evaluate(traffic):
         wide, narrow = (epoch_bytes(traffic, is_narrow, state) for is_narrow in (False, True))
         before = wide * EPOCHS
         after = wide * CALIBRATION + narrow * (EPOCHS - CALIBRATION)
-        s = after.total / before.total
-        for dram in DRAMS:
-            for idle in ("standby", "power-down"):
-                for utilization in UTILIZATIONS:
-                    time = busy_ms(dram, before) / utilization
-                    by_bytes, by_time = energy_mj(dram, before, time, idle)
-                    beta = by_time / (by_bytes + by_time)
-                    # s, but for the share of reads in it, which the optimizer's state changes a little
-                    bytes_left = energy_mj(dram, after, 0, idle)[0] / by_bytes
-                    rows.append(
-                        {
-                            "optimizer_state": state,
-                            "dram": dram.name,
-                            "idle": idle,
-                            "utilization": utilization,
-                            "energy_mj": by_bytes + by_time,
-                            "pj_per_bit": (by_bytes + by_time) * 1e9 / (8 * before.total),
-                            "s": s,
-                            "s_energy": bytes_left,
-                            "beta": beta,
-                            "same_time": saving(beta, bytes_left, 1),
-                            "memory_bound": saving(beta, bytes_left, s),
-                            "tau_of_authors_saving": needed_tau(beta, s, AUTHORS_SAVING),
-                        }
-                    )
+        s = sum(after) / sum(before)
+        for dram, idle, utilization in product(DRAMS, ("standby", "power-down"), UTILIZATIONS):
+            by_bytes, by_time = energy_mj(dram, before, busy_ms(dram, before) / utilization, idle)
+            beta = by_time / (by_bytes + by_time)
+            # s, but for the share of reads in it, which the optimizer's state changes a little
+            bytes_left = energy_mj(dram, after, 0, idle)[0] / by_bytes
+            rows.append(
+                {
+                    "optimizer_state": state,
+                    "dram": dram.name,
+                    "idle": idle,
+                    "utilization": utilization,
+                    "energy_mj": by_bytes + by_time,
+                    "pj_per_bit": (by_bytes + by_time) * 1e9 / (8 * sum(before)),
+                    "s": s,
+                    "s_energy": bytes_left,
+                    "beta": beta,
+                    "same_time": saving(beta, bytes_left, 1),
+                    "memory_bound": saving(beta, bytes_left, s),
+                    "tau_of_authors_saving": needed_tau(beta, s, AUTHORS_SAVING),
+                }
+            )
     return rows
 
 
@@ -273,16 +240,9 @@ def tables(found):
         rows = [row for row in found["rows"] if row["optimizer_state"] == state]
         account = "tensors and the optimizer's FP32 state" if state else "the four tensor types"
         s = rows[0]["s"]
-        table = new_table(
-            f"DRAM energy, {account}: s = {s:.4f}",
-            ["DRAM", "between transfers"],
-            ["utilization", "pJ/bit", "beta", "saving, tau = 1", "saving, tau = s", f"tau for {AUTHORS_SAVING}"],
-        )
-        before = None
-        for row in rows:
-            place = row["dram"], row["idle"]
-            table.add_row(
-                *(("", "") if place == before else place),
+        cells = (
+            (
+                *((row["dram"], row["idle"]) if row["utilization"] == UTILIZATIONS[0] else ("", "")),
                 f"{row['utilization']:.0%}",
                 f"{row['pj_per_bit']:.2f}",
                 f"{row['beta']:.3f}",
@@ -290,7 +250,14 @@ def tables(found):
                 f"{row['memory_bound']:.2f}",
                 f"{row['tau_of_authors_saving']:.3f}" if row["tau_of_authors_saving"] else "none",
             )
-            before = place
+            for row in rows
+        )
+        table = new_table(
+            f"DRAM energy, {account}: s = {s:.4f}",
+            ["DRAM", "between transfers"],
+            ["utilization", "pJ/bit", "beta", "saving, tau = 1", "saving, tau = s", f"tau for {AUTHORS_SAVING}"],
+            cells,
+        )
         limit = largest_beta(s, AUTHORS_SAVING)
         within = f"only with beta up to {limit:.3f}" if limit > 0 else "at no beta"
         table.caption = f"Authors: {AUTHORS_SAVING}. With tau = 1 that is reached {within}; with tau = s, at most {1 / s:.2f}."
@@ -305,8 +272,10 @@ def measure():
         "traffic": {"from": traced["command"], "task": "mnist", "per_epoch": traffic},
         "epochs": {"all": EPOCHS, "fp32": CALIBRATION},
         "authors_saving": AUTHORS_SAVING,
-        "drams": [asdict(dram) for dram in DRAMS],
-        "rows": [{key: round(v, 6) if isinstance(v, float) else v for key, v in row.items()} for row in evaluate(traffic)],
+        "drams": [dram._asdict() for dram in DRAMS],
+        "rows": [
+            {key: round(float(v), 6) if isinstance(v, float) else v for key, v in row.items()} for row in evaluate(traffic)
+        ],
     }
 
 

@@ -14,6 +14,7 @@ with every head.
 import json
 import math
 from dataclasses import dataclass
+from itertools import product
 
 from narrowfloat.golden.bfp.systolic import Array, training_step
 
@@ -56,48 +57,40 @@ REFERENCES = ("MSFP-12", "INT8", "bfloat16", "FP32", "BFP, 4 bits in one pass")
 
 
 class _Images:
-    """Layers of a network for images, as products: positions, inputs, outputs, and how many such products there are."""
+    """Layers of a network for images, as products: positions, inputs, outputs, and how many such products there are.
 
-    def __init__(self, size=224, channels=3):
-        self.size, self.channels, self.products = size, channels, []
+    A layer that connects all with all is a convolution whose kernel is the image.
+    """
 
-    def convolve(self, outputs, kernel, stride=1):
-        self.size = -(-self.size // stride)
-        self.products.append((BATCH * self.size**2, self.channels * kernel**2, outputs, 1))
+    def __init__(self):
+        self.size, self.channels, self.products = 224, 3, []
+
+    def convolve(self, outputs, kernel, stride=1, groups=1):
+        self.pool(stride)
+        self.products.append((BATCH * self.size**2, self.channels // groups * kernel**2, outputs // groups, groups))
         self.channels = outputs
 
-    def depthwise(self, stride):
+    def pool(self, stride):
         self.size = -(-self.size // stride)
-        self.products.append((BATCH * self.size**2, 9, 1, self.channels))
-
-    def pool(self):
-        self.size = -(-self.size // 2)
-
-    def connect(self, outputs, inputs=None):
-        self.products.append((BATCH, inputs or self.channels, outputs, 1))
-        self.channels = outputs
 
 
 def resnet(blocks, bottleneck):
     """ResNet-18 or -50: He et al. 2016, arXiv 1512.03385, table 1."""
     net = _Images()
     net.convolve(64, 7, 2)
-    net.pool()
+    net.pool(2)
     for stage, count in enumerate(blocks):
         width = 64 * 2**stage
         for block in range(count):
             stride = 2 if stage and not block else 1
             channels = net.channels
-            if bottleneck:
-                net.convolve(width, 1)
-                net.convolve(width, 3, stride)
-                net.convolve(4 * width, 1)
-            else:
-                net.convolve(width, 3, stride)
-                net.convolve(width, 3)
+            plain = (width, 3, stride), (width, 3)
+            for layer in ((width, 1), (width, 3, stride), (4 * width, 1)) if bottleneck else plain:
+                net.convolve(*layer)
             if channels != net.channels or stride > 1:
                 net.products.append((BATCH * net.size**2, channels, net.channels, 1))
-    net.connect(1000)
+    net.pool(net.size)
+    net.convolve(1000, 1)
     return net.products
 
 
@@ -107,10 +100,9 @@ def vgg16():
     for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(count):
             net.convolve(width, 3)
-        net.pool()
-    net.connect(4096, inputs=512 * 7 * 7)
-    net.connect(4096)
-    net.connect(1000)
+        net.pool(2)
+    for outputs in (4096, 4096, 1000):
+        net.convolve(outputs, net.size, net.size)
     return net.products
 
 
@@ -130,10 +122,11 @@ def mobilenet_v2():
         for block in range(count):
             if expansion > 1:
                 net.convolve(expansion * net.channels, 1)
-            net.depthwise(first_stride if not block else 1)
+            net.convolve(net.channels, 3, 1 if block else first_stride, groups=net.channels)
             net.convolve(width, 1)
     net.convolve(1280, 1)
-    net.connect(1000)
+    net.pool(net.size)
+    net.convolve(1000, 1)
     return net.products
 
 
@@ -193,37 +186,37 @@ def evaluate(areas, adaptive):
     cells = list(CELLS)
     cells[2:2] = [Cell(f"FAST, policy of {name}", "fast_mac", _FAST, 16, passes) for name, passes in adaptive.items()]
     rows = []
-    for network, products in NETWORKS.items():
-        for cell in cells:
-            area = areas[cell.name if cell.name in areas else "FAST, 2 bits"]["gate_equivalents"]
-            array = array_of(budget, area, cell.group)
-            cycles = step_cycles(array, products, cell.passes)
-            rows.append(
-                {
-                    "network": network,
-                    "cell": cell.name,
-                    "rows": array.rows,
-                    "columns": array.columns,
-                    "passes": round(cell.passes, 4),
-                    "cycles": round(cycles),
-                    "utilization": round(array.utilization(macs(products), cell.passes, cycles), 4),
-                }
-            )
+    for (network, products), cell in product(NETWORKS.items(), cells):
+        area = areas[cell.name if cell.name in areas else "FAST, 2 bits"]["gate_equivalents"]
+        array = array_of(budget, area, cell.group)
+        cycles = step_cycles(array, products, cell.passes)
+        rows.append(
+            {
+                "network": network,
+                "cell": cell.name,
+                "rows": array.rows,
+                "columns": array.columns,
+                "passes": round(cell.passes, 4),
+                "cycles": round(cycles),
+                "utilization": round(array.utilization(macs(products), cell.passes, cycles), 4),
+            }
+        )
     return rows
+
+
+_UTILIZATION = "positions", "inputs", "outputs", "bits", "forward", "backward", "gradient"
 
 
 def utilizations():
     """Share of an array of 8 by 8 fMACs that multiplies, by dataflow: positions, inputs and outputs of a layer, 2 bits and
     4."""
     array = Array(8, 8, 16)
+    layers = (4096, 1152, 128), (4096, 256, 64), (512, 512, 512), (64, 784, 128), (32, 100, 10)
     rows = []
-    for positions, inputs, outputs in ((4096, 1152, 128), (4096, 256, 64), (512, 512, 512), (64, 784, 128), (32, 100, 10)):
-        products = positions * inputs * outputs
-        for bits, passes in ((2, 1), (4, 4)):
-            cycles = training_step(array, positions, inputs, outputs, (bits,) * 3)
-            shares = [round(array.utilization(products, passes, count), 4) for count in cycles]
-            shape = {"positions": positions, "inputs": inputs, "outputs": outputs, "bits": bits}
-            rows.append(shape | dict(zip(("forward", "backward", "gradient"), shares, strict=True)))
+    for layer, (bits, passes) in product(layers, ((2, 1), (4, 4))):
+        cycles = training_step(array, *layer, (bits,) * 3)
+        shares = [round(array.utilization(math.prod(layer), passes, count), 4) for count in cycles]
+        rows.append(dict(zip(_UTILIZATION, (*layer, bits, *shares), strict=True)))
     return rows
 
 
@@ -274,34 +267,35 @@ def adaptive_passes():
 
 def tables(found):
     """Rich tables: the cells, per multiply-accumulate, the speeds, and the array by dataflow."""
-    headings = ["GE", "GE x cycles", "fast: GE x ns", "pJ"]
-    table = new_table("a multiply-accumulate in each kind of cell", ["cell"], headings)
-    for cell in CELLS:
+
+    def multiply_accumulate(cell):
         area = found["cells"][cell.name]
         cycles = cell.passes / cell.group
-        table.add_row(
+        return (
             cell.name,
             f"{area['gate_equivalents'] / cell.group:.0f}",
             f"{area['gate_equivalents'] * cycles:.0f}",
             f"{area['fast_gate_equivalents'] * area['fast_delay_ns'] * cycles:.0f}",
             f"{area['energy_pj_per_op'] * cycles:.2f}",
         )
-    yield table
+
+    headings = ["GE", "GE x cycles", "fast: GE x ns", "pJ"]
+    yield new_table("a multiply-accumulate in each kind of cell", ["cell"], headings, map(multiply_accumulate, CELLS))
+    rows = {(row["network"], row["cell"]): row for row in found["rows"]}
     fast = list(dict.fromkeys(row["cell"] for row in found["rows"] if row["cell"].startswith("FAST")))
+
+    def speed(network, name):
+        row = rows[network, name]
+        speeds = (f"{rows[network, other]['cycles'] / row['cycles']:.2f}" for other in REFERENCES)
+        return network if name == fast[0] else "", name, f"{row['utilization']:.0%}", *speeds
+
     headings = ["kept busy", *(f"over {name}" for name in REFERENCES)]
-    table = new_table("speed of a training step at equal area", ["network", "array"], headings)
-    for network in NETWORKS:
-        rows = {row["cell"]: row for row in found["rows"] if row["network"] == network}
-        for name in fast:
-            speeds = [f"{rows[other]['cycles'] / rows[name]['cycles']:.2f}" for other in REFERENCES]
-            table.add_row(network if name == fast[0] else "", name, f"{rows[name]['utilization']:.0%}", *speeds)
-    yield table
+    cells = (speed(*place) for place in product(NETWORKS, fast))
+    yield new_table("speed of a training step at equal area", ["network", "array"], headings, cells)
     headings = ["positions", "inputs", "outputs", "bits", "O = A W", "dA = dO W'", "dW = A' dO"]
-    table = new_table("8 x 8 fMACs kept busy", [], headings)
-    for row in found["utilization"]:
-        values = list(row.values())
-        table.add_row(*map(str, values[:4]), *(f"{share:.0%}" for share in values[4:]))
-    yield table
+    values = [list(row.values()) for row in found["utilization"]]
+    cells = ((*map(str, row[:4]), *(f"{share:.0%}" for share in row[4:])) for row in values)
+    yield new_table("8 x 8 fMACs kept busy", [], headings, cells)
 
 
 def measure(synth=None):

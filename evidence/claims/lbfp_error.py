@@ -44,21 +44,24 @@ class Mode:
 
 def modes():
     """All that is compared, INT8 apart."""
-    yield Mode(title="LBFP8, exact products", product=None)
-    yield Mode(title="the same, exponents by squared error", product=None, method="mse")
-    for guard_bits in range(4, 9):
-        yield Mode(title=f"LBFP8, LUT, G = {guard_bits}", product={"antilog": "lut", "guard_bits": guard_bits})
-    for guard_bits in (4, 6):
-        yield Mode(title=f"LBFP8, two segments, G = {guard_bits}", product={"antilog": "two_segment", "guard_bits": guard_bits})
-    mitchell = {"antilog": "mitchell"}
-    yield Mode(title="LBFP8, Mitchell", product=mitchell)
-    gain = 1 + float(np.mean(table_errors(LBFP8, mitchell)))
-    yield Mode(title="LBFP8, Mitchell, its mean in the scale", product=mitchell, gain=gain)
-    for words, output in (("two's complement", "twos_complement"), ("sign-magnitude", "sign_magnitude")):
-        product = {"antilog": "lut", "guard_bits": 5, "out_bits": 16, "output": output}
-        yield Mode(title=f"LBFP8, LUT, G = 5, 16 bits {words}", product=product)
-    for name in ("lbfp7", "lbfp6", "lbfp5"):
-        yield Mode(title=f"{name.upper()}, LUT, G = 5", fmt=LOGARITHMS[name], product={"antilog": "lut", "guard_bits": 5})
+    mitchell, lut = {"antilog": "mitchell"}, {"antilog": "lut", "guard_bits": 5}
+    mean_of_mitchell = 1 + float(np.mean(table_errors(LBFP8, mitchell)))
+    return [
+        Mode(title="LBFP8, exact products", product=None),
+        Mode(title="the same, exponents by squared error", product=None, method="mse"),
+        *(
+            Mode(title=f"LBFP8, {words}, G = {guard_bits}", product={"antilog": antilog, "guard_bits": guard_bits})
+            for words, antilog, several in (("LUT", "lut", range(4, 9)), ("two segments", "two_segment", (4, 6)))
+            for guard_bits in several
+        ),
+        Mode(title="LBFP8, Mitchell", product=mitchell),
+        Mode(title="LBFP8, Mitchell, its mean in the scale", product=mitchell, gain=mean_of_mitchell),
+        *(
+            Mode(title=f"LBFP8, LUT, G = 5, 16 bits {words}", product=lut | {"out_bits": 16, "output": output})
+            for words, output in (("two's complement", "twos_complement"), ("sign-magnitude", "sign_magnitude"))
+        ),
+        *(Mode(title=f"{name.upper()}, LUT, G = 5", fmt=LOGARITHMS[name], product=lut) for name in ("lbfp7", "lbfp6", "lbfp5")),
+    ]
 
 
 def measure():
@@ -150,14 +153,18 @@ def of_products(a, b, found):
 
 def tables(found):
     """Two rich tables."""
-    shown = new_table("relative error of products, %", ["antilog"], ["maximum", "mean", "bias"])
-    for row in found["products"]:
-        shown.add_row(row["mode"], f"{row['max']:.2f}", f"{row['mean']:.2f}", f"{row['bias']:+.2f}")
-    yield shown
-    shown = new_table("SQNR of dot products, dB", ["arithmetic"], found["dot_products"][0]["sqnr"])
-    for row in found["dot_products"]:
-        shown.add_row(row["mode"], *(f"{value:.1f}" for value in row["sqnr"].values()))
-    yield shown
+    yield new_table(
+        "relative error of products, %",
+        ["antilog"],
+        ["maximum", "mean", "bias"],
+        ((row["mode"], f"{row['max']:.2f}", f"{row['mean']:.2f}", f"{row['bias']:+.2f}") for row in found["products"]),
+    )
+    yield new_table(
+        "SQNR of dot products, dB",
+        ["arithmetic"],
+        found["dot_products"][0]["sqnr"],
+        ((row["mode"], *(f"{value:.1f}" for value in row["sqnr"].values())) for row in found["dot_products"]),
+    )
 
 
 def plot(found):

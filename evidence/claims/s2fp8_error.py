@@ -119,15 +119,26 @@ def flushed(x, found):
 
 def tables(found):
     """One rich table: of each format SQNR and, where there are any, the flushed share and the number of saturated."""
-    shown = new_table("SQNR, dB; flushed, %; saturated, numbers", ["tensor"], ["alpha", "beta", "differ", *FORMATS])
-    for each in found["tensors"]:
-        cells = []
-        for title in FORMATS:
-            share = each["flushed"][title]
-            saturated = each["saturated"][title]
-            cells.append(f"{each['sqnr'][title]:.1f}" + f"; {share:.1f}" * bool(share) + f"; {saturated} sat" * bool(saturated))
-        shown.add_row(each["tensor"], f"{each['alpha']:.2f}", f"{each['beta']:.1f}", f"{each['differ']:.2f}", *cells)
-    yield shown
+
+    def cell(title, each):
+        share, saturated = each["flushed"][title], each["saturated"][title]
+        return f"{each['sqnr'][title]:.1f}" + f"; {share:.1f}" * bool(share) + f"; {saturated} sat" * bool(saturated)
+
+    yield new_table(
+        "SQNR, dB; flushed, %; saturated, numbers",
+        ["tensor"],
+        ["alpha", "beta", "differ", *FORMATS],
+        (
+            (
+                each["tensor"],
+                f"{each['alpha']:.2f}",
+                f"{each['beta']:.1f}",
+                f"{each['differ']:.2f}",
+                *(cell(title, each) for title in FORMATS),
+            )
+            for each in found["tensors"]
+        ),
+    )
 
 
 def plot(found):

@@ -35,13 +35,13 @@ def sqnr(x, found):
     return round(float(10 * np.log10(np.square(exact).sum() / np.square(found - exact).sum())), 2)
 
 
-def new_table(title, left, right):
-    """A rich table with columns `left`, aligned to the left, and `right`, aligned to the right."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    for heading in left:
-        table.add_column(heading)
+def new_table(title, left, right, rows):
+    """A rich table of `rows` of texts, with columns `left`, aligned to the left, and `right`, aligned to the right."""
+    table = Table(*left, title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
     for heading in right:
         table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -55,17 +55,14 @@ def comparison(title, heading, rows, titles, *, score="score", digits=2, more=()
     titles : dict
         Of the arms.
     """
-    table = new_table(title, [heading], [score, "to FP32", "95 % interval", *more])
-    for row in rows:
-        is_compared = row["difference"] is not None
-        table.add_row(
-            titles[row["arm"]],
-            f"{row[score]:.{digits}f}",
-            f"{row['difference']:+.{digits}f}" if is_compared else "",
-            f"{row['low']:+.{digits}f} .. {row['high']:+.{digits}f}" if is_compared else "",
-            *cells(row),
-        )
-    return table
+
+    def compared(row):
+        if row["difference"] is None:
+            return "", ""
+        return f"{row['difference']:+.{digits}f}", f"{row['low']:+.{digits}f} .. {row['high']:+.{digits}f}"
+
+    cells_of_rows = ((titles[row["arm"]], f"{row[score]:.{digits}f}", *compared(row), *cells(row)) for row in rows)
+    return new_table(title, [heading], [score, "to FP32", "95 % interval", *more], cells_of_rows)
 
 
 def to_json(results):
