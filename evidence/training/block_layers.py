@@ -10,8 +10,6 @@ Operands are bit for bit those that `golden.bfp.convert` and `decode` give. Prod
 sums them in FP32: the accumulators of the hardware are not emulated. Everything else, from biases to the softmax, is FP32.
 """
 
-from functools import partial
-
 import numpy as np
 import torch
 from narrowfloat.golden.bfp import EPSILON_BITS, SR_BITS, SUM_BITS, precision
@@ -21,7 +19,7 @@ from torch.nn import functional
 from evidence.training.arms import BLOCK_ARMS, OPERANDS
 from evidence.training.emulation import MULTIPLYING, replace, rows_of, shaped
 from evidence.training.loop import Hook, train
-from evidence.training.tasks import Attention, attention_by
+from evidence.training.tasks import Attention, AttentionBy
 
 ACTIVATION, WEIGHT, GRADIENT = range(len(OPERANDS))
 GROUP = 16
@@ -150,7 +148,7 @@ class Arithmetic(Hook):
 
     def _layer(self, name, module):
         if isinstance(module, Attention):
-            return BlockAttention(self._products(f"{name}.scores"), self._products(f"{name}.values"))
+            return AttentionBy(self._products(f"{name}.scores"), self._products(f"{name}.values"))
         return BlockLayer(module, self._products(name))
 
     def _products(self, name):
@@ -175,7 +173,7 @@ class Arithmetic(Hook):
             result["bits"] = [span.mean(axis=0).round(2).tolist() for span in spans]
 
 
-class BlockProducts:
+class BlockProducts(nn.Module):
     """The three products of a layer: `x @ y`, and in the backward pass the two with the gradient of its result.
 
     The precision of a tensor is that of `golden.bfp.precision` from the tensor's sums in the step before; in the first step
@@ -188,13 +186,14 @@ class BlockProducts:
     """
 
     def __init__(self, arithmetic):
+        super().__init__()
         self._arithmetic = arithmetic
         self.bits = [arithmetic.arm.bits or MAX_BITS] * len(OPERANDS)
         self.sums = [None] * len(OPERANDS)
         self._references = [FIRST_EXPONENT - HEADROOM] * len(OPERANDS)
 
-    def __call__(self, x, y, training):
-        return _Product.apply(x, y, self, training)
+    def forward(self, x, y):
+        return _Product.apply(x, y, self)
 
     def choose(self, **position):
         self.bits = [precision(*sums, alpha=ALPHA, beta=BETA, **position) for sums in self.sums]
@@ -221,18 +220,18 @@ class BlockProducts:
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, y, products, training):
+    def forward(ctx, x, y, products):
         ctx.save_for_backward(x, y)
         ctx.products = products
-        gathered = (ACTIVATION, WEIGHT) if training else ()
-        return products.multiply((x, ACTIVATION), (y, WEIGHT), counted=training, gathered=gathered)
+        gathered = (ACTIVATION, WEIGHT) if products.training else ()
+        return products.multiply((x, ACTIVATION), (y, WEIGHT), counted=products.training, gathered=gathered)
 
     @staticmethod
     def backward(ctx, error):
         (x, y), products = ctx.saved_tensors, ctx.products
         to_x = products.multiply((error, GRADIENT), (y.mT, WEIGHT)) if ctx.needs_input_grad[0] else None
         to_y = products.multiply((x.mT, ACTIVATION), (error, GRADIENT), gathered=(GRADIENT,))
-        return to_x, to_y, None, None
+        return to_x, to_y, None
 
 
 class BlockLayer(nn.Module):
@@ -245,19 +244,7 @@ class BlockLayer(nn.Module):
 
     def forward(self, x):
         rows, shape = rows_of(self.layer, x)
-        return shaped(self.layer, self._products(rows, self.layer.weight.flatten(1).T, self.training), shape)
-
-
-class BlockAttention(nn.Module):
-    """`evidence.training.tasks.Attention`, its product with the keys and that with the values."""
-
-    def __init__(self, scores, values):
-        super().__init__()
-        self._scores, self._values = scores, values
-
-    def forward(self, queries, keys, values):
-        products = (partial(product, training=self.training) for product in (self._scores, self._values))
-        return attention_by(*products, queries, keys, values)
+        return shaped(self.layer, self._products(rows, self.layer.weight.flatten(1).T), shape)
 
 
 def run(task, arm, seed, quick):

@@ -5,6 +5,7 @@ import importlib.metadata
 import lzma
 import pickle
 import re
+from collections import Counter
 from functools import cache
 
 import numpy as np
@@ -62,10 +63,7 @@ def reuters(length):
         How many different numbers there are.
     """
     parts = reuters_texts()
-    counts = {}
-    for text in parts[0][0]:
-        for word in text.split():
-            counts[word] = counts.get(word, 0) + 1
+    counts = Counter(word for text in parts[0][0] for word in text.split())
     numbers = {word: 2 + i for i, word in enumerate(sorted(w for w, n in counts.items() if n >= RAREST))}
     arrays = []
     for texts, labels in parts:

@@ -43,10 +43,7 @@ class TrainedMlp(_Trained):
     task = tasks.Mnist
 
     def network(self, task):
-        layers = []
-        for before, after in ((784, 128), (128, 64), (64, 10)):
-            layers += [nn.Linear(before, after), nn.ReLU()]
-        return nn.Sequential(nn.Flatten(), *layers[:-1])
+        return nn.Sequential(nn.Flatten(), *tasks.perceptron((784, 128, 64, 10))[:-1])
 
 
 class TrainedCnn(_Trained):
@@ -97,34 +94,27 @@ class InferenceArm:
     large: bool = True
 
 
-def _arms():
-    """What is compared, FP32 first."""
-    yield InferenceArm(name="fp32", title="FP32")
-    for method, words in (("max", "no clipping"), ("entropy", "entropy calibration")):
-        yield InferenceArm(name=f"int8-{method}", title=f"INT8, {words}", arithmetic=Int8(method=method))
-    for method, words in (("kl", "Kullback-Leibler"), ("mse", "mean squared error"), ("max", "no clipping")):
-        arithmetic = Lbfp(fmt=LOGARITHMS["lbfp8"], method=method)
-        yield InferenceArm(name=f"lbfp8-{method}", title=f"LBFP8, {words}, exact products", arithmetic=arithmetic)
-    for name in ("lbfp7", "lbfp6", "lbfp5"):
-        arithmetic = Lbfp(fmt=LOGARITHMS[name], method="kl")
-        title = f"{name.upper()}, Kullback-Leibler, exact products"
-        yield InferenceArm(name=f"{name}-kl", title=title, arithmetic=arithmetic)
-    lut = {"antilog": "lut", "guard_bits": 5}
-    for name in LOGARITHMS:
-        arithmetic = Lbfp(fmt=LOGARITHMS[name], method="kl", product=lut)
-        title = f"{name.upper()}, Kullback-Leibler, antilog with 5 guard bits"
-        yield InferenceArm(name=f"{name}-lut", title=title, arithmetic=arithmetic, large=name == "lbfp8")
-    for name, words, product in (
-        ("mitchell", "Mitchell's antilog", {"antilog": "mitchell"}),
-        ("lut-16", "5 guard bits, product of 16 bits", lut | {"out_bits": 16}),
-        ("lut-16-sm", "the same, sign and magnitude", lut | {"out_bits": 16, "output": "sign_magnitude"}),
-    ):
-        arithmetic = Lbfp(fmt=LOGARITHMS["lbfp8"], method="kl", product=product)
-        title = f"LBFP8, Kullback-Leibler, {words}"
-        yield InferenceArm(name=f"lbfp8-{name}", title=title, arithmetic=arithmetic, large=False)
+def _lbfp(fmt, name, words, method="kl", product=None, large=True):
+    arithmetic = Lbfp(fmt=LOGARITHMS[fmt], method=method, product=product)
+    title = f"{fmt.upper()}, {_METHODS[method]}, {words}"
+    return InferenceArm(name=f"{fmt}-{name}", title=title, arithmetic=arithmetic, large=large)
 
 
-ARMS = tuple(_arms())
+_METHODS = {"kl": "Kullback-Leibler", "mse": "mean squared error", "max": "no clipping"}
+_LUT = {"antilog": "lut", "guard_bits": 5}
+_SIGNED = {"out_bits": 16, "output": "sign_magnitude"}
+# What is compared, FP32 first.
+ARMS = (
+    InferenceArm(name="fp32", title="FP32"),
+    InferenceArm(name="int8-max", title="INT8, no clipping", arithmetic=Int8(method="max")),
+    InferenceArm(name="int8-entropy", title="INT8, entropy calibration", arithmetic=Int8(method="entropy")),
+    *(_lbfp("lbfp8", method, "exact products", method) for method in _METHODS),
+    *(_lbfp(fmt, "kl", "exact products") for fmt in ("lbfp7", "lbfp6", "lbfp5")),
+    *(_lbfp(fmt, "lut", "antilog with 5 guard bits", product=_LUT, large=fmt == "lbfp8") for fmt in LOGARITHMS),
+    _lbfp("lbfp8", "mitchell", "Mitchell's antilog", product={"antilog": "mitchell"}, large=False),
+    _lbfp("lbfp8", "lut-16", "5 guard bits, product of 16 bits", product=_LUT | {"out_bits": 16}, large=False),
+    _lbfp("lbfp8", "lut-16-sm", "the same, sign and magnitude", product=_LUT | _SIGNED, large=False),
+)
 
 
 def run(name, seed, quick):

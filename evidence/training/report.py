@@ -129,19 +129,19 @@ def _described(runs, quick):
     """What each task of `runs` is: a dict by its name."""
     from evidence.training.tasks import TASKS
 
-    described = {}
-    for run in runs:
-        if run["task"] not in described:
-            task = TASKS[run["task"]](0, quick)
-            described[run["task"]] = {
-                "title": task.title,
-                "score": task.score_name,
-                "better": task.better,
-                "digits": task.digits,
-                "epochs": len(run["scores"]),
-                "steps": task.steps,
-            }
-    return described
+    epochs_of = {run["task"]: len(run["scores"]) for run in runs}
+    tasks = {name: TASKS[name](0, quick) for name in epochs_of}
+    return {
+        name: {
+            "title": task.title,
+            "score": task.score_name,
+            "better": task.better,
+            "digits": task.digits,
+            "epochs": epochs_of[name],
+            "steps": task.steps,
+        }
+        for name, task in tasks.items()
+    }
 
 
 def curves(found, columns, title):

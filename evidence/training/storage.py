@@ -84,7 +84,7 @@ class Storage:
 
     def through(self, x, type):
         """What comes back of the tensor `x` of `type`."""
-        y = quantise(x, self._bias(type)) if self.narrow else x.detach().clone()
+        y = quantise(x, self.biases[type]) if self.narrow else x.detach().clone()
         if self.observing:
             self._observe(x, type)
         return y
@@ -93,9 +93,6 @@ class Storage:
         """An epoch, or a step that counts as one, ends for all types."""
         for type in range(len(TYPES)):
             self._estimator.end(type)
-
-    def _bias(self, type):
-        return self._fixed if self._fixed is not None else int(self._estimator.bias[type])
 
     def _observe(self, x, type):
         values = x.detach().contiguous().numpy().reshape(-1)

@@ -33,15 +33,15 @@ class Traffic:
         (x,), m = inputs, output.numel()
         k = sum(parameter.numel() for parameter in layer.parameters())
         passes_error = int(x.requires_grad)
-        self._add("activation", m, 2 * x.numel() + (m if layer is self._last else 0))
-        self._add("error", m, m * (1 + passes_error))
-        self._add("weight", k, k * (1 + passes_error))
-        self._add("gradient", k, k)
+        for type, written, read in (
+            ("activation", m, 2 * x.numel() + (m if layer is self._last else 0)),
+            ("error", m, m * (1 + passes_error)),
+            ("weight", k, k * (1 + passes_error)),
+            ("gradient", k, k),
+        ):
+            self._moved[type]["written"] += written
+            self._moved[type]["read"] += read
         self.parameters += k
-
-    def _add(self, type, written, read):
-        self._moved[type]["written"] += written
-        self._moved[type]["read"] += read
 
     def take(self):
         """The counts since the last call: by type, and `parameters`, the number of parameters that were updated."""

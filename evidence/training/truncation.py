@@ -16,7 +16,7 @@ from evidence.training.arms import TRUNCATION_ARMS, TYPES
 from evidence.training.emulation import MULTIPLYING, replace, with_weights
 from evidence.training.loop import Hook, train
 from evidence.training.storage import ACTIVATION, ERROR, GRADIENT, WEIGHT, Pass, Storage
-from evidence.training.tasks import Attention, attention_by
+from evidence.training.tasks import Attention, AttentionBy
 
 PLAIN = s2fp8.Parameters.of_bias(s2fp8.FORMAT.bias)
 
@@ -173,8 +173,9 @@ def take_over(model, truncation):
     """Replace the layers that multiply by truncated ones; returns those by name."""
 
     def made(name, module):
-        kind = TruncatedAttention if isinstance(module, Attention) else TruncatedLayer
-        return kind(module, truncation)
+        if isinstance(module, Attention):
+            return AttentionBy(TruncatedProduct(truncation), TruncatedProduct(truncation))
+        return TruncatedLayer(module, truncation)
 
     return replace(model, (*MULTIPLYING, Attention), made)
 
@@ -187,7 +188,7 @@ class TruncatedProduct(nn.Module):
         self._truncation = truncation
         self.slots = [(Slot(ACTIVATION), Slot(ERROR)), (Slot(type), Slot(gradient)), (Slot(ACTIVATION), Slot(ERROR))]
 
-    def forward(self, product, x, y):
+    def forward(self, x, y, product=torch.matmul):
         """``product(x, y)``."""
         first, second, result = (lambda z, slots=slots: Pass.apply(z, self._truncation, *slots) for slots in self.slots)
         return result(product(first(x), second(y)))
@@ -201,26 +202,8 @@ class TruncatedLayer(nn.Module):
         self.layer = layer
         self.products = TruncatedProduct(truncation, WEIGHT, GRADIENT)
 
-    def slots(self):
-        return sum(self.products.slots, ())
-
     def forward(self, x):
-        return self.products(lambda x, weights: with_weights(self.layer, x, weights), x, self.layer.weight)
-
-
-class TruncatedAttention(nn.Module):
-    """`evidence.training.tasks.Attention`, its product with the keys and that with the values."""
-
-    def __init__(self, attention, truncation):
-        super().__init__()
-        self.scores, self.values = TruncatedProduct(truncation), TruncatedProduct(truncation)
-
-    def slots(self):
-        return sum(self.scores.slots + self.values.slots, ())
-
-    def forward(self, queries, keys, values):
-        products = (partial(product, torch.matmul) for product in (self.scores, self.values))
-        return attention_by(*products, queries, keys, values)
+        return self.products(x, self.layer.weight, partial(with_weights, self.layer))
 
 
 EPOCHS = {"shakespeare": 4}  # instead of the task's own
@@ -238,7 +221,8 @@ class TruncationHook(Hook):
         self._truncation = kinds[arm.kind]()
 
     def attach(self, task, model, steps):
-        self._layers = take_over(model, self._truncation)
+        take_over(model, self._truncation)
+        self._products = [module for module in model.modules() if isinstance(module, TruncatedProduct)]
 
     def begin_step(self):
         self._truncation.observing = True
@@ -250,7 +234,7 @@ class TruncationHook(Hook):
     def end_epoch(self, result):
         if not isinstance(self._truncation, Squeezed):
             return
-        slots = [slot for layer in self._layers.values() for slot in layer.slots()]
+        slots = [slot for product in self._products for pair in product.slots for slot in pair]
         for name, value in (("alphas", "squeeze"), ("betas", "shift")):
             of_types = [[getattr(slot.parameters, value) for slot in slots if slot.type == i] for i in range(len(TYPES))]
             result.setdefault(name, []).append([round(float(np.median(values)), 3) for values in of_types])
