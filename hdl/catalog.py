@@ -49,6 +49,25 @@ class Measured:
     purpose: str | None = None
 
 
+def given(kind, settings):
+    """Values by name that the texts NAME=VALUE in `settings` give to parameters of `kind`, a design or baseline.
+
+    Raises
+    ------
+    ValueError
+        A setting is not NAME=VALUE, names no parameter, or its value is not allowed.
+    """
+    known = {parameter.name: parameter for parameter in kind.parameters}
+    values = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or name not in known:
+            allowed = f"use NAME=VALUE with one of {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"{kind.name} has no parameter {setting!r}: {allowed}")
+        values[name] = known[name].parse(text)
+    return values
+
+
 @dataclass(frozen=True)
 class Design:
     """A kind of block that can be emitted.
@@ -86,13 +105,7 @@ class Design:
         ValueError
             A setting is not NAME=VALUE, names no parameter, or its value is not allowed.
         """
-        known = {parameter.name: parameter for parameter in self.parameters}
-        values = {}
-        for setting in settings:
-            name, equals, text = setting.partition("=")
-            if not equals or name not in known:
-                raise ValueError(f"{self.name} has no parameter {setting!r}: use NAME=VALUE with one of {', '.join(known)}")
-            values[name] = known[name].parse(text)
+        values = given(self, settings)
         reset = values.pop(RESET.name, RESET.default)
         return self.component.checked(values) | {RESET.name: reset}
 

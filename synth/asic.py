@@ -5,11 +5,12 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 
+from narrowfloat import cache
 from narrowfloat.freshness import fingerprint
 from narrowfloat.synth import gates, liberty, power, sta
-from narrowfloat.synth.cache import cached
 from narrowfloat.synth.netlist import Netlist
 from narrowfloat.tools import ICARUS, STA, VVP, YOSYS, ToolError, yosys
 
@@ -95,14 +96,16 @@ class Library:
     @cached_property
     def cells(self):
         """Of each combinational cell its area, inputs and the truth table of each output (bit i: input j is bit j of i)."""
-        return cached(
-            ["cells", self.text, YOSYS.version(), fingerprint(liberty.__name__)], lambda: liberty.functions(self.text)
+        return cache.value(
+            "synth", ["cells", self.text, YOSYS.version(), fingerprint(liberty.__name__)], lambda: liberty.functions(self.text)
         )
 
     @cached_property
     def models(self):
         """Verilog of what every cell does, as Yosys reads it from the Liberty file."""
-        return cached(["models", self.text, YOSYS.version(), fingerprint(liberty.__name__)], lambda: liberty.models(self.text))
+        return cache.value(
+            "synth", ["models", self.text, YOSYS.version(), fingerprint(liberty.__name__)], lambda: liberty.models(self.text)
+        )
 
     @cached_property
     def power_view(self):
@@ -172,6 +175,9 @@ class Mapped:
     ff: int
 
 
+_AREA_OF = attrgetter("area_um2")
+
+
 @dataclass(frozen=True)
 class StandardCells:
     """Recipes "area" and "delay"; for a combinational unit also a curve, the smallest area at several delay targets.
@@ -217,7 +223,7 @@ class StandardCells:
         small = next(candidates)
         if small.area_um2 > self.limit * self.library.nand2_um2:
             return {}
-        small = min([small, *candidates], key=lambda mapped: mapped.area_um2)
+        small = min([small, *candidates], key=_AREA_OF)
         timed = {small: sta.delay_ns(f"{small.name}.v", unit, "cells.lib", folder)}
         fast = _FAST[:2] if small.area_um2 > _LARGE * self.library.nand2_um2 else _FAST
         self._time(self._fast(unit, folder, fast, _NO_TARGET), timed, unit, folder)
@@ -266,14 +272,11 @@ class StandardCells:
             timed[mapped] = sta.delay_ns(f"{mapped.name}.v", unit, "cells.lib", folder)
 
     def _curve(self, unit, folder, timed, fastest_ns):
-        points = {}
-        targets = [round(fastest_ns * factor, 2) for factor in _CURVE]
-        for target in targets:
+        targets = {f"delay x{factor}": round(fastest_ns * factor, 2) for factor in _CURVE}
+        for target in targets.values():
             self._time(self._fast(unit, folder, _BETWEEN, round(1000 * target)), timed, unit, folder)
-        for factor, target in zip(_CURVE, targets, strict=True):
-            best = min((mapped for mapped in timed if timed[mapped] <= target), key=lambda mapped: mapped.area_um2)
-            points[f"delay x{factor}"] = self._metrics(best, timed)
-        return points
+        within = {name: [mapped for mapped in timed if timed[mapped] <= target] for name, target in targets.items()}
+        return {name: self._metrics(min(those, key=_AREA_OF), timed) for name, those in within.items()}
 
     def _metrics(self, mapped, timed):
         return {

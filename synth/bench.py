@@ -4,8 +4,7 @@ import tempfile
 from concurrent.futures import as_completed
 from pathlib import Path
 
-from narrowfloat import shell
-from narrowfloat.synth.cache import cached
+from narrowfloat import cache, shell
 from narrowfloat.tools import ToolError
 
 
@@ -45,7 +44,7 @@ def results(unit, measurement):
         with tempfile.TemporaryDirectory() as folder:
             return measurement.measure(unit, Path(folder))
 
-    return cached([unit.top, unit.verilog, measurement.target, *measurement.key(unit)], run)
+    return cache.value("synth", [unit.top, unit.verilog, measurement.target, *measurement.key(unit)], run)
 
 
 def _rows(unit, measurement):

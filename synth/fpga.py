@@ -8,6 +8,7 @@ the slowest is the unit's own, from register to register. Counts of LUTs and so 
 import json
 import statistics
 from dataclasses import dataclass
+from itertools import accumulate
 
 from narrowfloat.freshness import fingerprint
 from narrowfloat.synth.bench import results
@@ -74,20 +75,20 @@ class PlaceAndRoute:
         return clock["achieved"]
 
 
+def _slices(register, widths):
+    """Connections of ports to a register, one after the other."""
+    starts = accumulate(widths.values(), initial=0)
+    return [f".{name}({register}[{at} +: {width}])" for (name, width), at in zip(widths.items(), starts, strict=False)]
+
+
 def _between_registers(unit):
     inputs = {name: width for name, width in unit.inputs.items() if name != "clk"}
-    ports = {"clk": "clk"} if unit.clocked else {}
-    at = 0
-    for prefix, widths in (("sent", inputs), ("seen", unit.outputs)):
-        at = 0
-        for name, width in widths.items():
-            ports[name] = f"{prefix}[{at} +: {width}]"
-            at += width
-    connected = ", ".join(f".{name}({net})" for name, net in ports.items())
+    connected = ", ".join([*[".clk(clk)"] * unit.clocked, *_slices("sent", inputs), *_slices("seen", unit.outputs)])
+    width = sum(unit.outputs.values())
     return f"""module between_registers(input clk, load, serial_in, output serial_out);
   reg [{sum(inputs.values()) - 1}:0] sent;
-  wire [{at - 1}:0] seen;
-  reg [{at - 1}:0] kept, shifted;
+  wire [{width - 1}:0] seen;
+  reg [{width - 1}:0] kept, shifted;
   reg loading;
   {unit.top} unit({connected});
   always @(posedge clk) begin
@@ -96,7 +97,7 @@ def _between_registers(unit):
     loading <= load;
     shifted <= loading ? kept : {{shifted, 1'b0}};
   end
-  assign serial_out = shifted[{at - 1}];
+  assign serial_out = shifted[{width - 1}];
 endmodule
 """
 

@@ -88,12 +88,12 @@ def _statement(tokens, at):
     return group, at + 1
 
 
-def models(text):
-    """Verilog modules of what the cells of a Liberty file do, without delays."""
+def models(text, write="write_verilog -noattr"):
+    """Verilog modules of what the cells of a Liberty file do, without delays; or what another command of Yosys writes of it."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "cells.lib").write_text(text)
-        yosys("read_liberty -ignore_miss_func cells.lib\nwrite_verilog -noattr cells.v", folder)
-        return (Path(folder) / "cells.v").read_text()
+        yosys(f"read_liberty -ignore_miss_func cells.lib\n{write} cells.out", folder)
+        return (Path(folder) / "cells.out").read_text()
 
 
 def functions(text):
@@ -105,10 +105,7 @@ def functions(text):
         By the cell's name: "area"; "inputs", a list of pins; "outputs", for each pin its truth table as an integer whose bit i
         is the output where input j is bit j of i. Cells with registers or tri-state outputs are left out.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "cells.lib").write_text(text)
-        yosys("read_liberty -ignore_miss_func cells.lib\nwrite_json cells.json", folder)
-        modules = json.loads((Path(folder) / "cells.json").read_text())["modules"]
+    modules = json.loads(models(text, "write_json"))["modules"]
     tables = {name: _truth_tables(module) for name, module in modules.items()}
     return {name: table for name, table in tables.items() if table}
 

@@ -4,12 +4,12 @@ import re
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
+from narrowfloat import cache
 from narrowfloat.freshness import fingerprint
 from narrowfloat.hdl.catalog import DESIGNS
 from narrowfloat.hdl.emit import emit
 from narrowfloat.synth import vectors
 from narrowfloat.synth.baselines import BASELINES
-from narrowfloat.synth.cache import cached
 from narrowfloat.tools import YOSYS
 
 NAMES = (*DESIGNS, *BASELINES)
@@ -64,7 +64,9 @@ class Unit:
         # A reference is imported by the name in the manifest, so that no import leads to it.
         models = [] if self.manifest is None else [self.manifest["reference"].partition(":")[0]]
         made_by = fingerprint("narrowfloat.synth.vectors", "narrowfloat.synth.baselines", *models)
-        return cached([self.top, self.verilog, made_by], lambda: sha256(repr(self.vectors()).encode()).hexdigest())
+        return cache.value(
+            "synth", [self.top, self.verilog, made_by], lambda: sha256(repr(self.vectors()).encode()).hexdigest()
+        )
 
 
 def builds(name, every_shape):
@@ -96,7 +98,7 @@ def unit(name, settings):
         return _baseline(BASELINES[name], settings)
     DESIGNS[name].parse(settings)
     made_by = [fingerprint(__name__), YOSYS.version()]
-    return Unit(**cached([name, *settings, *made_by], lambda: asdict(_block(DESIGNS[name], settings))))
+    return Unit(**cache.value("synth", [name, *settings, *made_by], lambda: asdict(_block(DESIGNS[name], settings))))
 
 
 def _baseline(baseline, settings):

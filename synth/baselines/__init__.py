@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 
 import numpy as np
@@ -9,7 +10,7 @@ from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import CATALOG, FloatFormat
 from narrowfloat.golden.reference.workload import RESULT_BEATS, RUN_BEATS, WORKLOAD_SEED, operands, runs
 from narrowfloat.hdl.block import Choice, Integer, Parameter
-from narrowfloat.hdl.catalog import Measured, Relative
+from narrowfloat.hdl.catalog import Measured, Relative, given
 from narrowfloat.synth.vectors import Vectors, real_tensors
 
 BFLOAT16 = FloatFormat(name="bfloat16", exp_bits=8, man_bits=7, specials="ieee")
@@ -54,15 +55,7 @@ class Baseline:
         ValueError
             A setting names no parameter, or its value is not allowed.
         """
-        known = {parameter.name: parameter for parameter in self.parameters}
-        values = {parameter.name: parameter.default for parameter in self.parameters}
-        for setting in settings:
-            name, equals, text = setting.partition("=")
-            if not equals or name not in known:
-                allowed = f"use NAME=VALUE with one of {', '.join(known)}" if known else "it has none"
-                raise ValueError(f"{self.name} has no parameter {setting!r}: {allowed}")
-            values[name] = known[name].parse(text)
-        return values
+        return {parameter.name: parameter.default for parameter in self.parameters} | given(self, settings)
 
     def top(self, values):
         """Name and Verilog of a module for these values: without parameters, with the ports that `interface` says."""
@@ -166,20 +159,14 @@ def _fp32_words():
 
 
 def _to_codes(fmt, overflow):
-    def vectors():
-        words = _fp32_words()
-        codes = encode(words, fmt, overflow=overflow)
-        return Vectors({"word": words.view(np.uint32).tolist()}, {"code": codes.tolist()})
-
-    return vectors
+    words = _fp32_words()
+    codes = encode(words, fmt, overflow=overflow)
+    return Vectors({"word": words.view(np.uint32).tolist()}, {"code": codes.tolist()})
 
 
 def _from_codes(fmt):
-    def vectors():
-        codes = np.concatenate([encode(runs(real_tensors(), RUN_BEATS).ravel(), fmt), np.arange(256, dtype=np.uint8)])
-        return Vectors({"code": codes.tolist()}, {"word": decode(codes, fmt).view(np.uint32).tolist()})
-
-    return vectors
+    codes = np.concatenate([encode(runs(real_tensors(), RUN_BEATS).ravel(), fmt), np.arange(256, dtype=np.uint8)])
+    return Vectors({"code": codes.tolist()}, {"word": decode(codes, fmt).view(np.uint32).tolist()})
 
 
 # --- multiply-add -------------------------------------------------------------------------------------------------------------
@@ -276,7 +263,7 @@ BASELINES = {
             (),
             ((),),
             lambda: Interface("fp32_to_bfloat16", {}, {"word": 32}, {"code": 16}),
-            _to_codes(BFLOAT16, "format"),
+            partial(_to_codes, BFLOAT16, "format"),
             measured=Measured(relative_to=Relative("fp32_to_e4m3"), curve="FP32 to narrow"),
         ),
         Baseline(
@@ -286,7 +273,7 @@ BASELINES = {
             (),
             ((),),
             lambda: Interface("fp32_to_e4m3", {}, {"word": 32}, {"code": 8}),
-            _to_codes(E4M3, "saturate"),
+            partial(_to_codes, E4M3, "saturate"),
             measured=Measured(relative_to=Relative("fp32_to_e4m3"), curve="FP32 to narrow", purpose="FP32 to 8 bits"),
         ),
         Baseline(
@@ -296,7 +283,7 @@ BASELINES = {
             (),
             ((),),
             lambda: Interface("e4m3_to_fp32", {}, {"code": 8}, {"word": 32}),
-            _from_codes(E4M3),
+            partial(_from_codes, E4M3),
             measured=Measured(relative_to=Relative("e4m3_to_fp32"), curve="narrow to FP32", purpose="8 bits to FP32"),
         ),
         Baseline(
