@@ -18,6 +18,8 @@ from narrowfloat.hdl.parts.stream import beats, registered
 class Parameter:
     """A value that a design is built with, declared as a class attribute of its `Block`.
 
+    A subclass has ``_checked(value)`` and ``_drawn(rng)``, which `checked` and `draw` call, and may override `_read`.
+
     Attributes
     ----------
     name : str
@@ -70,12 +72,6 @@ class Parameter:
     def draw(self, rng):
         """A random value, from `rng`, a `random.Random`: often an end of the range or the default."""
         return self.default if self.default is None and rng.random() < 0.5 else self._drawn(rng)
-
-    def _checked(self, value):
-        raise NotImplementedError
-
-    def _drawn(self, rng):
-        raise NotImplementedError
 
     def _read(self, text):
         return text
@@ -252,8 +248,9 @@ class Relation:
 class Block(wiring.Component):
     """A component that can be a design: its parameters are class attributes, and a top is made for it from its attributes.
 
-    A subclass declares each `Parameter` as a class attribute, and overrides `members`. An instance has the parameters' values
-    as attributes of the same names; they are given by position or by name.
+    A subclass declares each `Parameter` as a class attribute. Its method ``members()`` returns the members of the signature:
+    streams of beats `i` and `o`, and whatever else there is. An instance has the parameters' values as attributes of the same
+    names; they are given by position or by name.
 
     Attributes
     ----------
@@ -323,10 +320,6 @@ class Block(wiring.Component):
     def prepare(self):
         """Derive from the parameters what `members` and `elaborate` share."""
 
-    def members(self):
-        """The members of the signature: streams of beats `i` and `o`, and whatever else there is."""
-        raise NotImplementedError
-
     @classmethod
     def checked(cls, given):
         """Values of all parameters, checked, as a dict, from those `given`."""
@@ -377,9 +370,19 @@ def _section(parameters):
 class Lanewise(Block):
     """`lanes` values per beat and a beat per clock, through two combinational halves with 0 to 3 pipeline registers.
 
-    A subclass says the shapes (`input_shapes`, `middle_shapes`, `output_shapes`) and the logic of both halves. `last` and the
-    tag pass through. The first register goes to the output, the second between the halves, the third to the input: first cut
-    what is longest.
+    `last` and the tag pass through. The first register goes to the output, the second between the halves, the third to the
+    input: first cut what is longest.
+
+    A subclass has these methods:
+
+    input_shapes(), output_shapes()
+        Shape of a lane at the input and output, and the fields of `user` beside the tag.
+    middle_shapes()
+        Shape of a lane between the halves, and fields that all lanes share there.
+    first_half(m, source, sink)
+        Adds the logic from the payload of `source`, a stream like `i`, to that of `sink`: `lanes` and the shared fields.
+    second_half(m, source, sink)
+        Adds the logic from the payload of `source`, `lanes` and the shared fields, to that of `sink`, a stream like `o`.
     """
 
     lanes = Integer(4, 1, 64, "Values per beat.", place=1)
@@ -394,25 +397,11 @@ class Lanewise(Block):
     def clocked(self):
         return bool(self.latency)
 
-    def input_shapes(self):
-        """Shape of a lane at the input, and the fields of `user` beside the tag."""
-        raise NotImplementedError
-
-    def middle_shapes(self):
-        """Shape of a lane between the halves, and fields that all lanes share there."""
-        raise NotImplementedError
-
-    def output_shapes(self):
-        """Shape of a lane at the output, and the fields of `user` beside the tag."""
-        raise NotImplementedError
-
-    def first_half(self, m, source, sink):
-        """Add the logic from the payload of `source`, a stream like `i`, to that of `sink`: `lanes` and the shared fields."""
-        raise NotImplementedError
-
-    def second_half(self, m, source, sink):
-        """Add the logic from the payload of `source`, `lanes` and the shared fields, to that of `sink`, a stream like `o`."""
-        raise NotImplementedError
+    def in_each_lane(self, m, name, make, connect):
+        """Put a component ``make()`` into each lane, and assign what ``connect(lane, component)`` lists."""
+        for lane in range(self.lanes):
+            m.submodules[f"{name}{lane}"] = component = make()
+            m.d.comb += connect(lane, component)
 
     def incoming(self, m):
         """The stream that the halves take: `i`, or what a subclass makes of it."""
@@ -441,7 +430,6 @@ class Lanewise(Block):
     def _between(self, m, name, source, shape, half):
         sink = stream.Signature(shape).create(path=(name,))
         m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready), sink.p.last.eq(source.p.last)]
-        if self.tag:
-            m.d.comb += sink.p.user.user.eq(source.p.user.user)
+        m.d.comb += [sink.p.user[name].eq(source.p.user[name]) for name in self.tag]
         half(m, source, sink)
         return sink

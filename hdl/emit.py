@@ -143,20 +143,10 @@ def _tidy(body, module, ports, unused, carrying, header):
     body = re.sub(rf"^module {module}\([^;]*\);$", f"module {module}({', '.join(ports)});", body, flags=re.MULTILINE)
     # Yosys names a register after the range of the port that it drives.
     body = re.sub(r"\\(\w+)\[(\d+)(?::(\d+))?\] ", lambda match: "_".join(filter(None, match.groups())) + "_ ", body)
-    for name in unused:
-        body = re.sub(
-            rf"^(  input .*\b{name};\n  wire .*\b{name};\n)",
-            r"  /* verilator lint_off UNUSEDSIGNAL */\n\1  /* verilator lint_on UNUSEDSIGNAL */\n",
-            body,
-            flags=re.MULTILINE,
-        )
-    for name in carrying:
-        body = re.sub(
-            rf"^(  wire .*\b{name};\n)",
-            r"  /* verilator lint_off UNUSEDSIGNAL */\n\1  /* verilator lint_on UNUSEDSIGNAL */\n",
-            body,
-            flags=re.MULTILINE,
-        )
+    ignored = [rf"  input .*\b{name};\n  wire .*\b{name};\n" for name in unused]
+    for lines in (*ignored, *(rf"  wire .*\b{name};\n" for name in carrying)):
+        marked = r"  /* verilator lint_off UNUSEDSIGNAL */\n\1  /* verilator lint_on UNUSEDSIGNAL */\n"
+        body = re.sub(rf"^({lines})", marked, body, flags=re.MULTILINE)
     return body
 
 

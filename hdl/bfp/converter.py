@@ -11,9 +11,9 @@ from narrowfloat.golden.formats import MAX_GROUP, BlockFormat
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
 from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MIN_SUM_BITS, element
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
-from narrowfloat.hdl.parts.arith import pick
+from narrowfloat.hdl.parts.arith import decide, pick
 from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
-from narrowfloat.hdl.parts.lfsr import Lfsr, seeds
+from narrowfloat.hdl.parts.lfsr import lane_words
 from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.parts.stream import Register, beats, beats_of
 
@@ -153,9 +153,8 @@ class BfpConverter(Block):
             self.o.valid.eq(output.o.valid),
             self.o.payload.eq(output.o.payload),
             output.o.ready.eq(self.o.ready),
+            *(output.i.p.user[name].eq(beat[name]) for name in self.tag),
         ]
-        if self.user_bits:
-            m.d.comb += output.i.p.user.user.eq(beat.user)
         if self.sums:
             self._sum(m, group, beat, aligned, exponent, leaves, goes_on)
         else:
@@ -242,8 +241,7 @@ class BfpConverter(Block):
             exponents.append(lane.exponent)
             invalid.append(special)
         m.d.comb += [arriving.invalid.eq(Cat(invalid).any()), arriving.last.eq(self.i.p.last)]
-        if self.user_bits:
-            m.d.comb += arriving.user.eq(self.i.p.user.user)
+        m.d.comb += [arriving[name].eq(self.i.p.user[name]) for name in self.tag]
         return exponents
 
     def _effective_exponent(self, m, group):
@@ -296,16 +294,11 @@ class BfpConverter(Block):
         return results
 
     def _round(self, m, sink, group, beat, aligned, leaves):
-        words = []
+        random = [None] * self.lanes
         if "sr" in self.roundings:
-            per_register = LFSR_WIDTH // SR_BITS
-            for index, seed in enumerate(seeds(self.seed, -(-self.lanes // per_register))):
-                m.submodules[f"lfsr{index}"] = lfsr = Lfsr(seed)
-                m.d.comb += lfsr.step.eq(leaves)
-                words.append(lfsr.word)
+            random = lane_words(m, self.seed, self.lanes, SR_BITS, leaves)
         for index, result in enumerate(aligned):
-            random = words[index // per_register].word_select(index % per_register, SR_BITS) if words else None
-            kept, up = self._decide(m, index, group, result, random)
+            kept, up = self._decide(m, index, group, result, random[index])
             magnitude = sink.data[index].magnitude
             m.d.comb += [
                 magnitude.eq((kept + (up & ~kept.all())) & self._for_precision(group, lambda extra: -1 << extra)),
@@ -338,13 +331,7 @@ class BfpConverter(Block):
         if "sr" in self.roundings:
             # The sum of both carries exactly if one is above the other inverted.
             decisions["sr"] = random > ~choose(lambda extra: result.bits[below + extra - SR_BITS : below + extra])
-        if len(self.roundings) == 1:
-            m.d.comb += up.eq(decisions[self.roundings[0]])
-        else:
-            with m.Switch(group.control.rounding):
-                for rounding in self.roundings:
-                    with m.Case(BlockRounding[rounding.upper()]):
-                        m.d.comb += up.eq(decisions[rounding])
+        decide(m, up, group.control, {BlockRounding[rounding.upper()]: decisions[rounding] for rounding in self.roundings})
         return kept, up
 
     def _sum(self, m, group, beat, aligned, exponent, leaves, goes_on):
@@ -374,6 +361,7 @@ class BfpConverter(Block):
                 beat_sums.shift.eq(exponent - group.control.reference),
                 beat_sums.group_last.eq(beat.group_last),
                 beat_sums.last.eq(beat.last),
+                *(beat_sums[name].eq(beat[name]) for name in self.tag),
             ]
         low, high = beat_sums.low, beat_sums.high
         if self._beats > 1:
@@ -408,11 +396,8 @@ class BfpConverter(Block):
             result.i.p.data.denominator.eq(sums[1]),
             result.i.p.user.saturated.eq(too_large),
             result.i.p.last.eq(1),
+            *(result.i.p.user[name].eq(beat_sums[name]) for name in self.tag),
         ]
-        if self.user_bits:
-            with m.If(leaves):
-                m.d.sync += beat_sums.user.eq(beat.user)
-            m.d.comb += result.i.p.user.user.eq(beat_sums.user)
 
     def _scaled(self, m, name, value, shift):
         """``floor(value * 2**shift)``, as many bits as a sum has, and whether it has more."""

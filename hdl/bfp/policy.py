@@ -130,6 +130,5 @@ class PrecisionPolicy(Block):
                 with m.If(output.i.ready):
                     m.next = "idle"
         m.d.comb += [output.i.p.data.precision.eq(~total[-1]), output.i.p.last.eq(self.i.p.last)]
-        if self.user_bits:
-            m.d.comb += output.i.p.user.user.eq(user.user)
+        m.d.comb += [output.i.p.user[name].eq(user[name]) for name in self.tag]
         return m

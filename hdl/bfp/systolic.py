@@ -1,12 +1,13 @@
 """Matrix products of block floating point on a systolic array, with one operand held still, or the results."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS, PassUnit
 from narrowfloat.hdl.block import Block, Choice, Integer
+from narrowfloat.hdl.parts.arith import pick
 
 MAX_SIDE = 16
 WINDOW_BITS = 9
@@ -231,25 +232,30 @@ class SystolicArray(Block):
         x, y = [], []
         for row in range(self.rows):
             operand = Signal(self._operand, name=f"x{row}")
-            group = [self.i.p.data.x[row * self.lanes + lane] for lane in range(self.lanes)]
             m.d.comb += operand.exponent.eq(self.i.p.data.exponent[row] - below)
-            for lane, element in enumerate(group):
+            for lane in range(self.lanes):
+                element = self.i.p.data.x[row * self.lanes + lane]
                 bits = self._chunk_of(element, number.x) & wave.adds.replicate(CHUNK_BITS)
                 m.d.comb += operand.numbers[lane].eq(Cat(bits, element.sign))
             x.append(operand)
         for column in range(self.columns):
             operand = Signal(self._chunk, name=f"y{column}")
             m.d.comb += operand.exponent.eq(self.s_columns.p.data.exponent[column])
-            for lane in range(self.lanes):
-                element = self.s_columns.p.data.y[column * self.lanes + lane]
-                m.d.comb += operand.numbers[lane].eq(Cat(self._chunk_of(element, number.y), element.sign))
+            elements = [self.s_columns.p.data.y[column * self.lanes + lane] for lane in range(self.lanes)]
+            m.d.comb += self._chunks_of(elements, number.y, operand)
             y.append(operand)
         return x, y
 
     def _chunk_of(self, element, number):
         """A chunk of a magnitude, number 0 being the highest."""
         chunks = [element.magnitude[CHUNK_BITS * k :][:CHUNK_BITS] for k in reversed(range(self._chunks))]
-        return Array(chunks)[number] if self._chunks > 1 else chunks[0]
+        return pick(chunks, number)
+
+    def _chunks_of(self, elements, number, operand):
+        """Assignments of a chunk of each of `elements`, with its sign, to the numbers of `operand`."""
+        return [
+            result.eq(Cat(self._chunk_of(element, number), element.sign)) for result, element in zip(operand.numbers, elements)
+        ]
 
     def _cells(self, m, advance, wave, number, x, y):
         """All cells; returns the sums of the last row."""
@@ -300,9 +306,7 @@ class SystolicArray(Block):
             m.d.comb += y.eq(top)
         with m.Else():
             m.d.comb += y.exponent.eq(held.exponent)
-            for lane in range(self.lanes):
-                element = held.numbers[lane]
-                m.d.comb += y.numbers[lane].eq(Cat(self._chunk_of(element, control.chunk), element.sign))
+            m.d.comb += self._chunks_of(held.numbers, control.chunk, y)
         with m.If(advance & wave.loads):
             m.d.sync += waiting.eq(loaded)
         with m.Elif(advance & control.in_place):

@@ -4,26 +4,25 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
+from narrowfloat.hdl.parts.arith import decide
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Float32
 
 
-class Located(data.StructLayout):
-    """A lane between the halves of the encoder: what to keep of the significand, and whether to round it up."""
-
-    def __init__(self, codec):
-        super().__init__(
-            {
-                "sign": 1,
-                "nan": 1,
-                "infinity": 1,
-                "nonzero": 1,
-                # e32; where subnormals had to be found already e32 + bias, which is E + 127
-                "exponent": 9,
-                "kept": codec.man_bits,
-                "round_up": 1,
-                "lossy": 1,
-            }
-        )
+def located(codec):
+    """Layout of a lane between the halves of the encoder: what to keep of the significand, and whether to round it up."""
+    return data.StructLayout(
+        {
+            "sign": 1,
+            "nan": 1,
+            "infinity": 1,
+            "nonzero": 1,
+            # e32; where subnormals had to be found already e32 + bias, which is E + 127
+            "exponent": 9,
+            "kept": codec.man_bits,
+            "round_up": 1,
+            "lossy": 1,
+        }
+    )
 
 
 class Align(wiring.Component):
@@ -38,7 +37,7 @@ class Align(wiring.Component):
                 "word": In(Float32),
                 "control": In(codec.control_layout),
                 "random": In(codec.random_bits),
-                "o": Out(Located(codec)),
+                "o": Out(located(codec)),
             }
         )
 
@@ -123,13 +122,8 @@ class Align(wiring.Component):
         if "sr" in self._codec.roundings:
             # The sum of both carries exactly if one is above the other inverted.
             decisions["sr"] = self.random > ~choose(lambda extra: significand[extra : k + extra])
-        if len(self._codec.roundings) == 1:
-            m.d.comb += self.o.round_up.eq(decisions[self._codec.roundings[0]])
-        else:
-            with m.Switch(self.control.rounding):
-                for rounding in self._codec.roundings:
-                    with m.Case(ROUNDINGS[rounding]):
-                        m.d.comb += self.o.round_up.eq(decisions[rounding])
+        built = {ROUNDINGS[rounding]: decisions[rounding] for rounding in self._codec.roundings}
+        decide(m, self.o.round_up, self.control, built)
 
 
 def locates(formats):

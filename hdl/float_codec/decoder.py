@@ -8,21 +8,19 @@ from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.parts.shapes import Float32
 
 
-class _Unpacked(data.StructLayout):
-    """A lane between the halves of the decoder: a number as sign, E of its leading one and the fraction after it."""
-
-    def __init__(self, codec):
-        super().__init__(
-            {
-                "sign": 1,
-                # down to that of the smallest subnormal
-                "exponent": range(1 - max(1, codec.man_bits), 2**codec.exp_bits),
-                "fraction": codec.man_bits,
-                "zero": 1,
-                "nan": 1,
-                "infinity": 1,
-            }
-        )
+def _unpacked(codec):
+    """Layout of a lane between the halves of the decoder: a number as sign, E of its leading one and the fraction after it."""
+    return data.StructLayout(
+        {
+            "sign": 1,
+            # down to that of the smallest subnormal
+            "exponent": range(1 - max(1, codec.man_bits), 2**codec.exp_bits),
+            "fraction": codec.man_bits,
+            "zero": 1,
+            "nan": 1,
+            "infinity": 1,
+        }
+    )
 
 
 class _Unpack(wiring.Component):
@@ -34,21 +32,18 @@ class _Unpack(wiring.Component):
             {
                 "code": In(codec.code_bits),
                 "control": In(codec.control_layout),
-                "o": Out(_Unpacked(codec)),
+                "o": Out(_unpacked(codec)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        results = []
-        for fmt in self._codec.formats:
-            result = Signal(_Unpacked(self._codec), name=f"unpacked_{fmt.name}")
-            self._unpack(m, fmt, result)
-            results.append(result)
+        results = [self._unpack(m, fmt) for fmt in self._codec.formats]
         m.d.comb += self.o.eq(self._codec.choose(self.control, results))
         return m
 
-    def _unpack(self, m, fmt, result):
+    def _unpack(self, m, fmt):
+        result = Signal(_unpacked(self._codec), name=f"unpacked_{fmt.name}")
         mantissa = self.code[: fmt.man_bits]
         exponent = self.code[fmt.man_bits : fmt.magnitude_bits]
         magnitude = self.code[: fmt.magnitude_bits]
@@ -79,6 +74,7 @@ class _Unpack(wiring.Component):
             m.d.comb += result.nan.eq(~magnitude.any() & sign)
         elif fmt.nan is not None:
             m.d.comb += result.nan.eq(magnitude.all())
+        return result
 
 
 class _Rebias(wiring.Component):
@@ -88,7 +84,7 @@ class _Rebias(wiring.Component):
         self._codec = codec
         super().__init__(
             {
-                "i": In(_Unpacked(codec)),
+                "i": In(_unpacked(codec)),
                 "control": In(codec.control_layout),
                 "word": Out(Float32),
             }
@@ -146,26 +142,32 @@ class FloatDecoder(FloatCodec):
         return self.code_bits, self.control
 
     def middle_shapes(self):
-        return _Unpacked(self), {"control": self.control_layout}
+        return _unpacked(self), {"control": self.control_layout}
 
     def output_shapes(self):
         return Float32, {}
 
     def first_half(self, m, source, sink):
         self.pass_control(m, source, sink)
-        for lane in range(self.lanes):
-            m.submodules[f"unpack{lane}"] = unpack = _Unpack(self)
-            m.d.comb += [
+        self.in_each_lane(
+            m,
+            "unpack",
+            lambda: _Unpack(self),
+            lambda lane, unpack: [
                 unpack.code.eq(source.p.data[lane]),
                 unpack.control.eq(sink.p.control),
                 sink.p.lanes[lane].eq(unpack.o),
-            ]
+            ],
+        )
 
     def second_half(self, m, source, sink):
-        for lane in range(self.lanes):
-            m.submodules[f"rebias{lane}"] = rebias = _Rebias(self)
-            m.d.comb += [
+        self.in_each_lane(
+            m,
+            "rebias",
+            lambda: _Rebias(self),
+            lambda lane, rebias: [
                 rebias.i.eq(source.p.lanes[lane]),
                 rebias.control.eq(source.p.control),
                 sink.p.data[lane].eq(rebias.word),
-            ]
+            ],
+        )

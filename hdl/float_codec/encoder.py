@@ -4,11 +4,11 @@ from amaranth.hdl import Const
 from amaranth.lib import data
 from narrowfloat.golden.rounding import OVERFLOWS
 from narrowfloat.hdl.block import Choice, Integer, Several, Switch
-from narrowfloat.hdl.float_codec.align import Align, Located
+from narrowfloat.hdl.float_codec.align import Align, located
 from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.float_codec.pack import Pack
 from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
-from narrowfloat.hdl.parts.lfsr import Lfsr, seeds
+from narrowfloat.hdl.parts.lfsr import lane_words
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Flags, Float32
 
 
@@ -66,7 +66,7 @@ class FloatEncoder(FloatCodec):
         return Float32, self.control | (random if self.random_bits and not self._from_lfsr else {})
 
     def middle_shapes(self):
-        return Located(self), {"control": self.control_layout}
+        return located(self), {"control": self.control_layout}
 
     def output_shapes(self):
         return self.code_bits, {"flags": data.ArrayLayout(Flags, self.lanes)} if self.flags else {}
@@ -74,25 +74,30 @@ class FloatEncoder(FloatCodec):
     def first_half(self, m, source, sink):
         random = self._random(m, source)
         self.pass_control(m, source, sink)
-        for lane in range(self.lanes):
-            m.submodules[f"align{lane}"] = align = Align(self)
-            m.d.comb += [
+        self.in_each_lane(
+            m,
+            "align",
+            lambda: Align(self),
+            lambda lane, align: [
                 align.word.eq(source.p.data[lane]),
                 align.control.eq(sink.p.control),
                 align.random.eq(random[lane]),
                 sink.p.lanes[lane].eq(align.o),
-            ]
+            ],
+        )
 
     def second_half(self, m, source, sink):
-        for lane in range(self.lanes):
-            m.submodules[f"pack{lane}"] = pack = Pack(self)
-            m.d.comb += [
+        self.in_each_lane(
+            m,
+            "pack",
+            lambda: Pack(self),
+            lambda lane, pack: [
                 pack.i.eq(source.p.lanes[lane]),
                 pack.control.eq(source.p.control),
                 sink.p.data[lane].eq(pack.code),
-            ]
-            if self.flags:
-                m.d.comb += sink.p.user.flags[lane].eq(pack.flags)
+                *([sink.p.user.flags[lane].eq(pack.flags)] if self.flags else []),
+            ],
+        )
 
     def _random(self, m, source):
         """Random bits of each lane for the beat at the input of the first half."""
@@ -100,10 +105,4 @@ class FloatEncoder(FloatCodec):
             return [Const(0, 0)] * self.lanes
         if not self._from_lfsr:
             return source.p.user.random
-        per_register = LFSR_WIDTH // self.random_bits
-        words = []
-        for index, seed in enumerate(seeds(self.seed, -(-self.lanes // per_register))):
-            m.submodules[f"lfsr{index}"] = lfsr = Lfsr(seed)
-            m.d.comb += lfsr.step.eq(source.valid & source.ready)
-            words.append(lfsr.word)
-        return [words[lane // per_register].word_select(lane % per_register, self.random_bits) for lane in range(self.lanes)]
+        return lane_words(m, self.seed, self.lanes, self.random_bits, source.valid & source.ready)

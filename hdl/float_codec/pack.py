@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_BIAS
-from narrowfloat.hdl.float_codec.align import Located, locates
+from narrowfloat.hdl.float_codec.align import located, locates
 from narrowfloat.hdl.parts.shapes import Flags, Rounding
 
 
@@ -21,7 +21,7 @@ class Pack(wiring.Component):
         self._codec = codec
         super().__init__(
             {
-                "i": In(Located(codec)),
+                "i": In(located(codec)),
                 "control": In(codec.control_layout),
                 "code": Out(codec.code_bits),
                 "flags": Out(Flags),

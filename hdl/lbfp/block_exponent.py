@@ -39,8 +39,8 @@ class BlockMaximum(wiring.Component):
         m = Module()
         kept, stored = Signal(self._stored), Signal(self._stored)
         m.d.comb += [kept.last.eq(self.i.p.last), self.o.p.last.eq(stored.last)]
-        if "user" in kept.user.shape().members:
-            m.d.comb += [kept.user.user.eq(self.i.p.user.user), self.o.p.user.user.eq(stored.user.user)]
+        for name in kept.user.shape().members:
+            m.d.comb += [kept.user[name].eq(self.i.p.user[name]), self.o.p.user[name].eq(stored.user[name])]
         cut = FP32_MAN_BITS - self._compared
         for given, lane, lane_out, word in zip(self.i.p.data, kept.data, stored.data, self.o.p.data):
             m.d.comb += [

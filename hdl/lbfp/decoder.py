@@ -7,13 +7,8 @@ from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.hdl.block import Format, Lanewise
 from narrowfloat.hdl.parts.shapes import Float32
 
-
-class _Spread(data.StructLayout):
-    """A lane between the halves of the decoder."""
-
-    def __init__(self, fmt):
-        # |E - 2**I + i + 127| < 2**9
-        super().__init__({"sign": 1, "zero": 1, "exponent": signed(10), "fraction": FP32_MAN_BITS})
+# A lane between the halves of the decoder: |E - 2**I + i + 127| < 2**9.
+_SPREAD = data.StructLayout({"sign": 1, "zero": 1, "exponent": signed(10), "fraction": FP32_MAN_BITS})
 
 
 class LbfpDecoder(Lanewise):
@@ -45,7 +40,7 @@ class LbfpDecoder(Lanewise):
         return self.fmt.bits, {"exponent": signed(self.fmt.exp_bits)}
 
     def middle_shapes(self):
-        return _Spread(self.fmt), {}
+        return _SPREAD, {}
 
     def output_shapes(self):
         return Float32, {}

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.hdl.block import Choice, Format, Integer, Lanewise, Relation, Switch
 from narrowfloat.hdl.lbfp.block_exponent import BLOCK_LATENCY, BlockMaximum
-from narrowfloat.hdl.lbfp.logarithm import LSB_BITS, Clamp, Locate, Rounded, integer_bits
+from narrowfloat.hdl.lbfp.logarithm import LSB_BITS, Clamp, Locate, integer_bits, rounded
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 
 
@@ -78,7 +78,7 @@ class LbfpEncoder(Lanewise):
         return signed(self.fixed_bits), {**user, "lsb_exponent": signed(self.fmt.exp_bits + LSB_BITS)}
 
     def middle_shapes(self):
-        return Rounded(self.fmt, self._integer_bits), self._exponents if self._blocks else {}
+        return rounded(self.fmt, self._integer_bits), self._exponents if self._blocks else {}
 
     def output_shapes(self):
         raised = {"flags": data.ArrayLayout(LogFlags, self.lanes)} if self.flags else {}
@@ -93,23 +93,30 @@ class LbfpEncoder(Lanewise):
 
     def first_half(self, m, source, sink):
         user = source.p.user
-        for lane in range(self.lanes):
-            m.submodules[f"locate{lane}"] = locate = Locate(self.fmt, self.source, self.fixed_bits)
-            m.d.comb += [
+        self.in_each_lane(
+            m,
+            "locate",
+            lambda: Locate(self.fmt, self.source, self.fixed_bits),
+            lambda lane, locate: [
                 locate.value.eq(source.p.data[lane]),
                 locate.exponent.eq(user.exponent),
                 sink.p.lanes[lane].eq(locate.o),
-            ]
-            if self.source == "fixed":
-                m.d.comb += locate.lsb_exponent.eq(user.lsb_exponent)
+                *([locate.lsb_exponent.eq(user.lsb_exponent)] if self.source == "fixed" else []),
+            ],
+        )
         if self._blocks:
             m.d.comb += sink.p.exponent.eq(user.exponent)
 
     def second_half(self, m, source, sink):
-        for lane in range(self.lanes):
-            m.submodules[f"clamp{lane}"] = clamp = Clamp(self.fmt, self._integer_bits)
-            m.d.comb += [clamp.i.eq(source.p.lanes[lane]), sink.p.data[lane].eq(clamp.code)]
-            if self.flags:
-                m.d.comb += sink.p.user.flags[lane].eq(clamp.flags)
+        self.in_each_lane(
+            m,
+            "clamp",
+            lambda: Clamp(self.fmt, self._integer_bits),
+            lambda lane, clamp: [
+                clamp.i.eq(source.p.lanes[lane]),
+                sink.p.data[lane].eq(clamp.code),
+                *([sink.p.user.flags[lane].eq(clamp.flags)] if self.flags else []),
+            ],
+        )
         if self._blocks:
             m.d.comb += sink.p.user.exponent.eq(source.p.exponent)

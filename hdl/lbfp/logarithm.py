@@ -17,25 +17,24 @@ EXTRA_BITS = 4
 LSB_BITS = 3
 
 
-class Rounded(data.StructLayout):
-    """A value between the halves of an encoder: its logarithm as integer and fraction part, less those of the number c = 0."""
-
-    def __init__(self, fmt, integer_bits):
-        super().__init__(
-            {
-                "sign": 1,
-                "nonzero": 1,
-                # what is not zero but counts as zero
-                "subnormal": 1,
-                "nan": 1,
-                # of c before it is clamped
-                "integer": signed(integer_bits),
-                # Above one where the fraction was rounded up to the next integer.
-                "fraction": fmt.frac_bits + 1,
-                # The significand is at least that of the smallest number.
-                "smallest": 1,
-            }
-        )
+def rounded(fmt, integer_bits):
+    """Layout of a value between the halves of an encoder: its logarithm as integer and fraction part, less those of the number
+    c = 0."""
+    return data.StructLayout(
+        {
+            "sign": 1,
+            "nonzero": 1,
+            # what is not zero but counts as zero
+            "subnormal": 1,
+            "nan": 1,
+            # of c before it is clamped
+            "integer": signed(integer_bits),
+            # Above one where the fraction was rounded up to the next integer.
+            "fraction": fmt.frac_bits + 1,
+            # The significand is at least that of the smallest number.
+            "smallest": 1,
+        }
+    )
 
 
 def _fraction(m, fmt, name, significand):
@@ -67,7 +66,7 @@ class Locate(wiring.Component):
                 "value": In(shape),
                 "exponent": In(self._exponent),
                 "lsb_exponent": In(self._lsb),
-                "o": Out(Rounded(fmt, integer_bits(fmt, source, fixed_bits))),
+                "o": Out(rounded(fmt, integer_bits(fmt, source, fixed_bits))),
             }
         )
 
@@ -125,7 +124,7 @@ class Clamp(wiring.Component):
 
     def __init__(self, fmt, integer_bits):
         self._fmt = fmt
-        super().__init__({"i": In(Rounded(fmt, integer_bits)), "code": Out(fmt.bits), "flags": Out(LogFlags)})
+        super().__init__({"i": In(rounded(fmt, integer_bits)), "code": Out(fmt.bits), "flags": Out(LogFlags)})
 
     def elaborate(self, platform):
         m = Module()

@@ -2,7 +2,7 @@
 
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.block import Lanewise
-from narrowfloat.hdl.lbfp.products import LogSum, Products, Shift, log_sum, pairs
+from narrowfloat.hdl.lbfp.products import Products, Shift, log_sum, log_sum_layout, pairs
 from narrowfloat.hdl.parts.stream import beats
 
 
@@ -35,13 +35,16 @@ class LbfpMultiplier(Products, Lanewise):
         return {"i": In(pairs(self.fmt, self.lanes, self.tag)), "o": Out(beats(self.table.out_bits, self.lanes, self.tag))}
 
     def middle_shapes(self):
-        return LogSum(self.fmt), {}
+        return log_sum_layout(self.fmt), {}
 
     def first_half(self, m, source, sink):
         for lane in range(self.lanes):
             log_sum(m, self.fmt, source.p.data.a[lane], source.p.data.b[lane], sink.p.lanes[lane])
 
     def second_half(self, m, source, sink):
-        for lane in range(self.lanes):
-            m.submodules[f"shift{lane}"] = shift = Shift(self.fmt, self.table, self.output)
-            m.d.comb += [shift.i.eq(source.p.lanes[lane]), sink.p.data[lane].eq(shift.product)]
+        self.in_each_lane(
+            m,
+            "shift",
+            lambda: Shift(self.fmt, self.table, self.output),
+            lambda lane, shift: [shift.i.eq(source.p.lanes[lane]), sink.p.data[lane].eq(shift.product)],
+        )

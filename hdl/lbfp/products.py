@@ -90,11 +90,9 @@ def _least_guard_bits(antilog, fmt):
     return max(4, fmt.frac_bits - 1) if antilog == "lut" else fmt.frac_bits
 
 
-class LogSum(data.StructLayout):
-    """A product between the halves of a multiplier: sign, t, and whether a factor is zero."""
-
-    def __init__(self, fmt):
-        super().__init__({"sign": 1, "t": fmt.magnitude_bits + 1, "zero": 1})
+def log_sum_layout(fmt):
+    """Layout of a product between the halves of a multiplier: sign, t, and whether a factor is zero."""
+    return data.StructLayout({"sign": 1, "t": fmt.magnitude_bits + 1, "zero": 1})
 
 
 def log_sum(m, fmt, a, b, result):
@@ -117,7 +115,7 @@ class Shift(wiring.Component):
 
     def __init__(self, fmt, antilog, output):
         self._fmt, self._antilog, self._output = fmt, antilog, output
-        super().__init__({"i": In(LogSum(fmt)), "product": Out(antilog.out_bits)})
+        super().__init__({"i": In(log_sum_layout(fmt)), "product": Out(antilog.out_bits)})
 
     def elaborate(self, platform):
         m = Module()

@@ -14,6 +14,17 @@ def is_number(value, number):
     return value == number if len(value) else Const(1, 1)
 
 
+def decide(m, round_up, control, decisions):
+    """Whether to round up: of `decisions`, by rounding mode, the only one or that of the mode ``control.rounding``."""
+    if len(decisions) == 1:
+        m.d.comb += round_up.eq(*decisions.values())
+    else:
+        with m.Switch(control.rounding):
+            for mode, decision in decisions.items():
+                with m.Case(mode):
+                    m.d.comb += round_up.eq(decision)
+
+
 def count_ones(bits):
     """How many of `bits` are set, added by halves, which takes fewer adders than one after the other."""
     if len(bits) == 1:

@@ -55,7 +55,10 @@ def _channel(name, outward, payload):
 
 
 class _Top(wiring.Component):
-    """Flat ports for a `hdl.block.Block`; a subclass says which in `_ports`.
+    """Flat ports for a `hdl.block.Block`.
+
+    The ``_ports()`` of a subclass yields of each the name, the flow, what it stands for in the block, its shape, and what its
+    elements are called.
 
     Parameters
     ----------
@@ -91,10 +94,6 @@ class _Top(wiring.Component):
                 if fields := list(_fields(name, shape, element, block)):
                     self.fields[name] = fields
         super().__init__(members)
-
-    def _ports(self):
-        """Of each port the name, the flow, what it stands for in the block, its shape, and what its elements are called."""
-        raise NotImplementedError
 
     def elaborate(self, platform):
         m = Module()

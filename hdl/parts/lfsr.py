@@ -20,6 +20,17 @@ def seeds(seed, count):
     return [(seed + SEED_STEP * index) % 2**WIDTH or 1 for index in range(count)]
 
 
+def lane_words(m, seed, lanes, bits, step):
+    """Random bits for each lane, as `golden.lfsr.lane_bits` gives them, from registers that move on where `step` is set."""
+    per_register = WIDTH // bits
+    words = []
+    for index, start in enumerate(seeds(seed, -(-lanes // per_register))):
+        m.submodules[f"lfsr{index}"] = lfsr = Lfsr(start)
+        m.d.comb += lfsr.step.eq(step)
+        words.append(lfsr.word)
+    return [words[lane // per_register].word_select(lane % per_register, bits) for lane in range(lanes)]
+
+
 class Lfsr(wiring.Component):
     """A linear feedback shift register that gives 32 new bits per step.
 

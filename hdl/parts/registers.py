@@ -1,5 +1,6 @@
 """AXI4-Lite registers, from one table that also makes their description in the manifest and in Markdown."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
@@ -147,12 +148,10 @@ class Registers(wiring.Component):
 
     def __init__(self, table):
         self.table = tuple(table)
-        for what in ("address", "name"):
-            values = [getattr(register, what) for register in self.table]
-            for value in values:
-                if values.count(value) > 1:
-                    shown = f"{value:#x}" if what == "address" else value
-                    raise ValueError(f"registers must differ in {what}, and {values.count(value)} have {shown}")
+        for what, shown in (("address", "{:#x}"), ("name", "{}")):
+            ((value, count),) = Counter(getattr(register, what) for register in self.table).most_common(1)
+            if count > 1:
+                raise ValueError(f"registers must differ in {what}, and {count} have {shown.format(value)}")
         members = {"axil": In(AxiLite(max(register.address for register in self.table).bit_length()))}
         for register in self.table:
             members |= {f"{register.name.lower()}_{name}": member for name, member in _members(register).items()}
@@ -167,25 +166,28 @@ class Registers(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        values = {}
+        values, writes = {}, {}
         for register in self.table:
             for field in register.fields:
                 name = _member(register, field)
-                member = getattr(self, name)
+                member, written = getattr(self, name), self.axil.wdata[field.lsb : field.msb + 1]
+                value, write = member, []
                 if field.access == "rw":
                     value = Signal(field.width, init=field.reset, name=f"{name}_value")
                     m.d.comb += member.eq(value)
+                    write = value.eq(written)
                 elif field.access == "w1c":
                     value = Signal(field.width, name=f"{name}_sticky")
                     m.d.sync += value.eq(value | member)
-                else:
-                    value = member if field.access == "ro" else Const(0, field.width)
-                values[name] = value
-        self._write(m, values)
+                    write = value.eq(value & ~written | member)
+                elif field.access == "strobe":
+                    value, write = Const(0, field.width), member.eq(written)
+                values[name], writes[name] = value, write
+        self._write(m, writes)
         self._read(m, values)
         return m
 
-    def _write(self, m, values):
+    def _write(self, m, writes):
         axil = self.axil
         take = Signal()  # address and data are both taken in this cycle
         m.d.sync += take.eq(axil.awvalid & axil.wvalid & ~take & (~axil.bvalid | axil.bready))
@@ -199,19 +201,9 @@ class Registers(wiring.Component):
                     with m.Case(register.words):
                         for field in register.fields:
                             with m.If(axil.wstrb[field.lsb // 8]):
-                                self._write_field(m, _member(register, field), field, values)
+                                m.d["comb" if field.access == "strobe" else "sync"] += writes[_member(register, field)]
                 with m.Default():
                     m.d.sync += axil.bresp.eq(SLVERR)
-
-    def _write_field(self, m, name, field, values):
-        member, value = getattr(self, name), values[name]
-        written = self.axil.wdata[field.lsb : field.msb + 1]
-        if field.access == "rw":
-            m.d.sync += value.eq(written)
-        elif field.access == "w1c":
-            m.d.sync += value.eq(value & ~written | member)
-        elif field.access == "strobe":
-            m.d.comb += member.eq(written)
 
     def _read(self, m, values):
         axil = self.axil

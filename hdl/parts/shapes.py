@@ -16,26 +16,8 @@ class Rounding(enum.Enum, shape=2):
 ROUNDINGS = {mode.name.lower(): mode for mode in Rounding}
 
 
-class Float32(data.Struct):
-    """An IEEE 754 binary32 word."""
-
-    fraction: 23
-    exponent: 8
-    sign: 1
-
-
-class Flags(data.Struct):
-    """What a conversion raised, per element."""
-
-    overflow: 1
-    underflow: 1
-    inexact: 1
-    invalid: 1
-
-
-class LogFlags(data.Struct):
-    """What an encoder of logarithms raised, per element."""
-
-    saturated: 1
-    flushed: 1
-    invalid: 1
+# An IEEE 754 binary32 word.
+Float32 = data.StructLayout({"fraction": 23, "exponent": 8, "sign": 1})
+# What a conversion raised, and an encoder of logarithms, per element.
+Flags = data.StructLayout({"overflow": 1, "underflow": 1, "inexact": 1, "invalid": 1})
+LogFlags = data.StructLayout({"saturated": 1, "flushed": 1, "invalid": 1})

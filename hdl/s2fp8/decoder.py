@@ -25,19 +25,8 @@ MAX_USER_BITS = 1024
 _FIELD_BITS = 11
 
 
-class _Expanded(data.StructLayout):
-    """A lane between the halves of the decoder."""
-
-    def __init__(self):
-        super().__init__(
-            {
-                "sign": 1,
-                "power": signed(_FIELD_BITS + ANTILOG_BITS),
-                "zero": 1,
-                "special": 1,
-                "mantissa": 2,
-            }
-        )
+# A lane between the halves of the decoder.
+_EXPANDED = data.StructLayout({"sign": 1, "power": signed(_FIELD_BITS + ANTILOG_BITS), "zero": 1, "special": 1, "mantissa": 2})
 
 
 class S2Decoder(Lanewise):
@@ -75,7 +64,7 @@ class S2Decoder(Lanewise):
         return 8, {"inverse": INVERSE_BITS, "mean": MEAN_BITS}
 
     def middle_shapes(self):
-        return _Expanded(), {}
+        return _EXPANDED, {}
 
     def output_shapes(self):
         return Float32, {}

@@ -27,20 +27,17 @@ MAX_USER_BITS = 1024
 _DISTANCE_BITS = 6 + POWER_BITS
 
 
-class _Placed(data.StructLayout):
-    """A lane between the halves of the encoder: where its logarithm is, and what is no ordinary number."""
-
-    def __init__(self):
-        super().__init__(
-            {
-                "sign": 1,
-                "distance": signed(_DISTANCE_BITS),
-                "small": 1,  # zero, subnormal, or far below the mean
-                "large": 1,  # infinity, or far above it
-                "nan": 1,
-                "zero": 1,
-            }
-        )
+# A lane between the halves of the encoder: where its logarithm is, and what is no ordinary number.
+_PLACED = data.StructLayout(
+    {
+        "sign": 1,
+        "distance": signed(_DISTANCE_BITS),
+        "small": 1,  # zero, subnormal, or far below the mean
+        "large": 1,  # infinity, or far above it
+        "nan": 1,
+        "zero": 1,
+    }
+)
 
 
 class _Place(wiring.Component):
@@ -50,7 +47,7 @@ class _Place(wiring.Component):
     """
 
     def __init__(self):
-        super().__init__({"word": In(Float32), "mean": In(MEAN_BITS), "exponent": In(4), "o": Out(_Placed())})
+        super().__init__({"word": In(Float32), "mean": In(MEAN_BITS), "exponent": In(4), "o": Out(_PLACED)})
 
     def elaborate(self, platform):
         m = Module()
@@ -94,7 +91,7 @@ class _Round(wiring.Component):
     """Second half of an encoder lane: the distance times alpha's significand, rounded to a code."""
 
     def __init__(self):
-        super().__init__({"i": In(_Placed()), "fraction": In(ALPHA_FRACTION_BITS), "code": Out(8), "flags": Out(LogFlags)})
+        super().__init__({"i": In(_PLACED), "fraction": In(ALPHA_FRACTION_BITS), "code": Out(8), "flags": Out(LogFlags)})
 
     def elaborate(self, platform):
         m = Module()
@@ -176,7 +173,7 @@ class S2Encoder(Lanewise):
         return Float32, {"alpha": ALPHA_BITS, "mean": MEAN_BITS}
 
     def middle_shapes(self):
-        return _Placed(), {"fraction": ALPHA_FRACTION_BITS}
+        return _PLACED, {"fraction": ALPHA_FRACTION_BITS}
 
     def output_shapes(self):
         return 8, {"flags": data.ArrayLayout(LogFlags, self.lanes)} if self.flags else {}
@@ -184,22 +181,27 @@ class S2Encoder(Lanewise):
     def first_half(self, m, source, sink):
         alpha = source.p.user.alpha
         m.d.comb += sink.p.fraction.eq(alpha[:ALPHA_FRACTION_BITS])
-        for lane in range(self.lanes):
-            m.submodules[f"place{lane}"] = place = _Place()
-            m.d.comb += [
+        self.in_each_lane(
+            m,
+            "place",
+            _Place,
+            lambda lane, place: [
                 place.word.eq(source.p.data[lane]),
                 place.mean.eq(source.p.user.mean),
                 place.exponent.eq(alpha[ALPHA_FRACTION_BITS:]),
                 sink.p.lanes[lane].eq(place.o),
-            ]
+            ],
+        )
 
     def second_half(self, m, source, sink):
-        for lane in range(self.lanes):
-            m.submodules[f"round{lane}"] = rounder = _Round()
-            m.d.comb += [
+        self.in_each_lane(
+            m,
+            "round",
+            _Round,
+            lambda lane, rounder: [
                 rounder.i.eq(source.p.lanes[lane]),
                 rounder.fraction.eq(source.p.fraction),
                 sink.p.data[lane].eq(rounder.code),
-            ]
-            if self.flags:
-                m.d.comb += sink.p.user.flags[lane].eq(rounder.flags)
+                *([sink.p.user.flags[lane].eq(rounder.flags)] if self.flags else []),
+            ],
+        )

@@ -128,7 +128,6 @@ class S2Parameters(Block):
             result.mean.eq(Mux(empty, NEUTRAL["mean"], statistics.mean)),
             result.inverse.eq(Mux(empty, NEUTRAL["inverse"], quotient[1:] + quotient[0])),
             output.i.p.last.eq(self.i.p.last),
+            *(output.i.p.user[name].eq(self.i.p.user[name]) for name in self.tag),
         ]
-        if self.user_bits:
-            m.d.comb += output.i.p.user.user.eq(self.i.p.user.user)
         return m
