@@ -2,6 +2,7 @@
 truncate tensors (`s2fp8_training`)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from narrowfloat.golden.statistics import ExponentHistogram, MedianEstimator, MedianTracker
 
@@ -13,7 +14,15 @@ CALIBRATION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class StorageArm:
+class Arm:
+    """One of the ways that an experiment compares."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageArm(Arm):
     """One way to store tensors.
 
     `schedule` is "fp32"; "fixed", FP8 with bias 15; "frozen", the paper's; or "throughout", FP8 from the first step with
@@ -22,8 +31,6 @@ class StorageArm:
     `bias_max`: the paper's table of biases ends at 40, but the biases it reports at 31.
     """
 
-    name: str
-    title: str
     schedule: str
     estimator: str | None = None
     master: bool = True
@@ -32,9 +39,9 @@ class StorageArm:
     def new_estimator(self):
         if self.estimator is None:
             return None
-        if self.estimator == "median":
-            return MedianEstimator(continuous=self.schedule == "throughout", bias_max=self.bias_max)
-        return {"histogram": ExponentHistogram, "tracker": MedianTracker}[self.estimator](bias_max=self.bias_max)
+        median = partial(MedianEstimator, continuous=self.schedule == "throughout")
+        kinds = {"median": median, "histogram": ExponentHistogram, "tracker": MedianTracker}
+        return kinds[self.estimator](bias_max=self.bias_max)
 
 
 _ESTIMATORS = {"median": "paper's median", "histogram": "exponent histogram", "tracker": "median tracker"}
@@ -72,15 +79,13 @@ OPERANDS = ("activation", "weight", "gradient")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlockArm:
+class BlockArm(Arm):
     """One way to compute matrix products: in FP32, or in block floating point of `bits` mantissa bits; None: what the policy
     chooses.
 
     Gradients are rounded stochastically, or else as weights and activations are.
     """
 
-    name: str
-    title: str
     fp32: bool = False
     bits: int | None = None
     stochastic: bool = False
@@ -102,7 +107,7 @@ BLOCK_ARMS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TruncationArm:
+class TruncationArm(Arm):
     """What is left of every tensor before and after every matrix product.
 
     `kind` is "fp32", all of it; "e5m2", FP8 with bias 15, subnormals and saturation; "adaptive", FP8 with a bias for each type
@@ -110,8 +115,6 @@ class TruncationArm:
     in FP32.
     """
 
-    name: str
-    title: str
     kind: str
     scale: float = 1.0
 

@@ -120,13 +120,12 @@ def movielens():
 class _Recorded:
     """An object of a pickle that is not made, but keeps what it would be made of."""
 
+    state = None
+
     def __new__(cls, *arguments):
         made = super().__new__(cls)
         made.arguments = arguments
         return made
-
-    def __init__(self, *arguments):
-        self.state = None
 
     def __setstate__(self, state):
         self.state = state

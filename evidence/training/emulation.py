@@ -13,6 +13,7 @@ from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul
 from narrowfloat.golden.lbfp.calibration import Histogram, calibrate, divergence
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional
 
 MULTIPLYING = nn.Linear, nn.Conv1d, nn.Conv2d
@@ -173,11 +174,7 @@ def entropy_threshold(histogram):
 
 def with_weights(layer, x, weights):
     """What the layer computes with other weights, [outputs, everything else]."""
-    weights = weights.view(layer.weight.shape)
-    if isinstance(layer, nn.Linear):
-        return functional.linear(x, weights, layer.bias)
-    convolve = functional.conv2d if isinstance(layer, nn.Conv2d) else functional.conv1d
-    return convolve(x, weights, layer.bias, layer.stride, layer.padding)
+    return functional_call(layer, {"weight": weights.view(layer.weight.shape)}, (x,))
 
 
 def rows_of(layer, x):
@@ -197,7 +194,5 @@ def rows_of(layer, x):
 
 def shaped(layer, outputs, shape):
     """Rows of outputs in the layer's shape, its bias added."""
-    outputs = outputs + layer.bias
-    if isinstance(layer, nn.Linear):
-        return outputs.view(*shape, -1)
-    return outputs.view(*shape, -1).movedim(-1, 1)
+    outputs = (outputs + layer.bias).view(*shape, -1)
+    return outputs if isinstance(layer, nn.Linear) else outputs.movedim(-1, 1)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from evidence.training import data, minilm, tasks
+from evidence.training.arms import Arm
 from evidence.training.emulation import Int8, Lbfp, emulate
 from evidence.training.loop import Trainer
 
@@ -84,12 +85,10 @@ NETWORKS = {network.name: network for network in (TrainedMlp, TrainedCnn, Traine
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceArm:
+class InferenceArm(Arm):
     """A way to compute: `arithmetic` is None for FP32, else an `Int8` or `Lbfp`. Without `large` it is left out for the
     Transformer, where products as the hardware forms them take many minutes."""
 
-    name: str
-    title: str
     arithmetic: Int8 | Lbfp | None = None
     large: bool = True
 
