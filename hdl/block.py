@@ -323,27 +323,23 @@ class Block(wiring.Component):
     @classmethod
     def checked(cls, given):
         """Values of all parameters, checked, as a dict, from those `given`."""
-        values = cls._each_checked(given)
+        if unknown := given.keys() - {parameter.name for parameter in cls.parameters}:
+            raise TypeError(f"{cls.__name__} has no parameter {', '.join(sorted(unknown))}")
+        values = {each.name: each.checked(given.get(each.name, each.default)) for each in cls.parameters}
         for relation in cls.relations:
             if not relation.of(values):
                 raise ValueError(f"{relation.text}, unlike {' '.join(cls.settings(values, relation.parameters))}")
         return values
 
     @classmethod
-    def _each_checked(cls, given):
-        if unknown := given.keys() - {parameter.name for parameter in cls.parameters}:
-            raise TypeError(f"{cls.__name__} has no parameter {', '.join(sorted(unknown))}")
-        return {each.name: each.checked(given.get(each.name, each.default)) for each in cls.parameters}
-
-    @classmethod
     def settings(cls, values, names=None):
         """`values` as texts NAME=VALUE, in the order of the parameters: those of `names`, or those not at their default."""
-        texts = []
-        for parameter in cls.parameters:
-            value = values.get(parameter.name, parameter.default)
-            if value != parameter.default if names is None else parameter.name in names:
-                texts.append(f"{parameter.name}={'(not given)' if value is None else parameter.to_text(value)}")
-        return texts
+        all_values = {parameter: values.get(parameter.name, parameter.default) for parameter in cls.parameters}
+        return [
+            f"{parameter.name}={'(not given)' if value is None else parameter.to_text(value)}"
+            for parameter, value in all_values.items()
+            if (value != parameter.default if names is None else parameter.name in names)
+        ]
 
     @classmethod
     def draw(cls, rng, **given):

@@ -110,16 +110,14 @@ class BfpConverter(Block):
         looks_at = SR_BITS if "sr" in self.roundings else int("rne" in self.roundings)
         self._width = max(self.fmt.man_bits + looks_at, POLICY_BITS if self.sums else 0)
         self._sticky = "rne" in self.roundings
-        control = {}
-        if len(self.roundings) > 1:
-            control["rounding"] = BlockRounding
-        if len(self._precisions) > 1:
-            control["precision"] = range(len(self._precisions))
-        if self.fmt.exp_bits < 8:
-            control["offset"] = 8
-        if self.sums:
-            control["reference"] = 8
-        self._control = data.StructLayout(control)
+        self._control = data.StructLayout(
+            {
+                **({"rounding": BlockRounding} if len(self.roundings) > 1 else {}),
+                **({"precision": range(len(self._precisions))} if len(self._precisions) > 1 else {}),
+                **({"offset": 8} if self.fmt.exp_bits < 8 else {}),
+                **({"reference": 8} if self.sums else {}),
+            }
+        )
         self.encodings = {
             "rounding": {rounding: BlockRounding[rounding.upper()].value for rounding in self.roundings},
             "precision": {str(bits): index for index, bits in enumerate(self._precisions)},
@@ -343,8 +341,7 @@ class BfpConverter(Block):
         beat_sums = Signal(data.StructLayout({**chunk_sums, **tag}), reset_less=True)
         sums_valid = Signal()
         numerator, denominator = (Signal(self.sum_bits, name=name) for name in ("numerator", "denominator"))
-        result = Register(self.m_sums.payload.shape())
-        m.submodules.result = result
+        m.submodules.result = result = Register(self.m_sums.payload.shape())
         m.d.comb += [
             goes_on.eq(~(sums_valid & beat_sums.last) | result.i.ready),
             self.m_sums.valid.eq(result.o.valid),

@@ -140,11 +140,9 @@ class LbfpDotProduct(Products):
         m.d.comb += [self.o.valid.eq(done), self.o.p.data.sum.eq(total), self.o.p.last.eq(1)]
 
         user, given = self.o.p.user, products.p.user
-        held = {}
+        held = {name: given[name] for name in self.tag}
         if self.exponents:
-            held["exponent"] = given.exponent_a + given.exponent_b + self.table.lsb_offset
-        if self.tag:
-            held["user"] = given.user
+            held = {"exponent": given.exponent_a + given.exponent_b + self.table.lsb_offset, **held}
         for name, value in held.items():
             register = Signal(user[name].shape(), name=f"held_{name}", reset_less=True)
             with m.If(taken & products.p.last):

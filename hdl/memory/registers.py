@@ -88,7 +88,14 @@ _TYPE_PARAMETERS = (
 
 def _of_all_types(lanes, types, estimators, s2fp8):
     built = sum(1 << _CODES[name] for name in estimators)
-    table = (
+    load = Register(
+        "LOAD",
+        0x1C,
+        "S2FP8's parameters come from MOMENTS until the next end of a pass of the type. Leave MOMENTS as it is "
+        "while such a type's STATUS is busy.",
+        (strobe("types", 0, types, "a bit for each type"),),
+    )
+    return (
         Register("ID", 0x00, "What this is.", (ro("value", 0, 32, f"{IDENTIFICATION:#x}, the letters NFMP"),)),
         Register(
             "VERSION",
@@ -126,17 +133,8 @@ def _of_all_types(lanes, types, estimators, s2fp8):
             ),
         ),
         *_STATISTIC,
+        *((_MOMENTS, load) if s2fp8 else ()),
     )
-    if not s2fp8:
-        return table
-    load = Register(
-        "LOAD",
-        0x1C,
-        "S2FP8's parameters come from MOMENTS until the next end of a pass of the type. Leave MOMENTS as it is "
-        "while such a type's STATUS is busy.",
-        (strobe("types", 0, types, "a bit for each type"),),
-    )
-    return (*table, _MOMENTS, load)
 
 
 def _of_each_type(first, s2fp8):

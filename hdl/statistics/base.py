@@ -69,12 +69,13 @@ class Lanes:
         zeros = [lane & ~late & ~exponent.any() for lane, exponent in zip(offered, exponents)]
         specials = [lane & ~late & exponent.all() for lane, exponent in zip(offered, exponents)]
         self.counted = [Signal(name=f"counted{i}") for i in range(len(offered))]
-        for counted, lane, exponent in zip(self.counted, offered, exponents):
-            m.d.comb += counted.eq(lane & ~late & exponent.any() & ~exponent.all())
-        bits = range(len(offered) + 1)
-        self.numbers = {}
-        for name, lanes in (("total", self.counted), ("zeros", zeros), ("specials", specials)):
-            self.numbers[name] = Signal(bits, name=f"number_of_{name}")
-            m.d.comb += self.numbers[name].eq(count_ones(lanes))
-        self.numbers["missed"] = Signal(bits, name="number_of_missed")
-        m.d.comb += self.numbers["missed"].eq(Mux(late, count_ones(offered), 0))
+        m.d.comb += [
+            counted.eq(lane & ~late & exponent.any() & ~exponent.all())
+            for counted, lane, exponent in zip(self.counted, offered, exponents)
+        ]
+        numbers = {
+            name: count_ones(lanes) for name, lanes in (("total", self.counted), ("zeros", zeros), ("specials", specials))
+        }
+        numbers["missed"] = Mux(late, count_ones(offered), 0)
+        self.numbers = {name: Signal(range(len(offered) + 1), name=f"number_of_{name}") for name in numbers}
+        m.d.comb += [self.numbers[name].eq(number) for name, number in numbers.items()]
