@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
 def check_int(name: str, value: SupportsIndex, low: int, high: int) -> int:
@@ -43,8 +43,7 @@ def check_integers(name: str, values: ArrayLike) -> NDArray[Any]:
 def integers_for(name: str, values: ArrayLike, low: int, high: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """The integers, from `low` to `high`, as int64, of no shape or flat, one for each element of `shape`."""
     values = check_integers(name, values)
-    for wrong in values[(values < low) | (values > high)][:1]:
-        raise ValueError(f"{name} must be from {low} to {high}, not {wrong}")
+    _check_range(name, values, low, high)
     values = values.astype(np.int64)
     if values.ndim == 0:
         return values
@@ -54,9 +53,35 @@ def integers_for(name: str, values: ArrayLike, low: int, high: int, shape: tuple
         raise ValueError(f"{name} of shape {values.shape} does not broadcast to the values' shape {shape}") from None
 
 
-def check_float32(x: ArrayLike, name: str = "x") -> NDArray[np.float32]:
-    """`x` as an array; raise TypeError unless it is float32."""
-    x = np.asarray(x)
-    if x.dtype != np.float32:
-        raise TypeError(f"{name} must be float32, not {x.dtype}: convert with .astype(np.float32)")
-    return x
+def check_random_bits(random_bits: ArrayLike | None, sr_bits: int, shape: tuple[int, ...], owner: str) -> NDArray[Any]:
+    """What rounding "sr" adds, as an array; raise TypeError or ValueError unless it has the shape, which is that of `owner`."""
+    highest = 2**sr_bits - 1
+    if random_bits is None:
+        raise ValueError(f"rounding 'sr' needs random_bits: for each number an integer from 0 to {highest} (see golden.lfsr)")
+    random_bits = check_integers("random_bits", random_bits)
+    if random_bits.shape != shape:
+        raise ValueError(f"random_bits must have the shape of {owner}, {shape}, not {random_bits.shape}")
+    _check_range("random_bits", random_bits, 0, highest)
+    return random_bits
+
+
+def check_dtype(name: str, values: ArrayLike, *allowed: DTypeLike) -> NDArray[Any]:
+    """`values` as an array; raise TypeError unless it is of an allowed dtype."""
+    values, dtypes = np.asarray(values), [np.dtype(each) for each in allowed]
+    if values.dtype not in dtypes:
+        names = " or ".join(map(str, dtypes))
+        raise TypeError(f"{name} must be {names}, not {values.dtype}: convert with .astype(np.{dtypes[0]})")
+    return values
+
+
+def check_codes(name: str, codes: ArrayLike, bits: int, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
+    """`codes` as an array; raise TypeError or ValueError unless they are of the dtype and have so many bits."""
+    codes = check_dtype(name, codes, dtype)
+    if codes.max(initial=0) >= 2**bits:
+        raise ValueError(f"{name} must be from 0 to {2**bits - 1:#x}, not {codes[codes >= 2**bits][0]:#x}")
+    return codes
+
+
+def _check_range(name, values, low, high):
+    for wrong in values[(values < low) | (values > high)][:1]:
+        check_int(name, int(wrong), low, high)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_float32, check_int
+from narrowfloat.golden.checks import check_choice, check_codes, check_dtype, check_int, check_random_bits, integers_for
 from narrowfloat.golden.formats import FloatFormat
 from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_MAN_BITS
 from narrowfloat.golden.parts import parts
@@ -105,24 +105,25 @@ def encode(
         `fmt` names no float; `bias`, `rounding`, `overflow`, `random_bits` or `sr_bits` are not among what is allowed, or have
         another shape.
     """
-    x, fmt = check_float32(x), FloatFormat.of(fmt)
+    x, fmt = check_dtype("x", x, np.float32), FloatFormat.of(fmt)
     biases = _checked_bias(bias, fmt, x.shape)
     check_choice("rounding", rounding, ROUNDINGS)
     check_choice("overflow", overflow, OVERFLOWS)
     if rounding == "sr":
-        noise = _checked_random_bits(random_bits, sr_bits, x.shape)
+        check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
+        noise = check_random_bits(random_bits, sr_bits, x.shape, "x").reshape(-1)
 
     words = x.reshape(-1).view(np.uint32)
     codes = np.empty(words.shape, code_dtype(fmt))
-    if isinstance(biases, int) and rounding != "sr" and not flags:
-        table, shift = _encode_table(fmt, biases, rounding, overflow)
+    if biases.ndim == 0 and rounding != "sr" and not flags:
+        table, shift = _encode_table(fmt, int(biases), rounding, overflow)
         for part in parts(words.size):
             np.take(table, _table_key(words[part], shift), out=codes[part], mode="wrap")
         return codes.reshape(x.shape)
 
     raised = np.empty(words.shape, np.uint8)
     for part in parts(words.size):
-        part_bias = biases if isinstance(biases, int) else biases[part]
+        part_bias = biases[part] if biases.ndim else biases
         part_random = noise[part] if rounding == "sr" else None
         codes[part], is_too_large = round_and_pack(words[part], fmt, part_bias, rounding, overflow, part_random, sr_bits)
         if flags:
@@ -160,23 +161,17 @@ def decode(codes: ArrayLike, fmt: FloatFormat | str, *, bias: ArrayLike | None =
     ValueError
         `fmt` names no float; a code has more than ``fmt.bits`` bits; `bias` is out of range or of another shape.
     """
-    codes, fmt = np.asarray(codes), FloatFormat.of(fmt)
+    fmt = FloatFormat.of(fmt)
+    codes = check_codes(f"codes of {fmt.name}", codes, fmt.bits, code_dtype(fmt))
     biases = _checked_bias(bias, fmt, codes.shape)
-    dtype = code_dtype(fmt)
-    if codes.dtype != dtype:
-        raise TypeError(f"codes of {fmt.name} must be {dtype}, not {codes.dtype}: convert with .astype(np.{dtype})")
-    if codes.max(initial=0) >= 2**fmt.bits:
-        wrong = codes[codes >= 2**fmt.bits][0]
-        raise ValueError(f"codes of {fmt.name} must be from 0 to {2**fmt.bits - 1:#x}, not {wrong:#x}")
 
     flat = codes.reshape(-1)
     values = np.empty(flat.shape, np.float32)
-    table = _decode_table(fmt, biases) if isinstance(biases, int) else None
     for part in parts(flat.size):
-        if table is not None:
-            np.take(table, flat[part], out=values[part], mode="wrap")
-        else:
+        if biases.ndim:
             values[part] = _unpack(flat[part], fmt, biases[part])
+        else:
+            np.take(_decode_table(fmt, int(biases)), flat[part], out=values[part], mode="wrap")
     return values.reshape(codes.shape)
 
 
@@ -278,33 +273,6 @@ def _flags(x, codes, is_too_large, fmt, bias):
     return overflow * Flag.OVERFLOW + underflow * Flag.UNDERFLOW + inexact * Flag.INEXACT + invalid * Flag.INVALID
 
 
-def _checked_bias(bias: ArrayLike | None, fmt: FloatFormat, shape: tuple[int, ...]) -> Any:
-    """The bias as an int, or for each value of a flat array as int32."""
-    bias = np.asarray(fmt.bias if bias is None else bias)
-    if bias.dtype.kind not in "iu":
-        raise TypeError(f"bias must be an integer or an array of integers, not {bias.dtype}")
-    low, high = fmt.bias_range
-    for wrong in bias[(bias < low) | (bias > high)][:1]:
-        fmt.check_bias(int(wrong))
-    if bias.ndim == 0:
-        return int(bias)
-    try:
-        return np.broadcast_to(bias, shape).reshape(-1).astype(np.int32)
-    except ValueError:
-        raise ValueError(f"bias of shape {bias.shape} does not broadcast to the values' shape {shape}") from None
-
-
-def _checked_random_bits(random_bits, sr_bits, shape):
-    """The random numbers as a flat array."""
-    check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
-    highest = 2**sr_bits - 1
-    if random_bits is None:
-        raise ValueError(f"rounding 'sr' needs random_bits: for each value an integer from 0 to {highest} (see golden.lfsr)")
-    random_bits = np.asarray(random_bits)
-    if random_bits.dtype.kind not in "iu":
-        raise TypeError(f"random_bits must be integers, not {random_bits.dtype}")
-    if random_bits.shape != shape:
-        raise ValueError(f"random_bits must have the shape of x, {shape}, not {random_bits.shape}")
-    for wrong in random_bits[(random_bits < 0) | (random_bits > highest)][:1]:
-        raise ValueError(f"random_bits must be from 0 to {highest} (sr_bits={sr_bits}), not {wrong}")
-    return random_bits.reshape(-1)
+def _checked_bias(bias: ArrayLike | None, fmt: FloatFormat, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """The bias, of no shape, or for each value of a flat array."""
+    return integers_for(f"bias of {fmt.name}", fmt.bias if bias is None else bias, *fmt.bias_range, shape).astype(np.int32)

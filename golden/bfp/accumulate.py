@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from narrowfloat.golden.bfp.blocks import Blocks
-from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.checks import check_choice, check_dtype, check_int
 from numpy.typing import ArrayLike, NDArray
 
 ACCUMULATORS = ("fixed", "fp32")
@@ -60,9 +60,7 @@ def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDAr
     TypeError
         `acc` is not float32.
     """
-    acc = np.asarray(acc)
-    if acc.dtype != np.float32:
-        raise TypeError(f"acc must be float32, not {acc.dtype}")
+    acc = check_dtype("acc", acc, np.float32)
     old = acc.astype(np.float64)
     addend = np.ldexp(np.asarray(sums, np.float64), weights)
     with np.errstate(invalid="ignore", over="ignore"):

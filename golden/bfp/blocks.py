@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_float32, check_int
+from narrowfloat.golden.checks import check_choice, check_dtype, check_int, check_random_bits
 from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS, FP32_MAX_EXPONENT
 from numpy.typing import ArrayLike, NDArray
@@ -147,13 +147,14 @@ def convert(
     bits = check_int(f"bits of {fmt.name}", bits, 1, fmt.man_bits)
     offset = check_int(f"offset of {fmt.name}", offset, 0, 0 if fmt.exp_bits == 8 else 255)
     length, words = _grouped(x, fmt.group)
-    noise = _checked_random_bits(random_bits, words.shape) if rounding == "sr" else None
+    if rounding == "sr":
+        random_bits = check_random_bits(random_bits, SR_BITS, words.shape, "the groups").astype(np.int64)
     exponents, significands, invalid = _unpack(words)
     largest = exponents.max(axis=-1)
     codes = np.clip(largest - offset, 0, fmt.max_exponent)
     distances = (codes + offset)[..., None] - exponents
     saturated = distances < 0
-    magnitudes = _round(significands, np.maximum(distances, 0), bits, rounding, noise)
+    magnitudes = _round(significands, np.maximum(distances, 0), bits, rounding, random_bits)
     magnitudes = np.where(saturated, 2**bits - 1, np.minimum(magnitudes, 2**bits - 1)) << fmt.man_bits - bits
     magnitudes = magnitudes.astype(np.uint8)
     signs = (words >> 31 != 0) & (magnitudes > 0)
@@ -185,27 +186,13 @@ def chunks(blocks: Blocks) -> NDArray[np.uint8]:
 
 def _grouped(x, group):
     """The length of the last axis of `x`, and its words in groups, filled up with zeros."""
-    x = check_float32(x)
+    x = check_dtype("x", x, np.float32)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"x must have numbers along its last axis to group, not the shape {x.shape}")
     groups = -(-x.shape[-1] // group)
     words = np.zeros((*x.shape[:-1], groups * group), np.uint32)
     words[..., : x.shape[-1]] = np.ascontiguousarray(x).view(np.uint32)
     return x.shape[-1], words.reshape(*x.shape[:-1], groups, group)
-
-
-def _checked_random_bits(random_bits, shape):
-    highest = 2**SR_BITS - 1
-    if random_bits is None:
-        raise ValueError(f"rounding 'sr' needs random_bits: for each number an integer from 0 to {highest} (see golden.lfsr)")
-    random_bits = np.asarray(random_bits)
-    if random_bits.dtype.kind not in "iu":
-        raise TypeError(f"random_bits must be integers, not {random_bits.dtype}")
-    if random_bits.shape != shape:
-        raise ValueError(f"random_bits must have the shape of the groups, {shape}, not {random_bits.shape}")
-    for wrong in random_bits[(random_bits < 0) | (random_bits > highest)][:1]:
-        raise ValueError(f"random_bits must be from 0 to {highest}, not {wrong}")
-    return random_bits.astype(np.int64)
 
 
 def _unpack(words):

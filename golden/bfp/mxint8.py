@@ -2,6 +2,7 @@
 
 import numpy as np
 from narrowfloat.golden.bfp.blocks import Blocks, convert
+from narrowfloat.golden.checks import check_dtype
 from narrowfloat.golden.formats import BlockFormat
 from numpy.typing import ArrayLike, NDArray
 
@@ -30,10 +31,7 @@ def from_mxint8(scales: ArrayLike, elements: ArrayLike) -> Blocks:
     ValueError
         The shapes do not fit, or a scale is 255, which is NaN and has no counterpart.
     """
-    scales, elements = np.asarray(scales), np.asarray(elements)
-    for name, array, dtype in (("scales", scales, np.uint8), ("elements", elements, np.int8)):
-        if array.dtype != dtype:
-            raise TypeError(f"{name} must be {np.dtype(dtype)}, not {array.dtype}")
+    scales, elements = check_dtype("scales", scales, np.uint8), check_dtype("elements", elements, np.int8)
     if elements.shape != (*scales.shape, _MXINT8.group) or not scales.ndim:
         raise ValueError(f"elements must be of the shape [..., groups, 32] of scales [..., groups], not {elements.shape}")
     if (scales == 255).any():

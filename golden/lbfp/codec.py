@@ -1,12 +1,13 @@
 """FP32 and fixed-point numbers to LBFP codes, and codes to FP32."""
 
+from functools import partial
 from typing import Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_float32, check_integers, integers_for
+from narrowfloat.golden.checks import check_codes, check_dtype, check_integers, integers_for
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
-from narrowfloat.golden.parts import parts
+from narrowfloat.golden.parts import codes_and_flags
 from narrowfloat.golden.rounding import LogFlag
 from numpy.typing import ArrayLike, NDArray
 
@@ -82,14 +83,10 @@ def encode(
     ValueError
         `exponent` is out of range or of another shape.
     """
-    x, fmt = check_float32(x), LogBlockFormat.of(fmt)
+    x, fmt = check_dtype("x", x, np.float32), LogBlockFormat.of(fmt)
     exponents = _checked_exponent(exponent, fmt, x.shape)
-    words = x.reshape(-1).view(np.uint32)
-    codes, raised = np.empty(words.shape, np.uint8), np.empty(words.shape, np.uint8)
-    for part in parts(words.size):
-        codes[part], raised[part] = _encode_words(words[part], fmt, exponents[part] if exponents.ndim else exponents)
-    shaped = codes.reshape(x.shape)
-    return (shaped, raised.reshape(x.shape)) if flags else shaped
+    encoded = codes_and_flags(partial(_encode_words, fmt), x, exponents)
+    return encoded if flags else encoded[0]
 
 
 @overload
@@ -172,7 +169,7 @@ def decode(codes: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike) -> 
         A code has more than ``fmt.bits`` bits; `exponent` is out of range or of another shape.
     """
     fmt = LogBlockFormat.of(fmt)
-    codes = checked_codes("codes", codes, fmt)
+    codes = check_codes(f"codes of {fmt.name}", codes, fmt.bits)
     exponent = _checked_exponent(exponent, fmt, codes.shape)
     flat = codes.reshape(-1)
     c = flat.astype(np.int64) & fmt.max_magnitude
@@ -206,7 +203,7 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
     ValueError
         `x` is a scalar or empty, or its last axis is no multiple of the block.
     """
-    x, fmt = check_float32(x), LogBlockFormat.of(fmt)
+    x, fmt = check_dtype("x", x, np.float32), LogBlockFormat.of(fmt)
     block = fmt.block or (x.shape[-1] if x.ndim else 0)
     if x.size == 0 or x.ndim == 0 or x.shape[-1] % block:
         raise ValueError(f"the last axis of x must be a multiple of the block, {block or 'not empty'}, not of shape {x.shape}")
@@ -216,17 +213,7 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
     return np.where(largest == 0, low, np.clip(largest - FP32_BIAS + 1, low, high)).astype(np.int32)
 
 
-def checked_codes(name: str, codes: ArrayLike, fmt: LogBlockFormat) -> NDArray[np.uint8]:
-    """`codes` as an array; raise TypeError or ValueError unless they are codes of `fmt`."""
-    codes = np.asarray(codes)
-    if codes.dtype != np.uint8:
-        raise TypeError(f"{name} must be uint8, not {codes.dtype}: convert with .astype(np.uint8)")
-    for wrong in codes[codes >= 2**fmt.bits][:1]:
-        raise ValueError(f"{name} of {fmt.name} must be from 0 to {2**fmt.bits - 1:#x}, not {wrong:#x}")
-    return codes
-
-
-def _encode_words(words, fmt, exponent):
+def _encode_words(fmt, words, exponent):
     """Codes and flags of FP32 words; `exponent` is an int64 array in their shape or of none."""
     field = (words >> FP32_MAN_BITS & 0xFF).astype(np.int64)
     mantissa = words & 2**FP32_MAN_BITS - 1

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_int, check_integers
+from narrowfloat.golden.checks import check_choice, check_codes, check_int, check_integers
 from narrowfloat.golden.formats import LogBlockFormat
-from narrowfloat.golden.lbfp.codec import checked_codes
 from numpy.typing import ArrayLike, NDArray
 
 ANTILOGS = ("lut", "two_segment", "mitchell")
@@ -178,7 +177,7 @@ def multiply(
 def _products(a, b, fmt, antilog, guard_bits, out_bits, output):
     """Magnitudes of products, which of them are negative, and their width; negative ones are rounded as `output` has it."""
     fmt = LogBlockFormat.of(fmt)
-    a, b = checked_codes("a", a, fmt), checked_codes("b", b, fmt)
+    a, b = check_codes(f"a of {fmt.name}", a, fmt.bits), check_codes(f"b of {fmt.name}", b, fmt.bits)
     check_choice("output", output, OUTPUTS)
     table = antilog_table(fmt, antilog, guard_bits)
     dropped = _dropped_bits(fmt, antilog, guard_bits, out_bits)
@@ -260,7 +259,7 @@ def matmul(
         As `dot`; `a` and `b` are not two matrices with rows of one length.
     """
     fmt = LogBlockFormat.of(fmt)
-    a, b = checked_codes("a", a, fmt), checked_codes("b", b, fmt)
+    a, b = check_codes(f"a of {fmt.name}", a, fmt.bits), check_codes(f"b of {fmt.name}", b, fmt.bits)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"a and b must be matrices with rows of one length, not of shapes {a.shape} and {b.shape}")
     codes = np.arange(2**fmt.bits, dtype=np.uint8)
@@ -281,10 +280,7 @@ def _signed_products(*arguments):
 
 def _dropped_bits(fmt, antilog, guard_bits, out_bits):
     bits = product_bits(fmt, antilog, guard_bits)
-    if out_bits is None:
-        return 0
-    check_int("out_bits", out_bits, 2, bits)
-    return bits - out_bits
+    return 0 if out_bits is None else bits - check_int("out_bits", out_bits, 2, bits)
 
 
 def _check_count(count, bits):

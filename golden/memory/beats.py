@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
+from narrowfloat.golden.checks import check_dtype
 from numpy.typing import ArrayLike, NDArray
 
 SLOTS = 4
@@ -49,9 +50,7 @@ class CoreBeats(_Table):
     @classmethod
     def of_tensor(cls, x: ArrayLike, type: int, *, lanes: int = 4) -> Self:
         """The beats of one tensor, float32 or uint32 of any shape and not empty; `keep` marks what fills the last beat."""
-        words = np.ascontiguousarray(x).reshape(-1)
-        if words.dtype not in (np.float32, np.uint32):
-            raise TypeError(f"x must be float32 or uint32, not {words.dtype}: convert with .astype(np.float32)")
+        words = np.ascontiguousarray(check_dtype("x", x, np.float32, np.uint32)).reshape(-1)
         if not words.size:
             raise ValueError("x must not be empty: without a beat a tensor has no end")
         beats = -(-words.size // lanes)

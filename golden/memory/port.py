@@ -1,9 +1,8 @@
 """The memory port: tensors encoded on their way to memory, with biases that follow the data."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
@@ -16,7 +15,6 @@ from narrowfloat.golden.s2fp8 import decode as s2_decode
 from narrowfloat.golden.s2fp8 import encode as s2_encode
 from narrowfloat.golden.s2fp8 import parameters as s2_parameters
 from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
-from numpy.typing import NDArray
 
 MAX_LANES = 16
 TYPES = (1, 2, 4, 8)
@@ -24,7 +22,7 @@ TYPES = (1, 2, 4, 8)
 ESTIMATORS = {"median": MedianEstimator, "histogram": ExponentHistogram, "tracker": MedianTracker, "moments": LogMoments}
 # In the order of the register's codes; which encode, and which are observed. The last two are there where S2FP8 is.
 MODES = ("fp32", "calibrate", "fp8", "frozen", "s2fp8", "s2fp8_frozen")
-_BIASED, SQUEEZING = MODES[2:4], MODES[4:]
+ENCODING, SQUEEZING = MODES[2:], MODES[4:]
 OBSERVED = ("calibrate", "fp8", "s2fp8")
 # The flags of S2FP8 and what they are called among the port's.
 _S2_FLAGS = {
@@ -32,28 +30,6 @@ _S2_FLAGS = {
     LogFlag.FLUSHED: Flag.UNDERFLOW,
     LogFlag.INVALID: Flag.INVALID,
 }
-
-
-@dataclass
-class _Treatment:
-    """How each beat is encoded: arrays with a row for each."""
-
-    packed: np.ndarray
-    bias: np.ndarray
-    squeezed: np.ndarray
-    alpha: np.ndarray
-    mean: np.ndarray
-    inverse: np.ndarray
-
-    @classmethod
-    def of_words(cls, count: int) -> Self:
-        """That of `count` beats none of which is encoded."""
-        return cls(*(np.zeros(count, dtype) for dtype in (bool, np.uint8, bool, np.int16, np.uint16, np.uint32)))
-
-    def encode_s2fp8(self, rows: NDArray[np.intp], parameters: Parameters) -> None:
-        """Encode these beats in S2FP8."""
-        self.packed[rows] = self.squeezed[rows] = True
-        self.alpha[rows], self.mean[rows], self.inverse[rows] = parameters.alpha, parameters.mean, parameters.inverse
 
 
 class MemoryPort:
@@ -184,16 +160,24 @@ class MemoryPort:
         -------
         MemoryBeats
         """
-        count = len(beats)
-        treatment = _Treatment.of_words(count)
+        encoded = MemoryBeats(
+            np.ascontiguousarray(beats.words, "<u4").view(np.uint8).copy(),
+            beats.keep.copy(),
+            beats.type.astype(np.uint8),
+            beats.bypass.copy(),
+            np.zeros(len(beats), bool),
+            np.zeros(len(beats), np.uint8),
+            beats.last.copy(),
+        )
+        alpha = np.zeros(len(beats), np.int16)
         tensors = np.flatnonzero(~beats.bypass)
         starts = self._starts(beats.type[tensors], beats.last[tensors])
         bounds = [0, *np.flatnonzero(starts)[1 if starts[:1].any() else 0 :], tensors.size]
         for first, after in pairwise(bounds):
             rows = tensors[first:after]
             if rows.size:
-                self._pass(beats, rows, bool(starts[first]), treatment)
-        encoded = self._encode(beats, treatment)
+                self._pass(beats, rows, bool(starts[first]), encoded, alpha)
+        self._encode(beats, encoded, alpha)
         return self._pack(encoded)
 
     def _starts(self, types, last):
@@ -205,8 +189,8 @@ class MemoryPort:
             starts[rows[1:]] = last[rows[:-1]]
         return starts
 
-    def _pass(self, beats, rows, starts, treatment):
-        """Beats of tensors of which none begins but, if `starts`, that of the first."""
+    def _pass(self, beats, rows, starts, encoded, alpha):
+        """Beats of tensors of which none begins but, if `starts`, that of the first: who sees them, how they go."""
         if starts:
             type_ = int(beats.type[rows[0]])
             check_choice("mode", self.mode[type_], self._modes)
@@ -219,10 +203,13 @@ class MemoryPort:
             here = types == type_
             self.open[type_] = not last[here].any()
             observed |= here & (self.tensor_mode[type_] in OBSERVED)
+            chosen, found = rows[here], self._tensor_parameters[type_]
+            encoded.packed[chosen] = self.tensor_mode[type_] in ENCODING
             if self.tensor_mode[type_] in SQUEEZING:
-                treatment.encode_s2fp8(rows[here], self._tensor_parameters[type_])
-            elif self.tensor_mode[type_] in _BIASED:
-                treatment.packed[rows[here]], treatment.bias[rows[here]] = True, self._tensor_bias[type_]
+                encoded.squeezed[chosen], alpha[chosen] = True, found.alpha
+                encoded.mean[chosen], encoded.inverse[chosen] = found.mean, found.inverse
+            elif self.tensor_mode[type_] in ENCODING:
+                encoded.bias[chosen] = self._tensor_bias[type_]
         seen = rows[observed]
         if not seen.size:
             return
@@ -248,15 +235,13 @@ class MemoryPort:
             statistics = self.estimators["moments"].raw(type_)
             self.load(type_, statistics["mean"], statistics["max"])
 
-    def _encode(self, beats, treatment):
-        """The beats as they lie in memory before they are packed: codes in the lower quarter."""
-        packed, squeezed = treatment.packed, treatment.squeezed
-        data = np.ascontiguousarray(beats.words, "<u4").view(np.uint8).copy()
-        keep = beats.keep.copy()
-        data[packed], keep[packed] = 0, False
+    def _encode(self, beats, encoded, alpha):
+        """Make of `encoded` the beats as they lie in memory before they are packed: codes in the lower quarter."""
+        packed, squeezed, data = encoded.packed, encoded.squeezed, encoded.bytes
         kept = kept_words(beats.keep)
-        keep[packed, : self.lanes] = kept[packed]
-        groups = treatment.bias.astype(np.int64) * self.types + beats.type
+        data[packed], encoded.keep[packed] = 0, False
+        encoded.keep[packed, : self.lanes] = kept[packed]
+        groups = encoded.bias.astype(np.int64) * self.types + beats.type
         for group in np.unique(groups[packed & ~squeezed]).tolist():
             rows = np.flatnonzero(packed & ~squeezed & (groups == group))
             codes, flags = encode(beats.words[rows].view(np.float32), self.fmt, bias=group // self.types, flags=True)
@@ -264,13 +249,11 @@ class MemoryPort:
             self.flags[group % self.types] |= np.bitwise_or.reduce(flags[kept[rows]])
         for type_ in np.unique(beats.type[squeezed]).tolist():
             rows = np.flatnonzero(squeezed & (beats.type == type_))
-            alpha, mean = treatment.alpha[rows, None], treatment.mean[rows, None]
-            codes, flags = s2_encode(beats.words[rows].view(np.float32), alpha, mean, flags=True)
+            own = alpha[rows, None], encoded.mean[rows, None]
+            codes, flags = s2_encode(beats.words[rows].view(np.float32), *own, flags=True)
             data[rows, : self.lanes] = codes
             raised = np.bitwise_or.reduce(flags[kept[rows]])
             self.flags[type_] |= sum(meaning for flag, meaning in _S2_FLAGS.items() if raised & flag)
-        memory = {name: getattr(treatment, name) for name in ("packed", "bias", "squeezed", "mean", "inverse")}
-        return MemoryBeats(data, keep, beats.type.astype(np.uint8), beats.bypass.copy(), last=beats.last.copy(), **memory)
 
     def _pack(self, encoded):
         if self._held is not None:

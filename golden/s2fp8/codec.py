@@ -3,9 +3,9 @@
 from typing import Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_float32, integers_for
+from narrowfloat.golden.checks import check_dtype, integers_for
 from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
-from narrowfloat.golden.parts import parts
+from narrowfloat.golden.parts import codes_and_flags
 from narrowfloat.golden.rounding import LogFlag
 from narrowfloat.golden.s2fp8.exact import middles
 from narrowfloat.golden.s2fp8.tensor import (
@@ -79,14 +79,10 @@ def encode(
     ValueError
         `alpha` or `mean` is out of range or of another shape.
     """
-    x = check_float32(x)
+    x = check_dtype("x", x, np.float32)
     alpha, mean = integers_for("alpha", alpha, *ALPHA_RANGE, x.shape), integers_for("mean", mean, *MEAN_RANGE, x.shape)
-    words = x.reshape(-1).view(np.uint32)
-    codes, raised = np.empty(words.shape, np.uint8), np.empty(words.shape, np.uint8)
-    for part in parts(words.size):
-        codes[part], raised[part] = _encode(words[part], *(each[part] if each.ndim else each for each in (alpha, mean)))
-    shaped = codes.reshape(x.shape)
-    return (shaped, raised.reshape(x.shape)) if flags else shaped
+    encoded = codes_and_flags(_encode, x, alpha, mean)
+    return encoded if flags else encoded[0]
 
 
 def decode(codes: ArrayLike, inverse: ArrayLike, mean: ArrayLike) -> NDArray[np.float32]:
@@ -117,9 +113,7 @@ def decode(codes: ArrayLike, inverse: ArrayLike, mean: ArrayLike) -> NDArray[np.
     ValueError
         `inverse` or `mean` is out of range or of another shape.
     """
-    codes = np.asarray(codes)
-    if codes.dtype != np.uint8:
-        raise TypeError(f"codes must be uint8, not {codes.dtype}: convert with .astype(np.uint8)")
+    codes = check_dtype("codes", codes, np.uint8)
     inverse = integers_for("inverse", inverse, *INVERSE_RANGE, codes.shape)
     mean = integers_for("mean", mean, *MEAN_RANGE, codes.shape)
     flat = codes.reshape(-1).astype(np.int64)

@@ -1,7 +1,7 @@
 """S2FP8 exactly as Cambier et al. have it, in float64."""
 
 import numpy as np
-from narrowfloat.golden.checks import check_float32
+from narrowfloat.golden.checks import check_dtype
 from narrowfloat.golden.s2fp8.tensor import FORMAT, INFINITY, MEAN_FRACTION_BITS, MIN_SPREAD
 from numpy.typing import ArrayLike, NDArray
 
@@ -25,7 +25,7 @@ def exact_parameters(x: ArrayLike) -> tuple[float, float]:
     TypeError
         `x` is not float32.
     """
-    magnitude = np.abs(check_float32(x))
+    magnitude = np.abs(check_dtype("x", x, np.float32))
     logs = np.log2(magnitude[(magnitude >= 2.0**-126) & (magnitude < np.inf)].astype(np.float64))
     if logs.size == 0:
         return 1.0, 0.0
@@ -56,7 +56,7 @@ def exact_encode(x: ArrayLike, alpha: float, beta: float) -> NDArray[np.uint8]:
     TypeError
         `x` is not float32.
     """
-    x = check_float32(x)
+    x = check_dtype("x", x, np.float32)
     magnitude = np.where(np.isnan(x) | (np.abs(x) < 2.0**-126), 0, np.abs(x)).astype(np.float64)
     # Scaled by a power of two near the mean, which is exact, so that the power is of numbers near 1: ties then stay ties.
     center = round(-beta / alpha)

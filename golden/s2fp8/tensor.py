@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from narrowfloat.golden.checks import check_fields, check_float32, check_int
+import numpy as np
+from narrowfloat.golden.checks import check_dtype, check_fields, check_int
 from narrowfloat.golden.formats import FLOATS
 from narrowfloat.golden.fp32 import FP32_BIAS
 from narrowfloat.golden.statistics import LogMoments
@@ -117,11 +118,16 @@ def tensor_parameters(x: ArrayLike) -> Parameters:
     TypeError
         `x` is not float32.
     """
+    return parameters(*tensor_statistics(x))
+
+
+def tensor_statistics(x: ArrayLike) -> tuple[int, int]:
+    """Mean and largest logarithm of a tensor, float32 of any shape, as `parameters` takes them."""
     moments = LogMoments(types=1)
-    moments.observe(check_float32(x).reshape(-1, 1))
+    moments.observe(check_dtype("x", x, np.float32).reshape(-1, 1))
     moments.end(0)
     raw = moments.raw(0)
-    return parameters(raw["mean"], raw["max"])
+    return raw["mean"], raw["max"]
 
 
 def alpha_significand(alpha: Any) -> Any:

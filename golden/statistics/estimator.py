@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
-from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.checks import check_dtype, check_int
 from narrowfloat.golden.formats import BIAS_MAX
 from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import parts
@@ -54,9 +54,7 @@ class Estimator(ABC):
         ValueError
             A shape is wrong, or a type out of range.
         """
-        words = np.asarray(words)
-        if words.dtype not in (np.float32, np.uint32):
-            raise TypeError(f"words must be float32 or uint32, not {words.dtype}: convert with .astype(np.float32)")
+        words = check_dtype("words", words, np.float32, np.uint32)
         keep = None if keep is None else np.asarray(keep, bool)
         if words.ndim != 2 or (keep is not None and keep.shape != words.shape):
             shapes = words.shape if keep is None else f"{words.shape} and {keep.shape}"
@@ -120,6 +118,25 @@ class Counting(Estimator):
         self._limit = 2**cnt_width - 1
         self._counts = [dict.fromkeys(names, 0) for _ in range(self.types)]
 
+    def _count(self, type_, offsets, zeros, specials):
+        self._add(type_, total=len(offsets), zeros=zeros, specials=specials)
+        if len(offsets):
+            self._count_values(type_, offsets)
+
+    @abstractmethod
+    def _count_values(self, type_, offsets):
+        """Count values, at least one, given as their words less the smallest normal number."""
+
+    def _end(self, type_):
+        counts = dict(self._counts[type_])
+        self._counts[type_] |= dict.fromkeys(counts.keys() - {"missed"}, 0)
+        if counts["total"]:
+            self._conclude(type_, counts)
+
+    @abstractmethod
+    def _conclude(self, type_, counts):
+        """What the end of a tensor or epoch changes in which something counted."""
+
     def _add(self, type_, **increments):
         counts = self._counts[type_]
         for name, increment in increments.items():
@@ -127,6 +144,3 @@ class Counting(Estimator):
 
     def _miss(self, type_, count):
         self._add(type_, missed=count)
-
-    def _clear(self, type_):
-        self._counts[type_] |= dict.fromkeys(self._counts[type_].keys() - {"missed"}, 0)

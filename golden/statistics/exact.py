@@ -1,7 +1,7 @@
 """The bias that suits a tensor, from the exact median of its magnitudes."""
 
 import numpy as np
-from narrowfloat.golden.checks import check_float32, check_int
+from narrowfloat.golden.checks import check_dtype, check_int
 from narrowfloat.golden.formats import BIAS_MAX
 from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_SMALLEST_NORMAL
 from numpy.typing import ArrayLike
@@ -34,7 +34,7 @@ def exact_median_bias(x: ArrayLike, *, bias_min: int = 10, bias_max: int = 40) -
     ValueError
         `x` holds no finite normal value, or `bias_min` and `bias_max` are out of range or exchanged.
     """
-    x = check_float32(x)
+    x = check_dtype("x", x, np.float32)
     bias_max = check_int("bias_max", bias_max, 0, BIAS_MAX)
     bias_min = check_int("bias_min", bias_min, 0, bias_max)
     magnitude = x.reshape(-1).view(np.uint32) & 0x7FFFFFFF

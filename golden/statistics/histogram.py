@@ -48,20 +48,15 @@ class ExponentHistogram(Counting):
         """Raw statistics of `type`, int by name; see the class."""
         return self._counts[type] | {"median_exponent": self._median[type]}
 
-    def _count(self, type_, offsets, zeros, specials):
+    def _count_values(self, type_, offsets):
         by_exponent = np.bincount((offsets >> np.uint32(23)).astype(np.uint8), minlength=254)
         first, last = self._first - 1, self._last - 1  # an offset is smaller by one in the exponent
         inside = by_exponent[first : last + 1].copy()
         inside[0] += by_exponent[:first].sum()
         inside[-1] += by_exponent[last + 1 :].sum()
-        self._add(type_, total=len(offsets), zeros=zeros, specials=specials)
         self._add(type_, **{f"exponent{self._first + i}": count for i, count in enumerate(inside.tolist())})
 
-    def _end(self, type_):
-        counts = dict(self._counts[type_])
-        self._clear(type_)
-        if counts["total"] == 0:
-            return
+    def _conclude(self, type_, counts):
         exponents = np.arange(self._first, self._last + 1)
         running = np.cumsum(np.array([counts[f"exponent{e}"] for e in exponents], object))
         reached = running >= -(-counts["total"] // 2)

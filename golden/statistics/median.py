@@ -85,11 +85,10 @@ class MedianEstimator(Counting):
         return self._counts[type] | own
 
     def _count(self, type_, offsets, zeros, specials):
-        if self._pass[type_] > self._passes:
-            return
-        self._add(type_, total=len(offsets), zeros=zeros, specials=specials)
-        if not len(offsets):
-            return
+        if self._pass[type_] <= self._passes:
+            super()._count(type_, offsets, zeros, specials)
+
+    def _count_values(self, type_, offsets):
         if self._pass[type_] == 0:
             low, high = int(offsets.min()) + FP32_SMALLEST_NORMAL, int(offsets.max()) + FP32_SMALLEST_NORMAL
             self._low[type_] = min(self._low[type_], low)
@@ -113,11 +112,7 @@ class MedianEstimator(Counting):
         above = len(values) - below - int(counts[: self._bins].sum())
         self._add(type_, below=below, above=above, **{f"bin{i}": counts[i] for i in range(self._bins)})
 
-    def _end(self, type_):
-        counts = dict(self._counts[type_])
-        self._clear(type_)
-        if counts["total"] == 0:
-            return
+    def _conclude(self, type_, counts):
         if self._pass[type_] == 0:
             self._drift[type_] = 0
             self._divide(type_, self._low[type_], self._reach[type_])

@@ -95,25 +95,19 @@ class LogMoments(Counting):
             logs = (logs & np.uint32(0xFF00)) + self._table[logs & np.uint32(0xFF)]
         return logs
 
-    def _count(self, type_, offsets, zeros, specials):
-        self._add(type_, total=len(offsets), zeros=zeros, specials=specials)
-        if len(offsets):
-            offsets += np.uint32(FP32_SMALLEST_NORMAL)
-            self._amax[type_] = max(self._amax[type_], int(offsets.max()))
-            # a part's sum is below 2**16 * 2**16
-            more = int(self._logs(offsets).sum(dtype=np.uint32 if len(offsets) < 2**16 else np.uint64))
-            self._log_sum[type_] = min(self._log_sum[type_] + more, self._sum_limit)
+    def _count_values(self, type_, offsets):
+        offsets += np.uint32(FP32_SMALLEST_NORMAL)
+        self._amax[type_] = max(self._amax[type_], int(offsets.max()))
+        # a part's sum is below 2**16 * 2**16
+        more = int(self._logs(offsets).sum(dtype=np.uint32 if len(offsets) < 2**16 else np.uint64))
+        self._log_sum[type_] = min(self._log_sum[type_] + more, self._sum_limit)
 
-    def _end(self, type_):
-        total = self._counts[type_]["total"]
+    def _conclude(self, type_, counts):
         log_sum, amax = self._log_sum[type_], self._amax[type_]
-        self._clear(type_)
         self._log_sum[type_] = self._amax[type_] = 0
-        if total == 0:
-            return
         self._amaxes[type_] = [*self._amaxes[type_], amax][-self._history :]
         window = max(self._amaxes[type_])
-        mean = min(log_sum // total, 0xFFFF)
+        mean = min(log_sum // counts["total"], 0xFFFF)
         top, fraction = self._fit
         self._last[type_] = {
             "mean": mean,

@@ -98,8 +98,7 @@ class MedianTracker(Estimator):
                 equal = 0
             else:
                 equal += 1
-            if step == 0:
-                smallest_reached = True
+            smallest_reached |= step == 0
         self._state[type_] = position, step, rising, equal
         self.settled[type_] = smallest_reached
         self.bias[type_] = REFERENCE_EXPONENT - (position >> self._fraction)

@@ -430,7 +430,7 @@ def test_mxint8_is_rounded_to_nearest(values):
         (
             lambda x: convert(x, BFP4, rounding="sr", random_bits=np.zeros(16)),
             TypeError,
-            r"random_bits must be integers, not float64",
+            r"random_bits must be of integers, not float64",
         ),
         (
             lambda x: convert(x, BFP4, rounding="sr", random_bits=np.zeros(16, int)),
@@ -440,7 +440,7 @@ def test_mxint8_is_rounded_to_nearest(values):
         (
             lambda x: convert(x, BFP4, rounding="sr", random_bits=np.full((1, 16), 256)),
             ValueError,
-            r"random_bits must be from 0 to 255, not 256",
+            r"random_bits must be an integer from 0 to 255, not 256",
         ),
         (
             lambda x: dot(convert(x, BFP4), convert(x, BlockFormat.parse("m4g8"))),
