@@ -21,7 +21,10 @@ class Check:
     """One row of the table.
 
     A kind of check has these: `design` and `settings`, of what is emitted; `vectors`, how many values go through it; `inputs`,
-    a dict of what all of them have in common; and ``compare(manifest, advance)``, which sends them and raises Mismatch.
+    a dict of what all of them have in common; ``part(manifest, start, count)`` and ``describe(**given)``.
+
+    A part is what goes in, lanes and fields of TUSER, and what must come out: two dicts and an array, flat, of the vectors
+    numbered `start` and up. What all vectors have in common may be a number. `describe` says of one vector what went in.
     """
 
     def __str__(self):
@@ -42,15 +45,41 @@ class Check:
             emission.write(Path(folder))
             self.compare(Path(folder, f"{emission.module}.json"), advance)
 
-    def expect(self, got, want, describe):
-        """Raise Mismatch, which names the first difference, unless both are equal; ``describe(index)`` says what went in."""
-        differs = got.reshape(-1) != want.reshape(-1)
+    def compare(self, manifest, advance=lambda count: None):
+        """Compare all parts, on all cores, each with a model of its own; `advance` is as for `run`."""
+        workers = os.cpu_count()
+        models = [Model(manifest) for _ in range(workers)]
+        stop = Event()
+
+        def work(index):
+            for start in range(index * _CHUNK, self.vectors, workers * _CHUNK):
+                if stop.is_set():
+                    break
+                count = min(_CHUNK, self.vectors - start)
+                self.compare_part(models[index], start, count)
+                advance(count)
+
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for future in [pool.submit(work, index) for index in range(workers)]:
+                    future.result()
+            finally:
+                stop.set()
+
+    def compare_part(self, model, start, count):
+        """Compare a part, of whole beats; raise Mismatch, which names the first difference."""
+        lanes, user, want = self.part(model.manifest, start, count)
+        fields = {name: user[name][:: model.lanes] if np.ndim(user[name]) else user[name] for name in model.user_fields}
+        got, _ = model.run({name: values.reshape(-1, model.lanes) for name, values in lanes.items()}, **fields)
+        differs = got.ravel() != want
         if differs.any():
             index = int(np.argmax(differs))
-            raise Mismatch(
-                f"{self.design} {self}: {describe(index)}: got {got.flat[index]:#x}, want {want.flat[index]:#x}; "
-                f"{differs.sum()} differ"
-            )
+            given = {name: values[index] if np.ndim(values) else values for name, values in (lanes | user).items()}
+            raise Mismatch(self.difference(start + index, model.lanes, given, got.flat[index], want[index], differs.sum()))
+
+    def difference(self, vector, lanes, given, got, want, number):
+        """In words, how the vector of this number differs, with so many lanes in a beat; `number` vectors do."""
+        return f"{self.design} {self}: {self.describe(**given)}: got {got:#x}, want {want:#x}; {number} differ"
 
 
 @dataclass(frozen=True)
@@ -61,40 +90,10 @@ class Sweep:
     stride: int = 1
     count: int = WORDS
 
-    @classmethod
-    def of_beats(cls, lanes, first=0, stride=1, count=None):
-        """One of whole beats, at least `count` words or all there are."""
-        return cls(first, stride, -(-(count or -(-WORDS // stride)) // lanes) * lanes)
-
     def words(self, start, count):
         """uint32 [count]: those numbered `start` and up."""
         offset = np.uint32((self.first + self.stride * start) % WORDS)
         return np.arange(count, dtype=np.uint32) * np.uint32(self.stride) + offset
-
-
-def run_sweep(manifest, sweep, compare, advance=lambda count: None):
-    """Call ``compare(model, start, count)`` for all parts of `sweep`, on all cores, each with a model of its own.
-
-    `advance` is as for `Check.run`.
-    """
-    workers = os.cpu_count()
-    models = [Model(manifest) for _ in range(workers)]
-    stop = Event()
-
-    def work(index):
-        for start in range(index * _CHUNK, sweep.count, workers * _CHUNK):
-            if stop.is_set():
-                break
-            count = min(_CHUNK, sweep.count - start)
-            compare(models[index], start, count)
-            advance(count)
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for future in [pool.submit(work, index) for index in range(workers)]:
-                future.result()
-        finally:
-            stop.set()
 
 
 def integer(name, text, low, high):
@@ -109,6 +108,7 @@ def integer(name, text, low, high):
 
 
 def sweep_of(lanes, first="0", stride="1", count=None):
-    """The `Sweep` that texts of options ask for."""
-    count = count and integer("--count", count, 1, WORDS)
-    return Sweep.of_beats(lanes, integer("--first", first, 0, WORDS - 1), integer("--stride", stride, 1, WORDS - 1), count)
+    """The `Sweep` of whole beats that texts of options ask for, of at least `count` words or all there are."""
+    first, stride = integer("--first", first, 0, WORDS - 1), integer("--stride", stride, 1, WORDS - 1)
+    count = integer("--count", count, 1, WORDS) if count else -(-WORDS // stride)
+    return Sweep(first, stride, -(-count // lanes) * lanes)

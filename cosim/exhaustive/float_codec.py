@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, run_sweep, sweep_of
-from narrowfloat.cosim.native import Model
-from narrowfloat.cosim.report import Mismatch
+from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, sweep_of
 from narrowfloat.golden.float_codec import code_dtype, decode, encode
 from narrowfloat.golden.formats import FloatFormat
 from narrowfloat.golden.reference.spelling import spell_code, spell_float32
@@ -21,18 +19,20 @@ BIASES = "10,15,40"
 _RERUN = "rerun: narrowfloat exhaustive"
 
 
+class _FloatCheck(Check):
+    @property
+    def settings(self):
+        return [f"formats={self.fmt.name}", f"lanes={LANES[self.design]}", "stages=0"]
+
+
 @dataclass(frozen=True)
-class EncoderCheck(Check):
+class EncoderCheck(_FloatCheck):
     """The words of `sweep`, of whole beats, at one bias, rounded to nearest even and saturated."""
 
     fmt: FloatFormat
     bias: int
     sweep: Sweep
     design: str = "float_encoder"
-
-    @property
-    def settings(self):
-        return _settings(self.design, self.fmt)
 
     @property
     def inputs(self):
@@ -42,29 +42,22 @@ class EncoderCheck(Check):
     def vectors(self):
         return self.sweep.count
 
-    def compare(self, manifest, advance=lambda count: None):
-        run_sweep(manifest, self.sweep, self.compare_words, advance)
-
-    def compare_words(self, model, start, count):
-        """Compare part of the sweep."""
+    def part(self, manifest, start, count):
         words = self.sweep.words(start, count)
-        got = model.run(words.reshape(-1, model.lanes), **_only_built(model, bias=self.bias))[0].reshape(-1)
-        want = encode(words.view(np.float32), self.fmt, bias=self.bias)
-        if np.array_equal(got, want):
-            return
-        vector = int(np.argmax(got != want))
-        lane = vector % model.lanes
+        return {"lane": words}, self.inputs, encode(words.view(np.float32), self.fmt, bias=self.bias)
+
+    def difference(self, vector, lanes, given, got, want, number):
         fmt, bias = self.fmt, self.bias
-        raise Mismatch(
-            f"lane {lane}, vector {start + vector}: {fmt.name} bias {bias}: {spell_float32(words[vector])}: "
-            f"got {spell_code(got[vector], fmt, bias)}, want {spell_code(want[vector], fmt, bias)}; "
+        return (
+            f"lane {vector % lanes}, vector {vector}: {fmt.name} bias {bias}: {spell_float32(given['lane'])}: "
+            f"got {spell_code(got, fmt, bias)}, want {spell_code(want, fmt, bias)}; "
             f"{_RERUN} float_encoder --formats {fmt.name} --biases {bias} "
-            f"--first {words[vector - lane]:#010x} --stride {self.sweep.stride} --count {model.lanes}"
+            f"--first {self.sweep.words(vector - vector % lanes, 1)[0]:#010x} --stride {self.sweep.stride} --count {lanes}"
         )
 
 
 @dataclass(frozen=True)
-class DecoderCheck(Check):
+class DecoderCheck(_FloatCheck):
     """Every code at every bias."""
 
     fmt: FloatFormat
@@ -72,37 +65,21 @@ class DecoderCheck(Check):
     inputs: ClassVar[dict] = {}
 
     @property
-    def settings(self):
-        return _settings(self.design, self.fmt)
-
-    @property
     def vectors(self):
         low, high = self.fmt.bias_range
         return (high + 1 - low) * 2**self.fmt.bits
 
-    def compare(self, manifest, advance=lambda count: None):
-        model, fmt = Model(manifest), self.fmt
-        low, high = fmt.bias_range
-        codes = np.tile(np.arange(2**fmt.bits, dtype=code_dtype(fmt)), high + 1 - low).reshape(-1, model.lanes)
-        bias = np.arange(low, high + 1).repeat(2**fmt.bits // model.lanes)
-        got, _ = model.run(codes, **_only_built(model, bias=bias))
-        want = decode(codes, fmt, bias=bias[:, None]).view(np.uint32)
-        if not np.array_equal(got, want):
-            beat, lane = np.argwhere(got != want)[0]
-            raise Mismatch(
-                f"lane {lane}, vector {beat * model.lanes + lane}: {fmt.name} bias {bias[beat]}: {codes[beat, lane]:#04x}: "
-                f"got {spell_float32(got[beat, lane])}, want {spell_float32(want[beat, lane])}; "
-                f"{_RERUN} float_decoder --formats {fmt.name}"
-            )
-        advance(self.vectors)
+    def part(self, manifest, start, count):
+        bias, codes = np.divmod(np.arange(start, start + count), 2**self.fmt.bits)
+        bias += self.fmt.bias_range[0]
+        codes = codes.astype(code_dtype(self.fmt))
+        return {"lane": codes}, {"bias": bias}, decode(codes, self.fmt, bias=bias).view(np.uint32)
 
-
-def _settings(design, fmt):
-    return [f"formats={fmt.name}", f"lanes={LANES[design]}", "stages=0"]
-
-
-def _only_built(model, **user):
-    return {name: value for name, value in user.items() if name in model.user_fields}
+    def difference(self, vector, lanes, given, got, want, number):
+        return (
+            f"lane {vector % lanes}, vector {vector}: {self.fmt.name} bias {given['bias']}: {given['lane']:#04x}: "
+            f"got {spell_float32(got)}, want {spell_float32(want)}; {_RERUN} float_decoder --formats {self.fmt.name}"
+        )
 
 
 def checks(design, formats=None, biases=BIASES, **sweep):

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, run_sweep, sweep_of
-from narrowfloat.cosim.native import Model
+from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, sweep_of
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import ANTILOGS, OUTPUTS, decode, encode, multiply
 from narrowfloat.golden.reference.spelling import spell_float32
@@ -41,37 +40,24 @@ class LbfpCheck(Check):
         codes = 2**self.fmt.bits
         return codes**2 if self.design == "lbfp_multiplier" else codes * (high - low + 1)
 
-    def compare(self, manifest, advance=lambda count: None):
+    def part(self, manifest, start, count):
         if self.sweep:
-            run_sweep(manifest, self.sweep, self._compare_words, advance)
-            return
-        compare = self._compare_codes if self.design == "lbfp_decoder" else self._compare_pairs
-        compare(Model(manifest))
-        advance(self.vectors)
+            words = self.sweep.words(start, count)
+            return {"lane": words}, self.inputs, encode(words.view(np.float32), self.fmt, self.exponent)
+        other, codes = np.divmod(np.arange(start, start + count), 2**self.fmt.bits)
+        codes = codes.astype(np.uint8)
+        if self.design == "lbfp_decoder":
+            exponent = other + self.fmt.exponent_range[0]
+            return {"lane": codes}, {"exponent": exponent}, decode(codes, self.fmt, exponent).view(np.uint32)
+        pairs = {"a": other.astype(np.uint8), "b": codes}
+        table = {name: manifest["parameters"][name] for name in ("antilog", "guard_bits", "output")}
+        bits = manifest["product_bits"]
+        return pairs, {}, multiply(*pairs.values(), self.fmt, **table, out_bits=bits) & 2**bits - 1
 
-    def _compare_words(self, model, start, count):
-        words = self.sweep.words(start, count)
-        got = model.run(words.reshape(-1, model.lanes), exponent=self.exponent % 2**self.fmt.exp_bits)[0].reshape(-1)
-        want = encode(words.view(np.float32), self.fmt, self.exponent)
-        self.expect(got, want, lambda index: f"{spell_float32(words[index])} at exponent {self.exponent}")
-
-    def _compare_codes(self, model):
-        low, high = self.fmt.exponent_range
-        codes = np.tile(np.arange(2**self.fmt.bits, dtype=np.uint8), high + 1 - low).reshape(-1, model.lanes)
-        exponent = np.arange(low, high + 1).repeat(2**self.fmt.bits // model.lanes)
-        got, _ = model.run(codes, exponent=exponent % 2**self.fmt.exp_bits)
-        want = decode(codes, self.fmt, exponent[:, None]).view(np.uint32)
-        self.expect(got, want, lambda index: f"{codes.flat[index]:#04x} at exponent {exponent[index // model.lanes]}")
-
-    def _compare_pairs(self, model):
-        number = 2**self.fmt.bits
-        a, b = (x.astype(np.uint8).reshape(-1, model.lanes) for x in np.divmod(np.arange(number**2), number))
-        got, _ = model.run({"a": a, "b": b})
-        parameters = model.manifest["parameters"]
-        bits = model.manifest["product_bits"]
-        table = {name: parameters[name] for name in ("antilog", "guard_bits", "output")}
-        want = multiply(a, b, self.fmt, **table, out_bits=bits)
-        self.expect(got, want & 2**bits - 1, lambda index: f"{a.flat[index]:#04x} * {b.flat[index]:#04x}")
+    def describe(self, lane=None, a=None, b=None, exponent=0):
+        if self.design == "lbfp_multiplier":
+            return f"{a:#04x} * {b:#04x}"
+        return f"{spell_float32(lane) if self.sweep else f'{lane:#04x}'} at exponent {exponent}"
 
 
 def checks(design, formats="lbfp8", exponents="0", **sweep):

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, run_sweep, sweep_of
-from narrowfloat.cosim.native import Model
+from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, sweep_of
 from narrowfloat.golden.reference.spelling import spell_float32
 from narrowfloat.golden.s2fp8 import ALPHA_RANGE, LOG_BITS, MEAN_RANGE, Parameters, decode, encode, inverse
 
@@ -41,28 +40,21 @@ class S2Check(Check):
 
     def compare(self, manifest, advance=lambda count: None):
         if self.sweep:
-            _classes(self.parameters)
-            run_sweep(manifest, self.sweep, self._compare_words, advance)
-        else:
-            self._compare_codes(Model(manifest), advance)
+            _classes(self.parameters)  # before several threads ask for them
+        super().compare(manifest, advance)
 
-    def _compare_words(self, model, start, count):
-        words = self.sweep.words(start, count)
-        user = {"alpha": self.parameters.alpha % 2**11, "mean": self.parameters.mean}
-        got = model.run(words.reshape(-1, model.lanes), **user)[0].reshape(-1)
-        key = words >> _CUT
-        key |= words & 2**_CUT - 1 != 0
-        self.expect(got, _classes(self.parameters)[key], lambda index: spell_float32(words[index]))
+    def part(self, manifest, start, count):
+        if self.sweep:
+            words = self.sweep.words(start, count)
+            key = words >> _CUT
+            key |= words & 2**_CUT - 1 != 0
+            return {"lane": words}, self.inputs, _classes(self.parameters)[key]
+        mean, codes = np.divmod(np.arange(start, start + count), 256)
+        codes = codes.astype(np.uint8)
+        return {"lane": codes}, self.inputs | {"mean": mean}, decode(codes, self.parameters.inverse, mean).view(np.uint32)
 
-    def _compare_codes(self, model, advance):
-        part = 2**10
-        codes = np.tile(np.arange(256, dtype=np.uint8), part).reshape(-1, model.lanes)
-        for first in range(0, MEAN_RANGE[1] + 1, part):
-            mean = np.arange(first, first + part).repeat(256 // model.lanes)
-            got, _ = model.run(codes, inverse=np.full(len(mean), self.parameters.inverse), mean=mean)
-            want = decode(codes, self.parameters.inverse, mean[:, None]).view(np.uint32)
-            self.expect(got, want, lambda i, mean=mean: f"{codes.flat[i]:#04x} at mean {mean[i // model.lanes]}")
-            advance(codes.size)
+    def describe(self, lane, mean, **_):
+        return spell_float32(lane) if self.sweep else f"{lane:#04x} at mean {mean}"
 
 
 @lru_cache(maxsize=1)

@@ -277,7 +277,7 @@ def test_sweep_goes_on_from_chunk_to_chunk_and_wraps_round():
 @pytest.mark.parametrize("count", [2**32, 3 * 2**20 + 4, 4])
 def test_threads_together_meet_every_word_of_a_sweep_once(emitted, monkeypatch, count):
     parts = []
-    monkeypatch.setattr(EncoderCheck, "compare_words", lambda *arguments: parts.append(arguments[-2:]))
+    monkeypatch.setattr(EncoderCheck, "compare_part", lambda *arguments: parts.append(arguments[-2:]))
     advanced = []
     manifest = emitted("float_encoder", formats="e2m0", lanes=4, stages=0)
     EncoderCheck(FloatFormat.parse("e2m0"), 1, Sweep(count=count)).compare(manifest, advanced.append)
