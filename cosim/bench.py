@@ -2,7 +2,7 @@
 
 import cocotb
 import numpy as np
-from narrowfloat.cosim.driver import Pauses, Streams
+from narrowfloat.cosim.driver import Driver, Pauses, Streams
 from narrowfloat.cosim.report import Mismatch, add_to_report, compare, manifest, rerun
 from narrowfloat.golden.reference import load
 from narrowfloat.golden.reference.streams import bits_of
@@ -13,8 +13,8 @@ FREE = Pauses()
 _IDLE, _STALL, _OTHER = 997, 1009, 1013
 
 
-class Bench:
-    """A design under test.
+class ReferenceBench:
+    """A design under test and its reference; `driver_class` drives it.
 
     Parameters
     ----------
@@ -25,29 +25,43 @@ class Bench:
     reference : narrowfloat.golden.reference.Reference
     rng : numpy.random.Generator
         Which draws the reference's traffic, too.
+    driver : narrowfloat.cosim.driver.Driver
     """
+
+    driver_class = Driver
 
     def __init__(self, dut):
         self.manifest = manifest()
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.reference = load(self.manifest, self.rng)
-        self.streams = Streams(dut, self.manifest)
+        self.driver = self.driver_class(dut, self.manifest)
 
     @classmethod
     async def started(cls, dut):
         """The bench of a design that has been reset."""
         bench = cls(dut)
-        await bench.streams.start()
+        await bench.driver.start()
         return bench
 
     async def reset(self):
         """Reset the design, whatever it is doing, and its reference."""
-        await self.streams.reset()
+        await self.driver.reset()
         self.reference.reset()
+
+    def report(self):
+        """Count the values that went in since the last report, and the cycles."""
+        add_to_report(self.driver.beats * self.reference.lanes, self.driver.cycles)
+        self.driver.beats = self.driver.cycles = 0
+
+
+class Bench(ReferenceBench):
+    """A design with streams under test."""
+
+    driver_class = Streams
 
     def pauses(self, idle, stall):
         """Random pauses in these shares of cycles; streams beyond the first in and out have shares of their own."""
-        sources, sinks = list(self.streams.sources), list(self.streams.sinks)
+        sources, sinks = list(self.driver.sources), list(self.driver.sinks)
         others = {name: self.rng.random(_OTHER) < self.rng.choice(SHARES) for name in sources[1:] + sinks[1:]}
         return Pauses(self.rng.random(_IDLE) < idle, self.rng.random(_STALL) < stall, others)
 
@@ -56,9 +70,9 @@ class Bench:
 
         With nothing in the way the cycles must be those that latency and throughput say.
         """
-        wanted = self._by_name(self.reference.model(traffic), self.streams.sinks)
-        sent = self._by_name(traffic, self.streams.sources)
-        got, cycles = await self.streams.run(sent, {name: len(stream) for name, stream in wanted.items()}, pauses)
+        wanted = self._by_name(self.reference.model(traffic), self.driver.sinks)
+        sent = self._by_name(traffic, self.driver.sources)
+        got, cycles = await self.driver.run(sent, {name: len(stream) for name, stream in wanted.items()}, pauses)
         for name, stream in wanted.items():
             self._compare(traffic, name, got[name], stream)
         expected = self.reference.cycles(traffic) if pauses.none else None
@@ -68,24 +82,19 @@ class Bench:
         self.report()
         return got
 
-    async def interrupt(self, traffic, pauses):
-        """Send `traffic`, and reset the design after half of its beats were accepted."""
-        sent = self._by_name(traffic, self.streams.sources)
-        half = sum(len(stream) for stream in sent.values()) // 2
-        await self.streams.run(sent, dict.fromkeys(self.streams.sinks, 0), pauses, until_accepted=half)
+    async def interrupt(self, traffic, pauses, accepted=None):
+        """Send `traffic`, and reset the design after so many of its beats were accepted, by default half of them."""
+        sent = self._by_name(traffic, self.driver.sources)
+        half = sum(len(stream) for stream in sent.values()) // 2 if accepted is None else accepted
+        await self.driver.run(sent, {}, pauses, until_accepted=half)
         await self.reset()
-
-    def report(self):
-        """Count the values that went in since the last report, and the cycles."""
-        add_to_report(self.streams.beats * self.reference.lanes, self.streams.cycles)
-        self.streams.beats = self.streams.cycles = 0
 
     @staticmethod
     def _by_name(traffic, ends):
         return traffic if isinstance(traffic, dict) else {next(iter(ends)): traffic}
 
     def _compare(self, traffic, name, got, want):
-        interface = self.streams.sinks[name].interface
+        interface = self.driver.sinks[name].interface
         where = "" if name == "m_axis" else f"{name} "
         if not np.array_equal(got.last, want.last):
             raise Mismatch(f"{where}tlast of beat {np.argmax(got.last != want.last)} is wrong; {rerun()}")

@@ -89,8 +89,9 @@ def library(source, driver="native.cpp"):
     narrowfloat.tools.ToolError
         Verilator or the C++ compiler is missing or fails.
     """
-    driver = files("narrowfloat.cosim").joinpath(driver)
-    content = [source.read_text(), driver.read_text(), *_LIBRARY_RUNTIME.versions(), *_LIBRARY, *_SHARED]
+    folder = files("narrowfloat.cosim")
+    driver, header = folder.joinpath(driver), folder.joinpath("native.h")
+    content = [source.read_text(), driver.read_text(), header.read_text(), *_LIBRARY_RUNTIME.versions(), *_LIBRARY, *_SHARED]
 
     def make(folder):
         _verilate([*_LIBRARY, source.absolute()], folder, source.name)

@@ -11,7 +11,7 @@ from narrowfloat.cosim.report import PROGRESS_EVERY, ProtocolError, rerun
 from narrowfloat.golden.reference.streams import Interface
 
 RESET_CYCLES = 3
-_PERIOD = 10  # ns
+PERIOD = 10  # ns
 # Cycles without a transfer, beyond those in which pauses forbid one and those that a beat takes, after which a design hangs.
 PATIENCE = 1000
 # Sources and sinks that share a pattern of pauses begin so far apart in it.
@@ -24,11 +24,12 @@ class _End:
     def __init__(self, dut, manifest, name):
         self.name = name
         self.interface = Interface(manifest, name)
-        self.valid, self.ready, self.last = (getattr(dut, f"{name}_t{part}") for part in ("valid", "ready", "last"))
-        self.data = getattr(dut, f"{name}_tdata") if self.interface.data.words else None
-        self.user = getattr(dut, f"{name}_tuser") if self.interface.user.words else None
+        self.valid, self.ready = getattr(dut, f"{name}_tvalid"), getattr(dut, f"{name}_tready")
+        # As `Interface` has a beat; None where the design has no such port.
+        self.parts = [getattr(dut, f"{name}_t{part}", None) for part in ("data", "user", "last", "keep")]
 
-    def set_pauses(self, pauses, offset):
+    def begin(self, pauses, offset):
+        self.cycles = []  # in which beats passed
         pattern = np.roll(np.zeros(1, bool) if pauses is None else pauses, -offset)
         self.pauses, self._period = pattern.tolist(), len(pattern)
 
@@ -37,7 +38,7 @@ class _End:
 
 
 class _Source(_End):
-    def begin(self, beats):
+    def send(self, beats):
         self.beats, self.accepted, self._offered = beats, 0, False
 
     def drive(self, cycle):
@@ -45,26 +46,24 @@ class _Source(_End):
         if self._offered:
             return
         if self.accepted < len(self.beats) and not self.pauses_at(cycle):
-            data, user, last = self.beats[self.accepted]
-            if self.data is not None:
-                self.data.value = data
-            if self.user is not None:
-                self.user.value = user
-            self.last.value = last
+            for part, value in zip(self.parts, self.beats[self.accepted], strict=False):
+                if part is not None:
+                    part.value = value
             self._offered = True
         self.valid.value = self._offered
 
-    def sample(self):
+    def sample(self, cycle):
         """Whether the beat that is offered was taken at this edge."""
         taken = self._offered and bool(self.ready.value)
         if taken:
             self._offered = False
             self.accepted += 1
+            self.cycles.append(cycle)
         return taken
 
 
 class _Sink(_End):
-    def begin(self, wanted):
+    def receive(self, wanted):
         self.wanted, self.received, self._held, self._ready = wanted, [], None, None
 
     def drive(self, cycle):
@@ -72,8 +71,8 @@ class _Sink(_End):
         if ready is not self._ready:
             self._ready = self.ready.value = ready
 
-    def sample(self):
-        """Whether a beat left at this edge.
+    def sample(self, cycle):
+        """Whether a beat left at this edge or was there to leave.
 
         Raises
         ------
@@ -84,17 +83,14 @@ class _Sink(_End):
             if self._held is not None:
                 raise ProtocolError(f"{self._beat} was taken back while it waited: {_spell(self._held)}; {rerun()}")
             return False
-        beat = (
-            0 if self.data is None else self.data.value,
-            0 if self.user is None else self.user.value,
-            self.last.value,
-        )
+        beat = tuple([0 if part is None else part.value for part in self.parts])
         if self._held not in (None, beat):
             raise ProtocolError(f"{self._beat} changed while it waited: {_spell(self._held)} became {_spell(beat)}; {rerun()}")
         self._held = None if self._ready else beat
         if self._ready:
             self.received.append(beat)
-        return self._ready
+            self.cycles.append(cycle)
+        return True
 
     @property
     def _beat(self):
@@ -118,8 +114,8 @@ class Pauses:
         return self.idle is None and self.stall is None and not self.by_name
 
 
-class Streams:
-    """All streams of a design, which its manifest names: those that enter as sources, those that leave as sinks.
+class Driver:
+    """Clock and reset of a design, and how much has gone through it.
 
     Parameters
     ----------
@@ -128,34 +124,30 @@ class Streams:
 
     Attributes
     ----------
-    sources, sinks : dict
-        By name, ``s_axis`` and the like, in the manifest's order.
     cycles, beats : int
         How many have gone by, and how many were accepted, since the last `report`.
     """
 
     def __init__(self, dut, manifest):
         self.dut = dut
-        directions = {
+        self.cycles = self.beats = 0
+        names = {port["name"] for port in manifest["ports"]}
+        # By the name of a stream in which direction it goes.
+        self.directions = {
             port["name"].removesuffix("_tvalid"): port["direction"]
             for port in manifest["ports"]
             if port["name"].endswith("_tvalid")
         }
-        self.sources = {name: _Source(dut, manifest, name) for name, way in directions.items() if way == "input"}
-        self.sinks = {name: _Sink(dut, manifest, name) for name, way in directions.items() if way == "output"}
-        self.cycles = self.beats = 0
-        names = {port["name"] for port in manifest["ports"]}
-        driven = ("clk", "rst", *(f"{name}_t" for name in directions))
+        driven = ("clk", "rst", *(f"{name}_t" for name in self.directions))
         self._others = [
             getattr(dut, port["name"])
             for port in manifest["ports"]
             if port["direction"] == "input" and not port["name"].startswith(driven)
         ]
         # A design without registers has no clock: there a cycle is as long, and what comes out is seen at its end, too.
-        self.edge = RisingEdge(dut.clk) if "clk" in names else Timer(_PERIOD, "ns")
+        self.edge = RisingEdge(dut.clk) if "clk" in names else Timer(PERIOD, "ns")
         self.has_clock = "clk" in names
-        self._reset, self._in_reset = (dut.rst_n, 0) if "rst_n" in names else (getattr(dut, "rst", None), 1)
-        self._slow = manifest["latency"] + manifest["initiation_interval"]
+        self.reset_port, self.in_reset = (dut.rst_n, 0) if "rst_n" in names else (getattr(dut, "rst", None), 1)
         self._progress = Path(os.environ["NARROWFLOAT_PROGRESS"])
 
     async def start(self):
@@ -163,78 +155,111 @@ class Streams:
         for handle in self._others:
             handle.value = 0
         if self.has_clock:
-            Clock(self.dut.clk, _PERIOD, unit="ns").start()
+            Clock(self.dut.clk, PERIOD, unit="ns").start()
         await self.reset()
 
     async def reset(self):
         """Hold reset for some cycles, whatever the design is doing."""
-        self._rest()
+        self.rest()
         if self.has_clock:
-            self._reset.value = self._in_reset
+            self.reset_port.value = self.in_reset
             for _ in range(RESET_CYCLES):
                 await self.edge
-            self._reset.value = 1 - self._in_reset
+            self.reset_port.value = 1 - self.in_reset
         await self.edge
 
-    def _rest(self):
+    def rest(self):
+        """Offer and take nothing."""
+
+    def progress(self, beats):
+        """Tell the runner now and then that so many more beats were accepted."""
+        if beats % PROGRESS_EVERY == 0:
+            self._progress.write_text(str(self.beats + beats))
+
+
+class Streams(Driver):
+    """All streams of a design, which its manifest names: those that enter as sources, those that leave as sinks.
+
+    Attributes
+    ----------
+    sources, sinks : dict
+        By name, ``s_axis`` and the like, in the manifest's order.
+    """
+
+    def __init__(self, dut, manifest):
+        super().__init__(dut, manifest)
+        self.sources = {name: _Source(dut, manifest, name) for name, way in self.directions.items() if way == "input"}
+        self.sinks = {name: _Sink(dut, manifest, name) for name, way in self.directions.items() if way == "output"}
+        latency = manifest["latency"]  # of designs with several ways a dict
+        self._slow = manifest["initiation_interval"] + (max(latency.values()) if isinstance(latency, dict) else latency)
+
+    def rest(self):
         for source in self.sources.values():
             source.valid.value = 0
         for sink in self.sinks.values():
             sink.ready.value = 0
 
-    async def run(self, traffic, wanted, pauses, until_accepted=None):
+    async def run(self, traffic, wanted, pauses, until_accepted=None, quiet_at_end=0):
         """Send what `traffic` has for each source, `Stream`s by name, and return what leaves, the same, and the cycles it took.
 
         Parameters
         ----------
+        traffic : dict
+            In place of a `Stream` the name of a sink: its beats come back at once. Sources that are left out send nothing.
         wanted : dict
-            How many beats leave each sink.
+            How many beats leave each sink, or at most leave it; of sinks that are left out it is not known.
         pauses : Pauses
         until_accepted : int, optional
             Stop, with beats still inside, once so many have been accepted by all sources together.
+        quiet_at_end : int
+            Go on until in so many cycles no beat has been taken or was there to leave, however many have left.
 
         Raises
         ------
         ProtocolError
-            A beat that waited changed, or no beat moved for longer than it can have to wait.
+            A beat that waited changed, too many beats leave, or no beat moved for longer than it can have to wait.
         """
         sources, sinks = list(self.sources.values()), list(self.sinks.values())
-        for number, source in enumerate(sources):
-            source.begin(source.interface.pack(traffic[source.name]))
-            source.set_pauses(pauses.by_name.get(source.name, pauses.idle), _APART * number)
         for number, sink in enumerate(sinks):
-            sink.begin(wanted[sink.name])
-            sink.set_pauses(pauses.by_name.get(sink.name, pauses.stall), _APART * number)
+            sink.begin(pauses.by_name.get(sink.name, pauses.stall), _APART * number)
+            sink.receive(wanted.get(sink.name, np.inf))
+        for number, source in enumerate(sources):
+            source.begin(pauses.by_name.get(source.name, pauses.idle), _APART * number)
+            source.send(self._beats(source, traffic.get(source.name)))
         patience = PATIENCE + 2 * self._slow + sum(len(end.pauses) for end in (*sources, *sinks))
         edge, cycle, quiet, accepted = self.edge, 0, 0, 0
-        due = sum(len(source.beats) for source in sources)
         while (
-            any(len(sink.received) < sink.wanted for sink in sinks) or accepted < due
-            if until_accepted is None
-            else accepted < until_accepted
+            accepted < until_accepted
+            if until_accepted is not None
+            else (quiet < quiet_at_end if quiet_at_end else any(len(sink.received) < sink.wanted for sink in sinks))
+            or any(source.accepted < len(source.beats) for source in sources)
         ):
-            for end in sources:
-                end.drive(cycle)
-            for end in sinks:
+            for end in (*sources, *sinks):
                 end.drive(cycle)
             await edge
             cycle += 1
             quiet += 1
             for source in sources:
-                if source.sample():
+                if source.sample(cycle):
                     accepted += 1
                     quiet = 0
-                    if accepted % PROGRESS_EVERY == 0:
-                        self._progress.write_text(str(self.beats + accepted))
+                    self.progress(accepted)
             for sink in sinks:
-                if sink.sample():
+                if sink.sample(cycle):
                     quiet = 0
+                    if len(sink.received) > sink.wanted:
+                        raise ProtocolError(f"{sink.name}: {len(sink.received)} beats passed, {sink.wanted} are due; {rerun()}")
             if quiet > patience:
                 raise ProtocolError(f"nothing moved for {quiet} cycles: {self._account(sources, sinks)}; {rerun()}")
-        self._rest()
+        self.rest()
         self.cycles += cycle
         self.beats += accepted
         return {sink.name: sink.interface.unpack(sink.received) for sink in sinks}, cycle
+
+    def _beats(self, source, stream):
+        if isinstance(stream, str):
+            return self.sinks[stream].received
+        return [] if stream is None else source.interface.pack(stream)
 
     @staticmethod
     def _account(sources, sinks):
@@ -243,5 +268,4 @@ class Streams:
 
 
 def _spell(beat):
-    data, user, last = beat
-    return f"tdata {data}, tuser {user}, tlast {last}"
+    return "tdata {}, tuser {}, tlast {}, tkeep {}".format(*beat)

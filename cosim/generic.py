@@ -65,6 +65,6 @@ async def reset_in_mid_stream(dut):
 async def handshakes_are_known_after_reset(dut):
     """No X at TVALID and TREADY, whatever the registers held; only a simulator with four states can tell."""
     bench = await Bench.started(dut)
-    for end in (*bench.streams.sources.values(), *bench.streams.sinks.values()):
-        handshake = end.ready if end.name in bench.streams.sources else end.valid
+    for end in (*bench.driver.sources.values(), *bench.driver.sinks.values()):
+        handshake = end.ready if end.name in bench.driver.sources else end.valid
         assert handshake.value.is_resolvable, f"{end.name}: {handshake._name} is {handshake.value} after reset"

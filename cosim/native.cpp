@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "Top.h"
+#include "native.h"
 
 namespace {
 
@@ -27,27 +27,6 @@ void store(std::uint32_t* row, const Port& port) {
     } else {
         std::memcpy(row, &port, sizeof port);
     }
-}
-
-template <class Block>
-void clock(Block& top) {
-    if constexpr (requires { top.clk; }) {
-        top.clk = 1;
-        top.eval();
-        top.clk = 0;
-    }
-}
-
-template <class Block>
-void reset(Block& top) {
-    const auto drive = [&top](bool active) {
-        if constexpr (requires { top.rst; }) top.rst = active;
-        if constexpr (requires { top.rst_n; }) top.rst_n = !active;
-        top.eval();
-        clock(top);
-    };
-    drive(true);
-    drive(false);
 }
 
 // How many of the beats were taken in the cycle in which they were offered and came out `latency` cycles later.
@@ -117,13 +96,6 @@ void* model_new() {
     top->m_axis_tready = 1;
     reset(*top);
     return top;
-}
-
-void model_delete(void* model) {
-    const auto top = static_cast<Top*>(model);
-    const auto context = top->contextp();
-    delete top;
-    delete context;
 }
 
 std::uint64_t model_run(void* model, std::uint64_t beats, std::uint64_t latency, const std::uint32_t* s_data,

@@ -6,20 +6,23 @@ back-pressure are for the benches.
 
 import ctypes
 import json
+from typing import ClassVar
 
 import numpy as np
 from narrowfloat.cosim import build
 from narrowfloat.cosim.report import Mismatch
 from narrowfloat.golden.reference.streams import Port
 
+_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_uint64
 
-class Model:
-    """An instance of an emitted design.
+
+class Native:
+    """An instance of an emitted design with a driver in C++.
 
     Parameters
     ----------
     manifest : pathlib.Path
-        The MODULE.json of the design, beside its MODULE.sv. The design has the ports of `hdl.parts.axi.AxiStreamTop`.
+        The MODULE.json of the design, beside its MODULE.sv.
 
     Raises
     ------
@@ -27,22 +30,36 @@ class Model:
         Verilator or the C++ compiler is missing or fails.
     """
 
+    driver: str
+    functions: dict  # of the driver, by name: the type of the result, and those of the arguments
+
     def __init__(self, manifest):
         self.manifest = json.loads(manifest.read_text())
-        names = "s_axis_tdata", "s_axis_tuser", "m_axis_tdata", "m_axis_tuser"
-        self._input, self._input_user, self._output, self._output_user = (Port(self.manifest, name) for name in names)
-        self._library = ctypes.CDLL(str(build.library(manifest.with_suffix(".sv"))))
-        self._library.model_new.restype = ctypes.c_void_p
-        self._library.model_run.restype = ctypes.c_uint64
-        pointer, number = ctypes.c_void_p, ctypes.c_uint64
-        self._library.model_run.argtypes = pointer, number, number, pointer, pointer, ctypes.c_bool, pointer, pointer
-        self._library.model_gather.restype = number
-        self._library.model_gather.argtypes = pointer, number, number, *[pointer] * 5
-        self._handle = ctypes.c_void_p(self._library.model_new())
+        self._library = ctypes.CDLL(str(build.library(manifest.with_suffix(".sv"), self.driver)))
+        for name, (result, *arguments) in self.functions.items():
+            function = getattr(self._library, name)
+            function.restype, function.argtypes = result, arguments
+        self._library.model_new.restype = _POINTER
+        self._handle = _POINTER(self._library.model_new())
 
     def __del__(self):
         if hasattr(self, "_handle"):
             self._library.model_delete(self._handle)
+
+
+class Model(Native):
+    """An instance of an emitted design with the ports of `hdl.parts.axi.AxiStreamTop`."""
+
+    driver = "native.cpp"
+    functions: ClassVar = {
+        "model_run": (_NUMBER, _POINTER, _NUMBER, _NUMBER, _POINTER, _POINTER, ctypes.c_bool, _POINTER, _POINTER),
+        "model_gather": (_NUMBER, _POINTER, _NUMBER, _NUMBER, *[_POINTER] * 5),
+    }
+
+    def __init__(self, manifest):
+        super().__init__(manifest)
+        names = "s_axis_tdata", "s_axis_tuser", "m_axis_tdata", "m_axis_tuser"
+        self._input, self._input_user, self._output, self._output_user = (Port(self.manifest, name) for name in names)
 
     @property
     def lanes(self):

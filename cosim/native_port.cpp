@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "Top.h"
+#include "native.h"
 
 namespace {
 
@@ -26,25 +26,6 @@ struct Beat {
 struct Counts {
     std::uint64_t taken, given, cycles, stalls;
 };
-
-// A rising edge, after which outputs are those of the new cycle once inputs are set and evaluated.
-void clock(Top& top) {
-    top.clk = 1;
-    top.eval();
-    top.clk = 0;
-}
-
-template <class Block>
-void reset(Block& top) {
-    const auto drive = [&top](bool active) {
-        if constexpr (requires { top.rst; }) top.rst = active;
-        if constexpr (requires { top.rst_n; }) top.rst_n = !active;
-        top.eval();
-        clock(top);
-    };
-    drive(true);
-    drive(false);
-}
 
 // The ports of a stream.
 template <class Data, class Keep, class User>
@@ -117,19 +98,12 @@ bool wait(Top& top, const CData& there) {
 
 extern "C" {
 
-void* port_new() {
+void* model_new() {
     auto top = new Top{new VerilatedContext};
     top->s_core_tvalid = top->s_mem_tvalid = top->m_mem_tready = top->m_core_tready = 0;
     top->s_axil_awvalid = top->s_axil_wvalid = top->s_axil_bready = top->s_axil_arvalid = top->s_axil_rready = 0;
     reset(*top);
     return top;
-}
-
-void port_delete(void* port) {
-    const auto top = static_cast<Top*>(port);
-    const auto context = top->contextp();
-    delete top;
-    delete context;
 }
 
 std::uint64_t port_beat_bytes() { return sizeof(Beat); }

@@ -4,69 +4,57 @@ A beat is offered in every cycle and one is taken in every cycle. Idle cycles an
 """
 
 import ctypes
-import json
+from typing import ClassVar
 
 import numpy as np
-from narrowfloat.cosim import build
+from narrowfloat.cosim.native import Native
 from narrowfloat.cosim.report import Mismatch
-from narrowfloat.golden.memory import SLOTS, CoreBeats, MemoryBeats
-from narrowfloat.golden.reference.streams import Port
+from narrowfloat.golden.memory import SLOTS
+from narrowfloat.golden.reference import Interface, Stream, load
 
-WORD_BYTES = 4
 _RESPONSES = {0: "OKAY", 2: "SLVERR", 3: "DECERR", 4: "none"}
 _SETTLING = 1000  # reads of a status; estimators take some forty cycles
+_POINTER, _NUMBER, _WORD = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
 
 
 class _Counts(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("taken", "given", "cycles", "stalls")]
+    _fields_ = [(name, _NUMBER) for name in ("taken", "given", "cycles", "stalls")]
 
 
-class NativePort:
+_MOVE = (None, _POINTER, _POINTER, _NUMBER, _POINTER, _NUMBER, ctypes.POINTER(_Counts))
+
+
+class NativePort(Native):
     """An instance of an emitted memory port.
-
-    Parameters
-    ----------
-    manifest : pathlib.Path
-        The MODULE.json of the design, beside its MODULE.sv.
 
     Attributes
     ----------
+    reference : narrowfloat.golden.reference.memory.MemoryPort
+        Of which nothing but the layout of beats and registers is used.
     beats, cycles : int
         How many have passed the core's faces, and the clock cycles that took.
     stalls : int
         In how many cycles the write side did not take the beat that was offered.
-
-    Raises
-    ------
-    narrowfloat.tools.ToolError
-        Verilator or the C++ compiler is missing or fails.
     """
 
-    def __init__(self, manifest):
-        self.manifest = json.loads(manifest.read_text())
-        self.lanes = self.manifest["parameters"]["lanes"]
-        self.types = self.manifest["parameters"]["types"]
-        self.beats = self.cycles = self.stalls = 0
-        self._registers = {register["name"]: register for register in self.manifest["registers"]}
-        self._core_user, self._memory_user = Port(self.manifest, "s_core_tuser"), Port(self.manifest, "m_mem_tuser")
-        fields = {"names": ("keep", "user", "last", "data"), "formats": ("<u8", "<u8", "<u4", ("<u4", (self.lanes,)))}
-        self._beat = np.dtype(fields, align=True)
-        self._library = library = ctypes.CDLL(str(build.library(manifest.with_suffix(".sv"), "native_port.cpp")))
-        library.port_new.restype = ctypes.c_void_p
-        library.port_beat_bytes.restype = ctypes.c_uint64
-        library.port_delete.argtypes = (ctypes.c_void_p,)
-        for move in (library.port_write, library.port_read):
-            move.restype = None
-            beats = (ctypes.c_void_p, ctypes.c_uint64)
-            move.argtypes = (ctypes.c_void_p, *beats, *beats, ctypes.POINTER(_Counts))
-        library.port_poke.argtypes = (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32)
-        library.port_peek.argtypes = (ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))
-        assert library.port_beat_bytes() == self._beat.itemsize
-        self._handle = library.port_new()
+    driver = "native_port.cpp"
+    functions: ClassVar = {
+        "port_beat_bytes": (_NUMBER,),
+        "port_write": _MOVE,
+        "port_read": _MOVE,
+        "port_poke": (_WORD, _POINTER, _WORD, _WORD),
+        "port_peek": (_WORD, _POINTER, _WORD, ctypes.POINTER(_WORD)),
+    }
 
-    def __del__(self):
-        if hasattr(self, "_handle"):
-            self._library.port_delete(self._handle)
+    def __init__(self, manifest):
+        super().__init__(manifest)
+        self.reference = load(self.manifest)
+        self.lanes, self.types = self.reference.lanes, self.reference.types
+        self.beats = self.cycles = self.stalls = 0
+        # `Beat` of the driver
+        formats = {"keep": ("u1", (8,)), "user": ("<u4", (2,)), "last": "<u4", "data": ("<u4", (self.lanes,))}
+        layout = {"names": [*formats], "formats": [*formats.values()], "offsets": [0, 8, 16, 20]}
+        self._beat = np.dtype(layout | {"itemsize": self._library.port_beat_bytes()})
 
     def write(self, beats):
         """Write to memory. Other threads may use other instances meanwhile.
@@ -86,18 +74,10 @@ class NativePort:
         narrowfloat.cosim.report.Mismatch
             The tensors' ends do not come out.
         """
-        user = self._core_user.pack(len(beats), {"type": beats.type, "bypass": beats.bypass.astype(np.uint8)})
-        rows = self._rows(beats.words, beats.keep, user, beats.last)
-        results, counts = self._move(self._library.port_write, rows, len(beats))
+        written, counts = self._move(self._library.port_write, "s_core", beats, "m_mem", len(beats))
         self.beats += len(beats)
         self.stalls += counts.stalls
-        user = self._fields(self._memory_user, results)
-        return MemoryBeats(
-            bytes=np.ascontiguousarray(results["data"]).view(np.uint8),
-            keep=self._keep(results),
-            last=results["last"].astype(bool),
-            **user | {name: user[name].astype(bool) for name in ("bypass", "packed", "squeezed") if name in user},
-        )
+        return written
 
     def read(self, beats):
         """Read from memory.
@@ -116,20 +96,9 @@ class NativePort:
         narrowfloat.cosim.report.Mismatch
             The tensors' ends do not come out.
         """
-        fields = {name: getattr(beats, name) for name in self._memory_user.fields}
-        fields |= {name: field.astype(np.uint8) for name, field in fields.items() if field.dtype == bool}
-        user = self._memory_user.pack(len(beats), fields)
-        rows = self._rows(np.ascontiguousarray(beats.bytes).view("<u4"), beats.keep, user, beats.last)
-        results, _ = self._move(self._library.port_read, rows, SLOTS * len(beats))
-        self.beats += len(results)
-        user = self._fields(self._core_user, results)
-        return CoreBeats(
-            words=np.ascontiguousarray(results["data"]),
-            keep=self._keep(results),
-            type=user["type"],
-            bypass=user["bypass"].astype(bool),
-            last=results["last"].astype(bool),
-        )
+        read, _ = self._move(self._library.port_read, "s_mem", beats, "m_core", SLOTS * len(beats))
+        self.beats += len(read)
+        return read
 
     def poke(self, name, **fields):
         """Write the register `name` with `fields`, all others zero; it counts for tensors that start hereafter.
@@ -139,27 +108,24 @@ class NativePort:
         narrowfloat.cosim.report.Mismatch
             The port does not answer, or does not approve.
         """
-        register = self._registers[name]
-        word = sum(fields.pop(field["name"], 0) << field["lsb"] for field in register["fields"])
-        if fields:
-            raise ValueError(f"{name} has no field {', '.join(fields)}")
-        self._approved(f"writing {name}", self._library.port_poke(self._handle, register["address"], word))
+        word = self.reference.pack_fields(name, fields)
+        self._approved(f"writing {name}", self._library.port_poke(self._handle, self._address(name), word))
 
     def peek(self, name):
-        """The fields of the register `name`: int by name.
+        """The fields of the register `name`: int by name; raises as `peek_word`."""
+        return self.reference.unpack_fields(name, self.peek_word(name))
+
+    def peek_word(self, name):
+        """The register `name`.
 
         Raises
         ------
         narrowfloat.cosim.report.Mismatch
             The port does not answer, or does not approve.
         """
-        register = self._registers[name]
-        word = ctypes.c_uint32()
-        self._approved(f"reading {name}", self._library.port_peek(self._handle, register["address"], word))
-        return {
-            field["name"]: word.value >> field["lsb"] & (1 << field["msb"] - field["lsb"] + 1) - 1
-            for field in register["fields"]
-        }
+        word = _WORD()
+        self._approved(f"reading {name}", self._library.port_peek(self._handle, self._address(name), word))
+        return word.value
 
     def settle(self, type):
         """Wait until no estimator of `type` is busy: the next tensor gets its last word on the bias, and it misses no beat.
@@ -174,7 +140,13 @@ class NativePort:
                 return
         raise Mismatch(f"{self.manifest['module']}: estimators of type {type} stay busy")
 
-    def _move(self, move, rows, room):
+    def _move(self, move, source, beats, sink, room):
+        stream, port = self.reference.stream(beats), Interface(self.manifest, source)
+        rows = np.zeros(len(beats), self._beat)
+        rows["data"], rows["last"] = port.data.pack(len(beats), stream.data), stream.last
+        rows["user"][:, : port.user.words] = port.user.pack(len(beats), stream.user)
+        keep = np.packbits(stream.keep, axis=1, bitorder="little")
+        rows["keep"][:, : keep.shape[1]] = keep
         results, counts = np.empty(room, self._beat), _Counts()
         move(self._handle, rows.ctypes.data, len(rows), results.ctypes.data, room, counts)
         self.cycles += counts.cycles
@@ -182,25 +154,14 @@ class NativePort:
         if counts.taken != len(rows) or results["last"].sum() != rows["last"].sum():
             moved = f"took {counts.taken} of {len(rows)} beats, and gave {counts.given} in which the last tensor does not end"
             raise Mismatch(f"{self.manifest['module']}: {move.__name__.removeprefix('port_')} {moved}")
-        return results, counts
+        port = Interface(self.manifest, sink)
+        user = port.user.unpack(np.ascontiguousarray(results["user"][:, : port.user.words]))
+        keep = np.unpackbits(results["keep"], axis=1, count=port.keep.width, bitorder="little").astype(bool)
+        left = Stream({"lane": results["data"]}, user, results["last"].astype(bool), keep=keep)
+        return self.reference.beats(sink, left), counts
 
-    def _rows(self, words, keep, user, last):
-        rows = np.zeros(len(words), self._beat)
-        rows["data"], rows["last"] = words, last
-        rows["user"] = np.pad(user, ((0, 0), (0, 2 - user.shape[1]))).view("<u8")[:, 0]
-        packed = np.packbits(keep, axis=1, bitorder="little")
-        rows["keep"] = np.pad(packed, ((0, 0), (0, 8 - packed.shape[1]))).view("<u8")[:, 0]
-        return rows
-
-    def _keep(self, results):
-        packed = np.ascontiguousarray(results["keep"])[:, None].view(np.uint8)
-        return np.unpackbits(packed, axis=1, count=WORD_BYTES * self.lanes, bitorder="little").astype(bool)
-
-    def _fields(self, port, results):
-        """The fields of TUSER by name. Where there is one type it has none for it."""
-        words = np.ascontiguousarray(results["user"])[:, None].view("<u4")[:, : port.words]
-        none = {"type": np.zeros(len(results), np.uint8)}
-        return none | {name: values[:, 0] for name, values in port.unpack(np.ascontiguousarray(words)).items()}
+    def _address(self, register):
+        return self.reference.registers[register]["address"]
 
     def _approved(self, doing, response):
         if response:

@@ -206,8 +206,7 @@ def _environment(job, modules):
 
 def _real_tensors():
     """The file of the real tensors, which are trained once for all simulations."""
-    kept = kept_folder("tensors", [fingerprint(stimulus.__name__)], stimulus.keep_real_tensors)
-    return stimulus.keep_real_tensors(kept)
+    return kept_folder("tensors", [fingerprint(stimulus.__name__)], stimulus.keep_real_tensors) / stimulus.TENSORS_FILE
 
 
 def _rerun(job):

@@ -9,7 +9,7 @@ from narrowfloat.cache import folder
 from narrowfloat.freshness import fingerprint
 from narrowfloat.golden.reference import Interface, load, stimulus
 from narrowfloat.golden.reference.statistics import Estimator
-from narrowfloat.golden.reference.stimulus import KEPT_TENSORS, keep_real_tensors
+from narrowfloat.golden.reference.stimulus import KEPT_TENSORS, TENSORS_FILE, keep_real_tensors
 from narrowfloat.tools import ToolError
 
 _one_at_a_time = Lock()
@@ -31,10 +31,9 @@ def real_tensors():
 
 def _kept():
     try:
-        kept = folder("tensors", [fingerprint(stimulus.__name__)], keep_real_tensors)
+        return folder("tensors", [fingerprint(stimulus.__name__)], keep_real_tensors) / TENSORS_FILE
     except FileNotFoundError as error:
         raise ToolError(f"no real tensors: {error.strerror}") from None
-    return keep_real_tensors(kept)
 
 
 @dataclass(frozen=True)

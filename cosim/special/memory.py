@@ -1,10 +1,14 @@
 """The memory port against its reference, in every mode."""
 
+from itertools import cycle
+
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiResp
-from narrowfloat.cosim.memory_bench import INTERFACES, QUIET, PortBench, repeat
+from narrowfloat.cosim.bench import FREE
+from narrowfloat.cosim.driver import Pauses
+from narrowfloat.cosim.memory_bench import PortBench
 from narrowfloat.cosim.report import manifest, rerun
 from narrowfloat.golden.memory import ESTIMATORS, CoreBeats
 from narrowfloat.golden.reference.stimulus import real_tensors
@@ -21,43 +25,40 @@ async def registers_answer_on_every_mix_of_pauses(dut):
     version = await bench.read_register("VERSION")
     assert f"{version['major']}.{version['minor']}.{version['patch']}" == bench.manifest["versions"]["narrowfloat"]
     built = sum(1 << code for code, name in enumerate(ESTIMATORS) if name in parameters["estimators"])
-    config = {"lanes": bench.lanes, "types": bench.types, "estimators": built, "s2fp8": int(parameters["s2fp8"])}
+    config = {"lanes": bench.reference.lanes, "types": bench.types, "estimators": built, "s2fp8": int(parameters["s2fp8"])}
     assert await bench.read_register("CONFIG") == config
     await bench.check_registers()
-    write, read = bench.axil.write_if, bench.axil.read_if
+    axil, registers = bench.registers.axil, bench.reference.registers
+    write, read = axil.write_if, axil.read_if
     channels = (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel)
-    words = {name: 0 for name in bench.registers}
     writable = {
         name: sum((1 << field["msb"] + 1) - (1 << field["lsb"]) for field in register["fields"] if field["access"] == "rw")
-        for name, register in bench.registers.items()
+        for name, register in registers.items()
     }
-    plain = [name for name in words if writable[name]] + ["ID", "CONFIG"]
-    for name in plain:
-        words[name] = bench.reference.pack_fields(name, await bench.read_register(name))
-    by_address = {register["address"]: name for name, register in bench.registers.items()}
-    space = 1 << len(dut.s_axil_awaddr)
-    free = [address for address in range(0, space, 4) if address not in by_address]
+    plain = [name for name in registers if writable[name]] + ["ID", "CONFIG"]
+    words = {name: await bench.registers.read(name) for name in plain}
+    taken = {register["address"] for register in registers.values()}
+    free = sorted(set(range(0, 1 << len(dut.s_axil_awaddr), 4)) - taken)
     for share in (0, 0.3, 0.8):
         for channel in channels:
-            channel.set_pause_generator(repeat((bench.rng.random(97) < share).tolist()))
+            channel.set_pause_generator(cycle((bench.rng.random(97) < share).tolist()))
         for _ in range(60):
             name = bench.rng.choice(plain)
-            base = bench.registers[name]["address"]
             first = int(bench.rng.integers(4))
             length = int(bench.rng.integers(1, 5 - first))
             value = int(bench.rng.integers(2**32)) & (1 << 8 * length) - 1
-            answer = await bench.axil.write(base + first, value.to_bytes(length, "little"))
+            answer = await axil.write(registers[name]["address"] + first, value.to_bytes(length, "little"))
             assert answer.resp == AxiResp.OKAY
             mask = ((1 << 8 * length) - 1 << 8 * first) & writable[name]
             words[name] = words[name] & ~mask | value << 8 * first & mask
             # a random other one, so that writes that go astray are found
             name = bench.rng.choice(plain)
-            got = bench.reference.pack_fields(name, await bench.read_register(name))
+            got = await bench.registers.read(name)
             assert got == words[name], f"{name}: got {got:#x}, want {words[name]:#x}; {rerun()}"
-            address = int(bench.rng.choice(free)) if free else space
             if free:
-                assert (await bench.axil.read(address, 4)).resp == AxiResp.SLVERR, f"read of {address:#x}; {rerun()}"
-                assert (await bench.axil.write(address, bytes(4))).resp == AxiResp.SLVERR, f"write of {address:#x}; {rerun()}"
+                address = int(bench.rng.choice(free))
+                assert (await axil.read(address, 4)).resp == AxiResp.SLVERR, f"read of {address:#x}; {rerun()}"
+                assert (await axil.write(address, bytes(4))).resp == AxiResp.SLVERR, f"write of {address:#x}; {rerun()}"
     await bench.reset()
     await bench.check_registers()
 
@@ -67,13 +68,10 @@ async def every_mode_with_every_mix_of_idle_cycles_and_back_pressure(dut):
     """Types interleave beat by beat and in bursts, with bypass among them."""
     bench = await PortBench.started(dut)
     for number, (idle, stall) in enumerate([(0, 0), (0.1, 0.5), (0.5, 0.1), (0.9, 0), (0, 0.9), (0.5, 0.5)]):
-        for t in range(bench.types):
-            mode = bench.modes[(t + number) % len(bench.modes)]
-            await bench.control(t, mode, bench.names[(t + number) % len(bench.names)])
+        await bench.control_all([bench.modes[(t + number) % len(bench.modes)] for t in range(bench.types)], number)
         streams = [bench.reference.tensor(t, int(bench.rng.integers(100, 300))) for t in range(bench.types)]
-        await bench.run(
-            bench.reference.interleave([*streams, bench.reference.bypass(80)], burst=[1, 7][number % 2]), idle=idle, stall=stall
-        )
+        beats = bench.reference.interleave([*streams, bench.reference.bypass(80)], burst=[1, 7][number % 2])
+        await bench.run(beats, bench.pauses(idle, stall))
         await bench.check_registers()
 
 
@@ -81,10 +79,9 @@ async def every_mode_with_every_mix_of_idle_cycles_and_back_pressure(dut):
 async def tensors_of_one_beat(dut):
     """Of types that no estimator ends with them, so that all their statistics can be foreseen."""
     bench = await PortBench.started(dut)
-    for t in range(bench.types):
-        await bench.control(t, bench.modes[(t + 2) % len(bench.modes)], end_on_epoch=True)
+    await bench.control_all([bench.modes[(t + 2) % len(bench.modes)] for t in range(bench.types)], end_on_epoch=True)
     singles = [bench.reference.tensor(int(t), 1) for t in bench.rng.integers(bench.types, size=500)]
-    await bench.run(CoreBeats.join(singles), idle=0.2, stall=0.2)
+    await bench.run(CoreBeats.join(singles), bench.pauses(0.2, 0.2))
     await bench.run(CoreBeats.join(singles))
     await bench.check_registers()
 
@@ -93,8 +90,7 @@ async def tensors_of_one_beat(dut):
 async def special_tensors(dut):
     """All zeros, all equal, two values, outliers, not a word kept."""
     bench = await PortBench.started(dut)
-    for t in range(bench.types):
-        await bench.control(t, bench.reference.encoding(t), bench.names[t % len(bench.names)])
+    await bench.control_all(bench.reference.encodings())
 
     def equal(value):
         return lambda number: np.full(number, value, np.float32)
@@ -108,7 +104,7 @@ async def special_tensors(dut):
         return bench.rng.choice(np.array([0.5, -8], np.float32), number)
 
     for make in (equal(0), equal(-3e-5), of_two, with_outliers, equal(np.nan), bench.reference.random_words):
-        tensors = [bench.reference.tensor(t, 40, make) for t in range(bench.types)]
+        tensors = bench.reference.tensors(40, make)
         tensors[-1].keep[-5:] = False
         for _ in range(2):
             await bench.run(bench.reference.interleave(tensors, burst=5))
@@ -123,9 +119,8 @@ async def control_at_random_moments(dut):
     countable = bench.manifest["parameters"]["cnt_width"] >= 16
     for number in range(6):
         # The even types are observed through epochs, which may end in mid-tensor; the others end none, whatever their mode.
-        for t in range(bench.types):
-            mode = bench.reference.encoding(t, number) if t % 2 == 0 else "frozen"
-            await bench.control(t, mode, bench.names[number % len(bench.names)], True)
+        modes = [mode if t % 2 == 0 else "frozen" for t, mode in enumerate(bench.reference.encodings(number))]
+        await bench.control_all(modes, number, end_on_epoch=True)
         streams = []
         for t in range(bench.types):
             lengths = bench.rng.integers(1, [4, 60][number % 2], size=[60, 6][number % 2])
@@ -156,7 +151,7 @@ async def control_at_random_moments(dut):
                     await bench.load([t], mean, min(mean + spread, 2**16 - 1))
 
         share = 0.3 * (number % 3)
-        await bench.run(beats, change(), idle=share, stall=share, late=True)
+        await bench.run(beats, bench.pauses(share, share) if share else FREE, change(), late=True)
         await bench.check_registers()
 
 
@@ -164,18 +159,11 @@ async def control_at_random_moments(dut):
 async def read_whatever_memory_holds(dut):
     """Any slots and bytes kept, or none; any bias with every beat; bypass that says it is packed."""
     bench = await PortBench.started(dut)
-    bench.returning.cancel()
-    for idle, stall in ((0, 0), (0.3, 0.7), (0.7, 0.3)):
-        bench.pauses(idle, stall)
+    for pauses in (FREE, *(Pauses(bench.rng.random(997) < idle, bench.rng.random(1009) < 1 - idle) for idle in (0.3, 0.7))):
         beats = bench.reference.memory_contents(600)
-        bench.begin()
-        bench.offer(bench.mem_source, "s_mem", beats)
         want = bench.reference.port.read(beats)
-        while len(bench.interfaces["m_core"].beats) < len(want) or bench.cycle - bench.last_beat < QUIET:
-            await ClockCycles(dut.clk, QUIET)
-            bench.check_hanging("m_core", len(want))
-        bench.compare(bench.got("m_core"), want, "m_core")
-        bench.report(len(beats))
+        _, returned = await bench.send({"s_mem": bench.reference.stream(beats)}, {"m_core": len(want)}, pauses)
+        bench.compare(returned, want, "m_core")
 
 
 @cocotb.test
@@ -185,9 +173,7 @@ async def never_a_stall(dut):
     for t in range(bench.types):
         await bench.control(t, bench.reference.encoding(t), bench.names[t % len(bench.names)], end_on_epoch=t % 2 == 1)
     epochs = [[bench.reference.tensor(t, 150) for t in bench.rng.permutation(bench.types)] for _ in range(5)]
-    mixed = [
-        bench.reference.interleave([bench.reference.tensor(t, 60) for t in range(bench.types)], burst) for burst in (1, 2, 3)
-    ]
+    mixed = [bench.reference.interleave(bench.reference.tensors(60), burst) for burst in (1, 2, 3)]
     beats = CoreBeats.join([*(tensor for tensors in epochs for tensor in tensors), *mixed])
 
     async def end_epochs():
@@ -196,17 +182,16 @@ async def never_a_stall(dut):
             await bench.write_register("EPOCH", types=2**bench.types - 1)
 
     await bench.stream_only(beats, end_epochs())
-    accepted = np.array(bench.interfaces["s_core"].cycles)
-    assert bench.interfaces["s_core"].waited == 0, f"{bench.interfaces['s_core'].waited} beats had to wait; {rerun()}"
-    assert (np.diff(accepted) == 1).all(), f"{np.count_nonzero(np.diff(accepted) != 1)} gaps in the stream; {rerun()}"
+    gaps = np.diff(bench.driver.sources["s_core"].cycles, prepend=0) != 1
+    assert not gaps.any(), f"{gaps.sum()} beats had to wait; {rerun()}"
     await bench.reset()
-    for t in range(bench.types):
-        await bench.control(t, "frozen")
+    await bench.control_all(["frozen"] * bench.types)
     beats = bench.reference.tensor(0, 4)
     beats.keep[:] = True  # a beat of nothing does not come back
     await bench.run(beats)
     latency = bench.manifest["latency"]
-    core, out, back, returned = (bench.interfaces[name].cycles for name in INTERFACES)
+    ends = bench.driver.sources | bench.driver.sinks
+    core, out, back, returned = (ends[name].cycles for name in ("s_core", "m_mem", "s_mem", "m_core"))
     assert out[0] - core[-1] == latency["write"], f"{out[0] - core[-1]} cycles to write; {rerun()}"
     # a packed beat is accepted with its last slot
     assert returned[-1] - back[-1] == latency["read"], f"{returned[-1] - back[-1]} cycles to read; {rerun()}"
@@ -220,10 +205,9 @@ async def real_tensors_through_calibration_and_fp8(dut):
     tensors = {name: tensor.reshape(-1)[:3000] for name, tensor in real_tensors()[0].items()}
     chosen = [list(tensors.values())[t % len(tensors)] for t in range(bench.types)]
     for epoch in range(6):
-        for t in range(bench.types):
-            mode = "calibrate" if epoch < 4 else bench.reference.encoding(t)
-            await bench.control(t, mode, bench.names[t % len(bench.names)], True)
-        beats = [CoreBeats.of_tensor(tensor, t, lanes=bench.lanes) for t, tensor in enumerate(chosen)]
+        modes = ["calibrate"] * bench.types if epoch < 4 else bench.reference.encodings()
+        await bench.control_all(modes, end_on_epoch=True)
+        beats = [CoreBeats.of_tensor(tensor, t, lanes=bench.reference.lanes) for t, tensor in enumerate(chosen)]
         await bench.run(bench.reference.interleave(beats, burst=8))
         await bench.write_register("EPOCH", types=2**bench.types - 1)
         await bench.settle()
@@ -235,22 +219,20 @@ async def real_tensors_through_calibration_and_fp8(dut):
 async def squeezed_tensors_with_the_statistics_of_the_ones_before(dut):
     """Every type in S2FP8, twice the same, so that the second time the parameters suit; then with loaded statistics."""
     bench = await PortBench.started(dut)
-    for t in range(bench.types):
-        await bench.control(t, "s2fp8")
+    await bench.control_all(["s2fp8"] * bench.types)
     scales = 2.0 ** bench.rng.integers(-90, 60, size=bench.types)
     tensors = [
-        bench.reference.tensor(t, 60, lambda number, scale=scale: words_near(bench.rng, number, scale))
-        for t, scale in enumerate(scales)
+        bench.reference.tensor(t, 60, lambda number, scale=scale: bench.rng.standard_normal(number, np.float32) * scale)
+        for t, scale in enumerate(np.float32(scales))
     ]
-    for idle, stall in ((0, 0), (0.3, 0.3)):
+    for pauses in (FREE, bench.pauses(0.3, 0.3)):
         beats = bench.reference.interleave(tensors, burst=5)
-        await bench.run(beats, idle=idle, stall=stall)
+        _, returned = await bench.run(beats, pauses)
         await bench.check_registers()
-    ratios = bench.got("m_core").kept_words().view(np.float32) / beats.kept_words().view(np.float32)
+    ratios = returned.kept_words().view(np.float32) / beats.kept_words().view(np.float32)
     assert np.median(np.abs(ratios - 1)) < 0.05, f"the parameters do not suit; {rerun()}"
     for mean in (0, 1, 30000, 65535):
-        for t in range(bench.types):
-            await bench.control(t, "s2fp8_frozen")
+        await bench.control_all(["s2fp8_frozen"] * bench.types)
         await bench.load(range(bench.types), mean, 40000)
         await bench.write_register("FLAGS0", overflow=1, underflow=1, invalid=1)
         await bench.run(bench.reference.interleave(tensors, burst=3))
@@ -262,17 +244,15 @@ async def alpha_1_and_whole_beta_is_a_bias(dut):
     """The same codes in memory and the same words back, from S2FP8 with alpha = 1 and from FP8 with the bias 15 + beta."""
     bench = await PortBench.started(dut)
     for bias in (0, 1, 14, 15, 40, 62, 63):
-        tensors = [bench.reference.tensor(t, 40, bench.reference.random_words) for t in range(bench.types)]
-        tensors += [bench.reference.tensor(t, 40) for t in range(bench.types)]
+        tensors = bench.reference.tensors(40, bench.reference.random_words) + bench.reference.tensors(40)
         beats = bench.reference.interleave(tensors, burst=4)
         seen = []
         await bench.load(range(bench.types), 142 - bias << 8, 142 - bias + 15 << 8)
         for mode in ("frozen", "s2fp8_frozen"):
+            await bench.control_all([mode] * bench.types)
             for t in range(bench.types):
-                await bench.control(t, mode)
                 await bench.force(t, bias)
-            await bench.run(beats)
-            seen.append((bench.got("m_mem"), bench.got("m_core")))
+            seen.append(await bench.run(beats))
         (plain, words), (squeezed, words_of_squeezed) = seen
         assert squeezed.squeezed.all() and not plain.squeezed.any()
         for name in ("bytes", "keep", "last", "type"):
@@ -280,31 +260,15 @@ async def alpha_1_and_whole_beta_is_a_bias(dut):
         bench.compare(words_of_squeezed, words, "m_core")
 
 
-def words_near(rng, number, scale):
-    return (rng.standard_normal(number) * scale).astype(np.float32)
-
-
 @cocotb.test
 async def reset_in_mid_stream(dut):
     bench = await PortBench.started(dut)
     for _ in range(4):
-        for t in range(bench.types):
-            await bench.control(t, bench.reference.encoding(t))
-        bench.pauses(0.3, 0.5)
-        bench.offer(
-            bench.core_source,
-            "s_core",
-            bench.reference.interleave([bench.reference.tensor(t, 50) for t in range(bench.types)], burst=3),
-        )
-        await ClockCycles(dut.clk, int(bench.rng.integers(40, 200)))
-        for end in bench.ends:
-            end.clear()
-        await bench.reset()
-        for end in bench.ends:
-            end.clear()
+        await bench.control_all(bench.reference.encodings())
+        beats = bench.reference.interleave(bench.reference.tensors(50), burst=3)
+        await bench.interrupt(bench.around(beats)[0], bench.pauses(0.3, 0.5), int(bench.rng.integers(10, 50 * bench.types)))
         await bench.check_registers()
-        for t in range(bench.types):
-            await bench.control(t, bench.modes[t % len(bench.modes)])
-        await bench.run(bench.reference.interleave([bench.reference.tensor(t, 40) for t in range(bench.types)], burst=2))
+        await bench.control_all([bench.modes[t % len(bench.modes)] for t in range(bench.types)])
+        await bench.run(bench.reference.interleave(bench.reference.tensors(40), burst=2))
         await bench.check_registers()
         await bench.reset()

@@ -4,8 +4,8 @@ from itertools import product
 
 import cocotb
 from cocotb.triggers import ClockCycles
-from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from narrowfloat.cosim.bench import FREE, Bench
+from narrowfloat.cosim.registers import Registers
 from narrowfloat.cosim.report import manifest
 
 RESET = {"alpha": 39322, "beta": 19661, "iterations": 1, "layers": 1}
@@ -22,20 +22,17 @@ class PolicyBench(Bench):
 
     def __init__(self, dut):
         super().__init__(dut)
-        is_low = any(port["name"] == "rst_n" for port in self.manifest["ports"])
-        bus = AxiLiteBus.from_prefix(dut, "s_axil")
-        self._axil = AxiLiteMaster(bus, dut.clk, dut.rst_n if is_low else dut.rst, not is_low)
-        self._addresses = {register["name"].lower(): register["address"] for register in self.manifest["registers"]}
+        self.registers = Registers(self.driver, self.manifest)
 
     async def set(self, **values):
         """Write registers."""
         for name, value in values.items():
-            await self._axil.write(self._addresses[name], int(value).to_bytes(4, "little"))
+            await self.registers.write(name.upper(), value)
         self.reference.settings |= {name: int(value) for name, value in values.items()}
 
     async def settings(self):
         """What the registers hold."""
-        return {name: int.from_bytes((await self._axil.read(at, 4)).data, "little") for name, at in self._addresses.items()}
+        return {name: await self.registers.read(name.upper()) for name in WIDTHS}
 
     def random_settings(self):
         """As in use, or anything at all but for no iterations or layers."""
@@ -92,7 +89,7 @@ async def reset_in_mid_work(dut):
     for _ in range(5):
         await bench.set(**bench.random_settings())
         traffic = {"s_axis": bench.reference.random(1)}
-        work = cocotb.start_soon(bench.streams.run(traffic, {"m_axis": 1}, FREE))
+        work = cocotb.start_soon(bench.driver.run(traffic, {"m_axis": 1}, FREE))
         await ClockCycles(dut.clk, int(bench.rng.integers(1, bench.manifest["latency"])))
         work.cancel()
         await bench.reset()

@@ -1,15 +1,9 @@
 """The estimators against their references: beats and ends at their ports, biases and all raw statistics after them."""
 
-import os
-from pathlib import Path
-
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge
-from narrowfloat.cosim.driver import RESET_CYCLES
-from narrowfloat.cosim.report import PROGRESS_EVERY, Mismatch, ProtocolError, add_to_report, manifest, rerun
-from narrowfloat.golden.reference import load
+from narrowfloat.cosim.bench import ReferenceBench
+from narrowfloat.cosim.report import Mismatch, ProtocolError, manifest, rerun
 
 LONG_STREAM = 1_000_000  # values
 # A read waits for a job at most, and after reset for a first round through all counters.
@@ -17,41 +11,22 @@ READ_LIMIT = 40_000
 TRACKS = manifest()["design"] == "median_tracker"  # at any time: there is no job at an end to wait for
 
 
-class TapBench:
+class TapBench(ReferenceBench):
     """A statistics unit under test, and its reference, which is told which beats and ends were taken."""
 
     def __init__(self, dut):
-        self.dut = dut
-        self.manifest = manifest()
-        self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
-        self.reference = load(self.manifest, self.rng)
-        self.lanes, self.types, self.statistics = self.reference.lanes, self.reference.types, self.reference.statistics
-        self.edge = RisingEdge(dut.clk)
-        ports = {port["name"] for port in self.manifest["ports"]}
-        self._typed = self.types > 1
-        self._reset, self._in_reset = (dut.rst_n, 0) if "rst_n" in ports else (dut.rst, 1)
-        self._has_index = "read_index" in ports
-        self._progress = Path(os.environ["NARROWFLOAT_PROGRESS"])
-        self._beats = self._cycles = self._reported = 0
-
-    @classmethod
-    async def started(cls, dut):
-        """The bench of a unit that has been reset."""
-        bench = cls(dut)
-        Clock(dut.clk, 10, unit="ns").start()
-        await bench.restart()
-        return bench
-
-    async def restart(self):
-        """Reset unit and reference, whatever the unit is doing."""
-        self._reset.value = self._in_reset
+        super().__init__(dut)
+        self.dut, self.edge = dut, self.driver.edge
+        self.types, self.statistics = self.reference.types, self.manifest["statistics"]
         self._idle()
-        self.dut.read_enable.value = 0
-        await ClockCycles(self.dut.clk, RESET_CYCLES)
-        self._reset.value = 1 - self._in_reset
-        await self.edge
-        self.reference.reset()
-        self._events = []
+        self._forget()
+
+    async def reset(self):
+        await super().reset()
+        self._forget()
+
+    def _forget(self):
+        self._events = []  # parts of what was taken, and the end after each, if there is one
         self._open_end = {}
 
     def _idle(self):
@@ -60,46 +35,35 @@ class TapBench:
 
     async def run(self, stream, each_beat=None):
         """Offer `stream`, whose end is not waited for; ``each_beat(t)``, if given, sees the outputs after every cycle t."""
-        dut, edge, typed = self.dut, self.edge, self._typed
+        dut, edge = self.dut, self.edge
         packed = [int.from_bytes(row.tobytes(), "little") for row in stream.words]
-        weights = 1 << np.arange(self.lanes)
-        keeps = (stream.keep @ weights).tolist()
-        types, valids = stream.types.tolist(), stream.valid.tolist()
-        ends, end_types = stream.ends.tolist(), stream.end_types.tolist()
+        types, valids, ends, end_types = (getattr(stream, name).tolist() for name in ("types", "valid", "ends", "end_types"))
+        keeps = (stream.keep @ (1 << np.arange(self.reference.lanes))).tolist()
+        driven = [(dut.tap_tvalid, valids), (dut.tap_tkeep, keeps), (dut.tap_tdata, packed), (dut.end_valid, ends)]
+        if self.types > 1:
+            driven += [(dut.tap_tuser, types), (dut.end_type, (stream.end_types * stream.ends).tolist())]
+        before = [None] * len(driven)
         first = 0
-        valid_port, keep_port, data_port, end_port = dut.tap_tvalid, dut.tap_tkeep, dut.tap_tdata, dut.end_valid
-        type_port, end_type_port = (dut.tap_tuser, dut.end_type) if typed else (None, None)
-        was_valid = was_end = was_keep = was_type = None
         for cycle in range(len(stream)):
-            valid, end, keep, type_ = valids[cycle], ends[cycle], keeps[cycle], types[cycle]
-            data_port.value = packed[cycle]
-            if valid is not was_valid:
-                valid_port.value = was_valid = valid
-            if end is not was_end:
-                end_port.value = was_end = end
-            if keep != was_keep:
-                keep_port.value = was_keep = keep
-            if typed and type_ != was_type:
-                type_port.value = was_type = type_
-            if typed and end:
-                end_type_port.value = end_types[cycle]
+            for index, (port, values) in enumerate(driven):
+                if values[cycle] != before[index]:
+                    port.value = before[index] = values[cycle]
             await edge
-            if end or self._open_end:
-                self._events.append((stream, first, cycle))
-                first = cycle
-                self._account(stream, cycle, type_, valid, end and end_types[cycle], end)
-                first = cycle + 1
+            if ends[cycle] or self._open_end:
+                end = self._account(types[cycle], valids[cycle], end_types[cycle] if ends[cycle] else None)
+                if end:
+                    self._events.append((stream, slice(first, cycle + 1), end))
+                    first = cycle + 1
             if each_beat:
                 await each_beat(cycle)
-            if cycle % PROGRESS_EVERY == 0:
-                self._progress.write_text(str(self._reported // self.lanes + cycle))
-        self._events.append((stream, first, len(stream)))
-        self._beats += int(stream.valid.sum())
-        self._cycles += len(stream)
+            self.driver.progress(cycle)
+        self._events.append((stream, slice(first, len(stream)), None))
+        self.driver.beats += int(stream.valid.sum())
+        self.driver.cycles += len(stream)
         self._idle()
 
-    def _account(self, stream, cycle, type_, valid, end_type, end):
-        """What the reference must know of a cycle in which an end is offered or a job runs: a missed beat, an end."""
+    def _account(self, type_, valid, end_type):
+        """What the reference must know of a cycle in which an end is offered or a job runs: a missed beat, an end taken."""
         busy = int(self.dut.busy.value)
         for closed in [t for t in self._open_end if not busy >> t & 1 and self._open_end[t]["seen"]]:
             del self._open_end[closed]
@@ -107,10 +71,10 @@ class TapBench:
             pending["seen"] = True
         if valid and busy >> type_ & 1:
             self._open_end[type_]["late"] += 1
-        self._events.append((stream, cycle, cycle + 1))
-        if end and not busy >> end_type & 1:
-            self._open_end[end_type] = {"late": 0, "seen": False, "type": end_type}
-            self._events.append(self._open_end[end_type])
+        if end_type is None or busy >> end_type & 1:
+            return None
+        self._open_end[end_type] = {"late": 0, "seen": False, "type": end_type}
+        return self._open_end[end_type]
 
     def drop_events(self):
         """Forget what was taken: the reference knows it already."""
@@ -119,13 +83,12 @@ class TapBench:
     def _follow(self):
         """Tell the reference what was taken since the last time."""
         waiting = []
-        for event in self._events:
-            if isinstance(event, tuple):
-                waiting.append((event[0], slice(*event[1:])))
-            else:
+        for stream, rows, end in self._events:
+            waiting.append((stream, rows))
+            if end:
                 self.reference.observe(waiting)
+                self.reference.model.end(end["type"], end["late"])
                 waiting = []
-                self.reference.model.end(event["type"], event["late"])
         self.reference.observe(waiting)
         self._events = []
 
@@ -142,7 +105,7 @@ class TapBench:
             quiet = 0 if int(self.dut.working.value) else quiet + 1
             if cycles > READ_LIMIT:
                 raise ProtocolError(f"still working after {cycles} cycles; {rerun()}")
-        self._cycles += cycles
+        self.driver.cycles += cycles
         self._open_end = {}
         return cycles
 
@@ -157,7 +120,7 @@ class TapBench:
                 got = await self.read(type_, index)
                 if got != want:
                     raise Mismatch(f"type {type_}, {name}: got 0x{got:x} ({got}), want 0x{want:x} ({want}); {rerun()}")
-        self._report()
+        self.report()
 
     def check_biases(self):
         """Compare the biases, and which of them are from data."""
@@ -170,24 +133,19 @@ class TapBench:
 
     async def read(self, type_, index):
         """A raw statistic."""
-        if self._typed:
+        if self.types > 1:
             self.dut.read_type.value = type_
-        if self._has_index:
+        if len(self.statistics) > 1:
             self.dut.read_index.value = index
         enable, done = self.dut.read_enable, self.dut.read_done
         enable.value = 1
         for _ in range(READ_LIMIT):
             await self.edge
-            self._cycles += 1
+            self.driver.cycles += 1
             if done.value:
                 enable.value = 0
                 return int(self.dut.read_data.value)
         raise ProtocolError(f"reading {self.statistics[index]} took more than {READ_LIMIT} cycles; {rerun()}")
-
-    def _report(self):
-        add_to_report(self._beats * self.lanes, self._cycles)
-        self._reported += self._beats * self.lanes
-        self._beats = self._cycles = 0
 
 
 @cocotb.test
@@ -238,7 +196,7 @@ async def reset_in_mid_stream(dut):
         cycles = bench.reference.mixture(300, idle=0.2, ends=0.05)
         cycles.ends[-1 - 10 * number] = True
         await bench.run(cycles)
-        await bench.restart()
+        await bench.reset()
         await bench.check()
         await bench.run(bench.reference.mixture(100, ends=0.02))
         await bench.check()

@@ -2,10 +2,9 @@
 
 from narrowfloat.cosim.native_port import NativePort
 from narrowfloat.cosim.training_loop.training import TYPES
-from narrowfloat.golden.formats import FloatFormat
-from narrowfloat.golden.memory import ESTIMATORS, MODES, MemoryPort
+from narrowfloat.golden.memory import ESTIMATORS, MODES
+from narrowfloat.golden.reference import load
 from narrowfloat.golden.s2fp8 import ALPHA_FRACTION_BITS, INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS, Parameters
-from narrowfloat.golden.statistics import readout
 
 
 def _spelled(parameters):
@@ -14,76 +13,57 @@ def _spelled(parameters):
     return {"alpha": parameters.squeeze, "mean": mean, "inverse": parameters.inverse / 2**INVERSE_FRACTION_BITS}
 
 
-class Hardware:
+class Hardware(NativePort):
     """The emitted port with the methods that a training calls."""
-
-    def __init__(self, manifest):
-        self.port = NativePort(manifest)
-        self.lanes, self.types = self.port.lanes, range(self.port.types)
-        self._control = {}
 
     def write(self, beats, type):
         if type is not None:
-            self.port.settle(type)
-        return self.port.write(beats)
-
-    def read(self, beats):
-        return self.port.read(beats)
+            self.settle(type)
+        return super().write(beats)
 
     def choose(self, estimator, end_on_epoch, force):
-        self._control["end_on_epoch"] = int(end_on_epoch)
-        if estimator is not None:
-            self._control["estimator"] = list(ESTIMATORS).index(estimator)
-        for t in self.types:
-            self.port.poke(f"FORCE{t}", bias=force or 0, enable=int(force is not None))
+        code = list(ESTIMATORS).index(estimator or self.reference.names[0])
+        self._control = {"estimator": code, "end_on_epoch": int(end_on_epoch)}
+        for t in range(self.types):
+            self.poke(f"FORCE{t}", bias=force or 0, enable=int(force is not None))
 
     def set_mode(self, mode):
-        for t in self.types:
-            self.port.poke(f"CONTROL{t}", **self._control, mode=MODES.index(mode))
+        for t in range(self.types):
+            self.poke(f"CONTROL{t}", **self._control, mode=MODES.index(mode))
 
     def bias(self, type):
-        self.port.settle(type)
-        return {"bias": self.port.peek(f"BIAS{type}")["next"]}
+        self.settle(type)
+        return {"bias": self.peek(f"BIAS{type}")["next"]}
 
     def squeeze(self, type):
-        self.port.settle(type)
-        found, expand = self.port.peek(f"SQUEEZE{type}"), self.port.peek(f"EXPAND{type}")
+        self.settle(type)
+        found, expand = self.peek(f"SQUEEZE{type}"), self.peek(f"EXPAND{type}")
         alpha = (found["alpha_exponent"] ^ 8) - 8 << ALPHA_FRACTION_BITS | found["alpha_fraction"]
         return _spelled(Parameters(alpha, found["mean"], expand["inverse"]))
 
     def end_epoch(self):
-        self.port.poke("EPOCH", types=2 ** len(self.types) - 1)
+        self.poke("EPOCH", types=2**self.types - 1)
 
     def statistics(self):
-        """By name: flags and all raw statistics of every type, each as a 32-bit word."""
-        found = {}
-        for t in self.types:
-            self.port.settle(t)
-            found[f"{TYPES[t]} flags"] = sum(bit << n for n, bit in enumerate(self.port.peek(f"FLAGS{t}").values()))
-            for estimator, names in self.port.manifest["statistics"].items():
-                for index, name in enumerate(names):
-                    self.port.poke("STAT_INDEX", index=index, type=t, estimator=list(ESTIMATORS).index(estimator))
-                    found[f"{TYPES[t]} {estimator} {name}"] = self.port.peek("STAT_DATA")["word"]
-        return found
+        """By name: biases, flags, state and all raw statistics of every type."""
+        return {f"{TYPES[t]} {name}": value for t in range(self.types) for name, value in self._state(t).items()}
+
+    def _state(self, t):
+        self.settle(t)
+        state = self.reference.read_state(t, {name: self.peek_word(f"{name}{t}") for name in self.reference.state_registers})
+        for name, place in self.reference.raw_statistics.items():
+            self.poke("STAT_INDEX", **place, type=t)
+            state[name] = self.peek_word("STAT_DATA")
+        return state
 
 
 class Model:
     """The golden port with the parameters of the emitted one, and the methods that a training calls."""
 
     def __init__(self, manifest):
-        self._manifest = manifest
-        own = manifest["parameters"]
-        counters = {name: {} if name == "tracker" else {"cnt_width": own["cnt_width"]} for name in own["estimators"]}
-        self.port = MemoryPort(
-            lanes=own["lanes"],
-            types=own["types"],
-            fmt=FloatFormat.parse(own["fmt"]),
-            estimators=counters,
-            bias_min=own["bias_min"],
-            bias_max=own["bias_max"],
-            s2fp8=own["s2fp8"],
-        )
-        self.lanes, self.types = own["lanes"], range(own["types"])
+        self._reference = load(manifest)
+        self.port = self._reference.port
+        self.lanes, self.types = self.port.lanes, range(self.port.types)
 
     def write(self, beats, type):
         return self.port.write(beats)
@@ -110,10 +90,4 @@ class Model:
 
     def statistics(self):
         """See `Hardware.statistics`."""
-        found = {}
-        for t in self.types:
-            found[f"{TYPES[t]} flags"] = int(self.port.flags[t])
-            for estimator, names in self._manifest["statistics"].items():
-                words = readout.words(self.port.estimators[estimator].raw(t), names)
-                found |= {f"{TYPES[t]} {estimator} {name}": int(word) for name, word in zip(names, words, strict=True)}
-        return found
+        return {f"{TYPES[t]} {name}": value for t in self.types for name, value in self._reference.state(t).items()}

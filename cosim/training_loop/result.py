@@ -49,10 +49,9 @@ def run(manifest, plan, scheme, data, seed, advance=lambda: None):
     trainings = [Training(plan, scheme, *data, seed) for _ in range(2)]
     words, failure = 0, None
     try:
-        words = lockstep((trainings[0], hardware), (trainings[1], Model(hardware.port.manifest)), advance)
+        words = lockstep((trainings[0], hardware), (trainings[1], Model(hardware.manifest)), advance)
     except Mismatch as mismatch:
         failure = f"{scheme.name}: {mismatch}; rerun: narrowfloat training-loop --seed {seed}"
-    port = hardware.port
+    counts = hardware.beats, hardware.cycles, hardware.stalls
     seconds = time.perf_counter() - started
-    parameters = port.manifest["parameters"]
-    return Result(scheme, trainings[1], parameters, words, port.beats, port.cycles, port.stalls, seconds, failure)
+    return Result(scheme, trainings[1], hardware.manifest["parameters"], words, *counts, seconds, failure)

@@ -1,11 +1,34 @@
 """What every reference offers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
+from narrowfloat.golden.reference.streams import Stream
 
 
-class Reference(ABC):
+class PortsReference:
+    """What a bench of its own drives: the constructor and the attributes that all references have, see `Reference`."""
+
+    real = workload = None
+
+    def __init__(self, manifest, rng=None):
+        self.manifest = manifest
+        self.parameters = manifest["parameters"]
+        self.lanes, self.types = self.parameters.get("lanes", 1), self.parameters.get("types", 1)
+        self.rng = np.random.default_rng(0) if rng is None else rng
+        self.reset()
+
+    def reset(self):
+        """Start over, as the hardware does when it is reset."""
+
+    def filled(self, values, group=None):
+        """Values, any number of them, in beats; the last beat, or the last `group`, is filled up with zeros."""
+        return np.append(values, np.zeros(-len(values) % (group or self.lanes), values.dtype)).reshape(-1, self.lanes)
+
+
+class Reference(PortsReference, ABC):
     """What may enter an emitted design and what must leave it, beat by beat: its bit-true model at the level of streams.
 
     Whoever drives a design asks its reference for traffic and for what must come of it: benches, exhaustive runs, the check of
@@ -30,24 +53,18 @@ class Reference(ABC):
         Those of the manifest.
     lanes : int
         Values per beat.
+    types : int
+        Tensor types, 1 where the design has no such parameter.
     random_beats, mixed_beats, few_beats : int
         How many beats make a thorough random test; one of each mix of pauses; one between resets.
+    spelled : dict
+        How `spell` spells an integer of a field, by name; others are hexadecimal.
     """
 
-    real = workload = None
+    spelled: ClassVar[dict[str, Callable[[int], str]]] = {}
     random_beats = 4000
     mixed_beats = 100
     few_beats = 60
-
-    def __init__(self, manifest, rng=None):
-        self.manifest = manifest
-        self.parameters = manifest["parameters"]
-        self.lanes = self.parameters.get("lanes", 1)
-        self.rng = np.random.default_rng(0) if rng is None else rng
-        self.reset()
-
-    def reset(self):
-        """Start over, as the hardware does when it is reset."""
 
     @abstractmethod
     def corners(self):
@@ -67,12 +84,18 @@ class Reference(ABC):
 
     def spell(self, name, value, traffic, beat):
         """A value that left in the field `name`, as a reader wants to see it; `beat` is the number of the beat it came from."""
-        return f"0x{int(value):x}"
+        return self.spelled.get(name, hex)(int(value))
 
     def cycles(self, traffic):
         """Cycles from the first beat's arrival to the last one's departure, with nothing in the way; None if that depends."""
         beats = len(next(iter(traffic.values())) if isinstance(traffic, dict) else traffic)
         return (beats - 1) * self.manifest["initiation_interval"] + self.manifest["latency"] + 1
+
+    def stream(self, data, last=None, **user):
+        """Beats with random tags, of packets with random ends unless they are given; `user` are integers or arrays [beats]."""
+        beats = len(next(iter(data.values())))
+        user = {name: np.broadcast_to(column, beats) for name, column in user.items()} | {"user": self.random_tags(beats)}
+        return Stream(data, user, self.random_last(beats) if last is None else last)
 
     def random_last(self, beats):
         """Where packets end, at random: bool [beats]."""

@@ -1,5 +1,7 @@
 """The float encoder and decoder at the level of their streams."""
 
+from typing import ClassVar
+
 import numpy as np
 from narrowfloat.golden.float_codec import code_dtype, decode, encode
 from narrowfloat.golden.formats import FloatFormat
@@ -42,25 +44,21 @@ class FloatCodec(Reference):
         """The bias for `tensor`: that of its median in the formats meant for that, otherwise the format's own."""
         return exact_median_bias(tensor) if fmt.name.startswith("ab_") and self.parameters["bias_port"] else fmt.bias
 
-    def stream(self, lanes, bias, index):
+    def of_lanes(self, lanes, bias, index):
         """Beats of `lanes` [beats, lanes] in the format of that index at `bias`, a number or one for each beat.
 
         Roundings, random bits, tags and the ends of packets are drawn.
         """
-        beats = len(lanes)
-        user = {
-            "bias": np.broadcast_to(bias, beats),
-            "format": np.full(beats, index),
-            "rounding": self.rng.choice(self._roundings, beats),
-            "random": self.rng.integers(2 ** self.parameters.get("sr_bits", 0), size=lanes.shape),
-            "user": self.random_tags(beats),
-        }
-        return Stream({"lane": lanes}, user, self.random_last(beats))
+        rounding = self.rng.choice(self._roundings, len(lanes))
+        random = self.rng.integers(2 ** self.parameters.get("sr_bits", 0), size=lanes.shape)
+        stream = self.stream({"lane": lanes}, bias=bias, format=index, rounding=rounding)
+        stream.user["random"] = random
+        return stream
 
     def of_vectors(self, vectors, bias, index):
         """Beats of `vectors`, any number of them; the last beat is filled up with some of them."""
         vectors = np.concatenate([vectors, self.rng.choice(vectors, -len(vectors) % self.lanes)])
-        return self.stream(vectors.reshape(-1, self.lanes), bias, index)
+        return self.of_lanes(vectors.reshape(-1, self.lanes), bias, index)
 
     def shuffled(self, vectors, biases, index):
         """Beats of `vectors`, each with its own of `biases`, in an order in which lanes and beats differ."""
@@ -73,7 +71,7 @@ class FloatCodec(Reference):
         for index, fmt in enumerate(self.formats):
             bias = self.rng.choice(self.biases(fmt), share)
             lanes = self._random_lanes(fmt, np.broadcast_to(bias[:, None], (share, self.lanes)))
-            parts.append(self.stream(lanes, bias, index))
+            parts.append(self.of_lanes(lanes, bias, index))
         return self._shuffle(parts)[:beats]
 
     def real(self):
@@ -169,6 +167,8 @@ class FloatEncoder(FloatCodec):
 class FloatDecoder(FloatCodec):
     """Codes to FP32 (`narrowfloat.golden.float_codec.decode`)."""
 
+    spelled: ClassVar = {"lane": spell_float32}
+
     def corners(self):
         """Every code of every format at every bias."""
         for index, fmt in enumerate(self.formats):
@@ -185,9 +185,6 @@ class FloatDecoder(FloatCodec):
     def describe(self, stream, beat, lane):
         fmt, bias, _ = _of_beat(self.formats, stream, beat)
         return f"{fmt.name} bias {bias} of {spell_code(stream.data['lane'][beat, lane], fmt, bias)}"
-
-    def spell(self, name, value, stream, beat):
-        return spell_float32(value) if name == "lane" else super().spell(name, value, stream, beat)
 
     def _random_lanes(self, fmt, biases):
         return self.rng.integers(2**fmt.bits, size=biases.shape)

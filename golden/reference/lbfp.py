@@ -1,5 +1,8 @@
 """The LBFP blocks at the level of their streams."""
 
+from dataclasses import replace
+from typing import ClassVar
+
 import numpy as np
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import block_exponent, decode, dot, encode, encode_fixed, lsb_exponent, multiply
@@ -32,18 +35,7 @@ class Lbfp(Reference):
     @property
     def whole(self):
         """The format without blocks, so that a whole tensor is one."""
-        fmt = self.fmt
-        return LogBlockFormat(name=fmt.name, int_bits=fmt.int_bits, frac_bits=fmt.frac_bits, exp_bits=fmt.exp_bits)
-
-    def filled(self, values, group=None):
-        """Values, any number of them, in beats; the last beat, or the last `group`, is filled up with zeros."""
-        return np.append(values, np.zeros(-len(values) % (group or self.lanes), values.dtype)).reshape(-1, self.lanes)
-
-    def stream(self, data, last=None, **user):
-        """Beats with random tags, of packets with random ends unless they are given; `user` are integers or arrays [beats]."""
-        beats = len(next(iter(data.values())))
-        user = {name: np.broadcast_to(column, beats) for name, column in user.items()} | {"user": self.random_tags(beats)}
-        return Stream(data, user, self.random_last(beats) if last is None else last)
+        return replace(self.fmt, block=None)
 
 
 class LbfpEncoder(Lbfp):
@@ -143,6 +135,8 @@ class LbfpEncoder(Lbfp):
 class LbfpDecoder(Lbfp):
     """Codes to FP32 (`narrowfloat.golden.lbfp.decode`)."""
 
+    spelled: ClassVar = {"lane": spell_float32}
+
     def corners(self):
         """Every code at every exponent, twice, each time with other neighbours."""
         for _ in range(2):
@@ -168,9 +162,6 @@ class LbfpDecoder(Lbfp):
 
     def describe(self, stream, beat, lane):
         return f"{self.fmt.name} 0x{int(stream.data['lane'][beat, lane]):02x} exponent {stream.user['exponent'][beat]}"
-
-    def spell(self, name, value, stream, beat):
-        return spell_float32(value) if name == "lane" else super().spell(name, value, stream, beat)
 
 
 class _Products(Lbfp):

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 from narrowfloat.golden import s2fp8
 from narrowfloat.golden.float_codec import encode
-from narrowfloat.golden.formats import FloatFormat
 from narrowfloat.golden.memory import ESTIMATORS, MODES, OBSERVED, SQUEEZING, WORD_BYTES, CoreBeats, MemoryBeats
 from narrowfloat.golden.memory import MemoryPort as Model
+from narrowfloat.golden.memory.beats import kept_words
+from narrowfloat.golden.reference.base import PortsReference
 from narrowfloat.golden.reference.stimulus import random_words, random_words_in_range
+from narrowfloat.golden.reference.streams import Interface, Stream
 from narrowfloat.golden.statistics.readout import words as statistics_words
 
 # Cycles after which an estimator's result must be there, whatever has ended; meanwhile it may be the one before.
 SETTLING = 2000
 RECENT = 8  # beats of which an estimator may not yet know
-_MEMORY_FIELDS = {"bypass": bool, "packed": bool, "bias": np.uint8, "squeezed": bool, "mean": np.uint16, "inverse": np.uint32}
+_FLAGS = ("bypass", "packed", "squeezed")  # fields of TUSER that are one bit
 
 
 class Difference(Exception):
@@ -30,49 +32,24 @@ class Write:
     fields: dict
 
 
-class MemoryPort:
+class MemoryPort(PortsReference):
     """The port's model, which is told of beats and register writes in the order in which the hardware took them.
 
     A model without a clock cannot know in which cycle an estimator has finished: of a tensor that starts meanwhile the
     hardware's own bias or parameters are taken, if they are among those of the last `SETTLING` cycles.
-
-    Parameters
-    ----------
-    manifest : dict
-    rng : numpy.random.Generator, optional
-        What all traffic is drawn from; default one with the seed 0.
     """
 
-    workload = None
-
     def __init__(self, manifest, rng=None):
-        self.manifest = manifest
-        self.parameters = parameters = manifest["parameters"]
-        self.lanes, self.types, self.names = parameters["lanes"], parameters["types"], parameters["estimators"]
-        self.fmt = FloatFormat.parse(parameters["fmt"])
-        self.modes = MODES if parameters["s2fp8"] else MODES[:4]
+        super().__init__(manifest, rng)
+        self.names, self.fmt = self.parameters["estimators"], self.port.fmt
+        self.modes = MODES if self.parameters["s2fp8"] else MODES[:4]
         self.registers = {register["name"]: register for register in manifest["registers"]}
-        ports = {port["name"]: port for port in manifest["ports"]}
-        self.user_fields = {
-            name: {field["name"]: (field["lsb"], field["msb"]) for field in ports[f"{name}_tuser"]["fields"]}
-            for name in ("s_core", "m_mem", "s_mem", "m_core")
-        }
-        self.rng = np.random.default_rng(0) if rng is None else rng
-        self.reset()
 
     def reset(self):
-        """Start over, as the hardware does when it is reset."""
-        parameters = self.parameters
-        counters = {"cnt_width": parameters["cnt_width"]}
-        self.port = Model(
-            lanes=self.lanes,
-            types=self.types,
-            fmt=self.fmt,
-            estimators={name: {} if name == "tracker" else counters for name in self.names},
-            s2fp8=parameters["s2fp8"],
-            bias_min=parameters["bias_min"],
-            bias_max=parameters["bias_max"],
-        )
+        own = {name: self.parameters[name] for name in ("lanes", "types", "fmt", "s2fp8", "bias_min", "bias_max")}
+        counters = {"cnt_width": self.parameters["cnt_width"]}
+        estimators = {name: {} if name == "tracker" else counters for name in self.parameters["estimators"]}
+        self.port = Model(**own, estimators=estimators)
         self.moments = {}
 
     # Traffic
@@ -80,6 +57,14 @@ class MemoryPort:
     def encoding(self, t, number=0):
         """A mode of type `t` that encodes and is observed: with S2FP8 this for one type, that for the next."""
         return "s2fp8" if "s2fp8" in self.modes and (t + number) % 2 else "fp8"
+
+    def encodings(self, number=0):
+        """That of every type."""
+        return [self.encoding(t, number) for t in range(self.types)]
+
+    def tensors(self, beats, make=None):
+        """A random `tensor` of every type."""
+        return [self.tensor(t, beats, make) for t in range(self.types)]
 
     def tensor(self, t, beats, make=None):
         """A random tensor of a type, with some bytes not kept; ``make(number)`` gives other words."""
@@ -114,57 +99,44 @@ class MemoryPort:
         owners = np.repeat(np.arange(len(streams)), [len(stream) for stream in streams])
         order = self.rng.permutation(-(-len(owners) // burst))
         owners = owners[np.argsort(np.repeat(order, burst)[: len(owners)], kind="stable")]
-        positions = [iter(range(len(stream))) for stream in streams]
-        offsets = np.cumsum([0, *(len(stream) for stream in streams)])
-        return CoreBeats.join(streams)[np.array([offsets[owner] + next(positions[owner]) for owner in owners])]
+        return CoreBeats.join(streams)[np.argsort(np.argsort(owners, kind="stable"))]
 
     def memory_contents(self, beats):
         """Whatever a memory may hold: any slots and bytes kept, or none, any bias with every beat, bypass that is packed."""
-        size = WORD_BYTES * self.lanes
-        user = {
-            name: self.rng.integers(2 ** (msb - lsb + 1), size=beats) for name, (lsb, msb) in self.user_fields["s_mem"].items()
-        }
-        keep = self.rng.random((beats, size)) < self.rng.choice([0, 0.1, 1, 1], size=(beats, 1))
+        widths = Interface(self.manifest, "s_mem").user.widths
+        user = {name: self.rng.integers(2**width, size=beats) for name, width in widths.items()}
+        keep = self.rng.random((beats, WORD_BYTES * self.lanes)) < self.rng.choice([0, 0.1, 1, 1], size=(beats, 1))
         last = np.append(self.rng.random(beats - 1) < 0.2, True)
-        return self._memory_beats(self.rng.integers(256, size=(beats, size), dtype=np.uint8), keep, user, last)
+        words = random_words(self.rng, (beats, self.lanes))
+        return self.beats("s_mem", Stream({"lane": words}, user, last, keep=keep))
 
     # Ports
 
-    def user(self, side, beats):
-        """TUSER of beats at an interface, ``s_core`` or ``s_mem``: int64 [beats]."""
-        word = np.zeros(len(beats), np.int64)
-        for name, (lsb, _) in self.user_fields[side].items():
-            word |= getattr(beats, name).astype(np.int64) << lsb
-        return word
+    def stream(self, beats):
+        """The `Stream` of `CoreBeats` or `MemoryBeats`."""
+        words = beats.words if isinstance(beats, CoreBeats) else np.ascontiguousarray(beats.bytes).view("<u4")
+        return Stream({"lane": words}, vars(beats), beats.last, keep=beats.keep)
 
-    def unpack(self, side, beats):
-        """Beats (tdata, tkeep, tuser, tlast), ints as seen at an interface, as `CoreBeats` or `MemoryBeats`."""
-        size = WORD_BYTES * self.lanes
-        data, keep, user, last = zip(*beats, strict=True) if beats else ((), (), (), ())
-        bytes_ = np.frombuffer(b"".join(value.to_bytes(size, "little") for value in data), np.uint8)
-        bytes_ = bytes_.reshape(len(beats), size).copy()
-        keep = np.array(keep, np.uint64)[:, None] >> np.arange(size, dtype=np.uint64) & np.uint64(1)
-        keep = keep.astype(bool).reshape(len(beats), size)
-        user = np.array(user, np.int64)
-        fields = {name: user >> lsb & 2 ** (msb - lsb + 1) - 1 for name, (lsb, msb) in self.user_fields[side].items()}
-        if side.endswith("core"):
-            return CoreBeats(
-                bytes_.view("<u4"), keep, self._types(fields, last), fields["bypass"].astype(bool), np.array(last, bool)
-            )
-        return self._memory_beats(bytes_, keep, fields, np.array(last, bool))
-
-    def _memory_beats(self, bytes_, keep, user, last):
-        fields = {name: user[name].astype(dtype) for name, dtype in _MEMORY_FIELDS.items() if name in user}
-        return MemoryBeats(bytes_, keep, self._types(user, last), last=last, **fields)
-
-    @staticmethod
-    def _types(fields, last):
-        return fields.get("type", np.zeros(len(last), np.int64)).astype(np.uint8)
+    def beats(self, name, stream):
+        """The `CoreBeats` or `MemoryBeats` of the interface of that name, of their `Stream`."""
+        user = {"type": np.zeros(len(stream), np.uint8)} | {field: values.ravel() for field, values in stream.user.items()}
+        user |= {field: user[field].astype(bool) for field in _FLAGS if field in user}
+        words = np.ascontiguousarray(stream.data["lane"])
+        if name.endswith("core"):
+            return CoreBeats(words, stream.keep, last=stream.last, **user)
+        return MemoryBeats(words.view(np.uint8), stream.keep, last=stream.last, **user)
 
     def pack_fields(self, register, values):
-        """A register's word of its fields by name."""
-        fields = {field["name"]: field for field in self.registers[register]["fields"]}
-        return sum(value << fields[field]["lsb"] for field, value in values.items())
+        """A register's word of its fields by name; ValueError if it has no such field."""
+        places = {field["name"]: field["lsb"] for field in self.registers[register]["fields"]}
+        if unknown := values.keys() - places.keys():
+            raise ValueError(f"{register} has no field {', '.join(sorted(unknown))}")
+        return sum(value << places[name] for name, value in values.items())
+
+    def unpack_fields(self, register, word):
+        """The fields of a register's word: int by name."""
+        fields = self.registers[register]["fields"]
+        return {field["name"]: word >> field["lsb"] & 2 ** (field["msb"] - field["lsb"] + 1) - 1 for field in fields}
 
     # What must come
 
@@ -242,6 +214,31 @@ class MemoryPort:
             raw = statistics_words(port.estimators[name].raw(t), statistics)
             state |= {f"{name}.{statistic}": int(word) for statistic, word in zip(statistics, raw, strict=True)}
         return state
+
+    def read_state(self, t, words):
+        """What the registers do say of a type, as `state` but for raw statistics; `words` are those of `state_registers`."""
+        found = {name: self.unpack_fields(f"{name}{t}", word) for name, word in words.items()}
+        state = {f"BIAS.{name}": found["BIAS"][name] for name in ("current", "next")} | {"FLAGS": words["FLAGS"]}
+        state |= {f"STATUS.{name}": found["STATUS"][name] for name in ("settled", "open", "mode")}
+        if "SQUEEZE" in found:
+            squeeze = found["SQUEEZE"]
+            alpha = squeeze["alpha_exponent"] << s2fp8.ALPHA_FRACTION_BITS | squeeze["alpha_fraction"]
+            state |= {"alpha": alpha, "mean": squeeze["mean"], "inverse": found["EXPAND"]["inverse"]}
+        return state
+
+    @property
+    def state_registers(self):
+        """The registers that `read_state` looks at, without the type."""
+        return ("BIAS", "FLAGS", "STATUS", "SQUEEZE", "EXPAND")[: 5 if "s2fp8" in self.modes else 3]
+
+    @property
+    def raw_statistics(self):
+        """By name as in `state`, the fields of STAT_INDEX with which they are read, but for the type."""
+        return {
+            f"{name}.{statistic}": {"estimator": list(ESTIMATORS).index(name), "index": index}
+            for name in self.names
+            for index, statistic in enumerate(self.manifest["statistics"][name])
+        }
 
     def check_codes(self, beats, packs):
         """Hold codes against the biases or parameters that they were written with, whatever these are.
@@ -327,8 +324,7 @@ class _Replay:
         kinds = ("clears", "ends", "starts")
         events = [(write.cycle + later, later, kind, write) for write in writes for later, kind in enumerate(kinds)]
         events += [(cycle, len(kinds), "beat", index) for index, cycle in enumerate(self.cycles)]
-        events.sort(key=lambda event: event[:2])
-        return [(cycle, kind, what) for cycle, _, kind, what in events]
+        return [(cycle, kind, what) for cycle, _, kind, what in sorted(events, key=lambda event: event[:2])]
 
     def note(self, cycle):
         """Keep what tensors that start now would have."""
@@ -341,7 +337,7 @@ class _Replay:
         self.waiting.discard(t)
         beats, bypass = self.beats, self.beats.bypass
         rest = [i for i, at in enumerate(self.cycles) if at > cycle and beats.type[i] == t and not bypass[i]]
-        kept = np.cumsum(_kept_words(beats.keep[rest]).sum(axis=1)) if rest else np.zeros(0, int)
+        kept = np.cumsum(kept_words(beats.keep[rest]).sum(axis=1)) if rest else np.zeros(0, int)
         late = {}
         for (name, of), number in self.missed.items():
             if of == t:
@@ -406,10 +402,6 @@ def _alphas_by_inverse():
     """alpha by 1 / alpha; of all that statistics can give, no two have the same."""
     steps = 1 << s2fp8.ALPHA_FRACTION_BITS
     return {s2fp8.inverse(alpha): alpha for alpha in range(-5 * steps, 7 * steps)}
-
-
-def _kept_words(keep):
-    return keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES).all(axis=2)
 
 
 def _spell(value):

@@ -1,5 +1,7 @@
 """The S2FP8 blocks at the level of their streams."""
 
+from typing import ClassVar
+
 import numpy as np
 from narrowfloat.golden.reference.base import Reference
 from narrowfloat.golden.reference.spelling import spell_float32
@@ -19,7 +21,7 @@ from narrowfloat.golden.s2fp8 import (
     parameters,
     tensor_parameters,
 )
-from narrowfloat.golden.statistics import LogMoments
+from narrowfloat.golden.s2fp8.tensor import tensor_statistics
 
 RANDOM_WORDS = 200_000
 RANDOM_CODES = 50_000  # beats
@@ -31,16 +33,9 @@ _ONE = 1 << ALPHA_FRACTION_BITS
 class S2Codec(Reference):
     """What both directions share: beats of one tensor's parameters each, `fields` of TUSER."""
 
-    def stream(self, lanes, **found):
-        """Beats of `lanes` [beats, lanes] with parameters, integers or arrays [beats]; tags and ends of packets are drawn."""
-        beats = len(lanes)
-        user = {name: np.broadcast_to(value, beats) for name, value in found.items()} | {"user": self.random_tags(beats)}
-        return Stream({"lane": lanes}, user, self.random_last(beats))
-
     def of_tensor(self, values, found):
         """Beats of words or codes, any number of them, with some `Parameters`; the last is filled up with zeros."""
-        lanes = np.append(values, np.zeros(-len(values) % self.lanes, values.dtype)).reshape(-1, self.lanes)
-        return self.stream(lanes, **{name: getattr(found, name) for name in self.fields})
+        return self.stream({"lane": self.filled(values)}, **{name: getattr(found, name) for name in self.fields})
 
     def real(self):
         for name, tensor in real_tensors()[0].items():
@@ -64,9 +59,9 @@ class S2Encoder(S2Codec):
 
     fields = ("alpha", "mean")
 
-    def __init__(self, manifest, rng=None):
-        super().__init__(manifest, rng)
-        self.random_beats = -(-RANDOM_WORDS // self.lanes)
+    @property
+    def random_beats(self):
+        return -(-RANDOM_WORDS // self.lanes)
 
     def corners(self):
         """With alpha = 1 the corners of the plain codec; then every threshold with neighbours, at many parameters.
@@ -99,7 +94,7 @@ class S2Encoder(S2Codec):
         middle = mean[:, None] / 2**MEAN_FRACTION_BITS
         near = np.clip((middle + self.rng.uniform(-reach, reach, words.shape)) * 2**23, 0, 2**31 - 1)
         near = near.astype(np.uint32) | words & np.uint32(1 << 31)
-        return self.stream(np.where(self.rng.random(words.shape) < 0.75, near, words), alpha=alpha, mean=mean)
+        return self.stream({"lane": np.where(self.rng.random(words.shape) < 0.75, near, words)}, alpha=alpha, mean=mean)
 
     def model(self, stream):
         values = stream.data["lane"].view(np.float32)
@@ -117,6 +112,7 @@ class S2Decoder(S2Codec):
     """Codes of tensors that are shifted and squeezed to FP32 (`narrowfloat.golden.s2fp8.decode`)."""
 
     fields = ("inverse", "mean")
+    spelled: ClassVar = {"lane": spell_float32}
     random_beats = RANDOM_CODES
     mixed_beats = 250
 
@@ -138,7 +134,7 @@ class S2Decoder(S2Codec):
         inverse = self.rng.integers(*INVERSE_RANGE, beats, endpoint=True) >> self.rng.integers(0, 12, beats)
         mean = self.rng.integers(*MEAN_RANGE, beats, endpoint=True)
         codes = self.rng.integers(256, size=(beats, self.lanes), dtype=np.uint8)
-        return self.stream(codes, inverse=inverse, mean=mean)
+        return self.stream({"lane": codes}, inverse=inverse, mean=mean)
 
     def model(self, stream):
         words = decode(stream.data["lane"], *(stream.user[name][:, None] for name in self.fields)).view(np.uint32)
@@ -146,9 +142,6 @@ class S2Decoder(S2Codec):
 
     def describe(self, stream, beat, lane):
         return f"{self._said(stream, beat)} of 0x{int(stream.data['lane'][beat, lane]):02x}"
-
-    def spell(self, name, value, stream, beat):
-        return spell_float32(value) if name == "lane" else super().spell(name, value, stream, beat)
 
     def _vectors(self, values, found):
         return encode(values, found.alpha, found.mean)
@@ -161,11 +154,9 @@ class S2Parameters(Reference):
     mixed_beats = 8
     few_beats = 6
 
-    def stream(self, mean, largest):
+    def of_statistics(self, mean, largest):
         """Tensors with these statistics."""
-        beats = len(mean)
-        data = {"mean": np.array(mean), "largest": np.array(largest)}
-        return Stream(data, {"user": self.random_tags(beats)}, self.random_last(beats))
+        return self.stream({"mean": np.array(mean), "largest": np.array(largest)})
 
     def corners(self):
         """Spreads up to 40, around every power of two and of 15 / 8 times one, negative ones, and none counted."""
@@ -174,22 +165,19 @@ class S2Parameters(Reference):
         spreads = np.concatenate([np.arange(-3, 41), *around])
         mean = self.rng.integers(3, 2**16, spreads.size) % (2**16 - np.maximum(spreads, 0))
         mean = np.maximum(mean, np.maximum(-spreads, 0))
-        yield self.stream([*mean, 0, 65535, 17, 0, 65535], [*(mean + spreads), 0, 0, 0, 65535, 65535])
+        yield self.of_statistics([*mean, 0, 65535, 17, 0, 65535], [*(mean + spreads), 0, 0, 0, 65535, 65535])
 
     def random(self, beats):
         """Half of them of tensors as they are: spreads of all magnitudes."""
         mean = self.rng.integers(2**16, size=beats)
         above = np.minimum(mean + (self.rng.integers(2**16, size=beats) >> self.rng.integers(0, 16, beats)), 2**16 - 1)
-        return self.stream(mean, np.where(self.rng.random(beats) < 0.5, above, self.rng.integers(2**16, size=beats)))
+        return self.of_statistics(mean, np.where(self.rng.random(beats) < 0.5, above, self.rng.integers(2**16, size=beats)))
 
     def real(self):
         """The statistics of each tensor."""
         for name, tensor in real_tensors()[0].items():
-            moments = LogMoments(types=1)
-            moments.observe(tensor.reshape(-1, 1))
-            moments.end(0)
-            raw = moments.raw(0)
-            yield name, self.stream([raw["mean"]], [raw["max"]])
+            mean, largest = tensor_statistics(tensor)
+            yield name, self.of_statistics([mean], [largest])
 
     def model(self, stream):
         pairs = zip(stream.data["mean"].tolist(), stream.data["largest"].tolist(), strict=True)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from narrowfloat.golden import statistics
-from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
+from narrowfloat.golden.formats import BIAS_BITS
+from narrowfloat.golden.reference.base import PortsReference
 from narrowfloat.golden.reference.stimulus import random_words, real_tensors, special_words
 from narrowfloat.golden.reference.workload import RUN_BEATS, runs
 from narrowfloat.golden.statistics import readout
@@ -32,34 +33,15 @@ class Cycles:
         return len(self.words)
 
 
-class Estimator:
-    """A statistics unit and its model, which is told which beats and ends the unit took.
-
-    Parameters
-    ----------
-    manifest : dict
-    rng : numpy.random.Generator, optional
-        What all traffic is drawn from; default one with the seed 0.
-    """
+class Estimator(PortsReference):
+    """A statistics unit and its model, which is told which beats and ends the unit took."""
 
     model_class: type
-    workload = None
     epochs = 1  # after which there is a bias
 
-    def __init__(self, manifest, rng=None):
-        self.manifest = manifest
-        self.parameters = manifest["parameters"]
-        self.lanes, self.types = self.parameters["lanes"], self.parameters["types"]
-        self.statistics = manifest["statistics"]
-        self.rng = np.random.default_rng(0) if rng is None else rng
-        self._options = {name: value for name, value in self.parameters.items() if name not in ("lanes", "reset")}
-        if "fmt" in self._options:
-            self._options["fmt"] = FloatFormat.parse(self._options["fmt"])
-        self.reset()
-
     def reset(self):
-        """Start over, as the hardware does when it is reset."""
-        self.model = self.model_class(**self._options)
+        options = {name: value for name, value in self.parameters.items() if name not in ("lanes", "reset")}
+        self.model = self.model_class(**options)
 
     def observe(self, parts):
         """Tell the model of beats: `parts` are pairs of `Cycles` and the rows of it that were taken."""
@@ -73,7 +55,7 @@ class Estimator:
 
     def raw(self, type_):
         """All raw statistics of a type, as they are read: a list of words, in the order of the manifest."""
-        return readout.words(self.model.raw(type_), self.statistics)
+        return readout.words(self.model.raw(type_), self.manifest["statistics"])
 
     def bias(self, type_):
         """The bias of a type, and whether it is from data."""
@@ -135,11 +117,8 @@ class Estimator:
 
     def in_beats(self, words):
         """Any number of words as beats [beats, lanes], and which lanes of the last beat hold one."""
-        count = -(-len(words) // self.lanes)
-        padded = np.zeros(count * self.lanes, np.uint32)
-        padded[: len(words)] = words
-        keep = np.arange(count * self.lanes) < len(words)
-        return padded.reshape(count, self.lanes), keep.reshape(count, self.lanes)
+        lanes = self.filled(words)
+        return lanes, np.arange(lanes.size).reshape(lanes.shape) < len(words)
 
     def mixture(self, beats, **shares):
         """`Cycles` of beats of all types one after the other, each type with values of its own kind; some lanes are not kept.

@@ -1,17 +1,15 @@
 """What goes into the blocks: real tensors, corner cases by construction, random words. What must come out, the model says."""
 
-import hashlib
 import os
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from narrowfloat.golden import s2fp8
-from narrowfloat.golden.reference import network
 from narrowfloat.golden.reference.network import load_mnist, train
 from narrowfloat.golden.rounding import LogFlag
 
 KEPT_TENSORS = "NARROWFLOAT_REAL_TENSORS"
+TENSORS_FILE = "tensors.npz"
 MAN_BITS = 23  # of FP32
 SIGN = np.uint32(1 << 31)
 INFINITY = 255 << MAN_BITS
@@ -34,16 +32,9 @@ def real_tensors():
 
 
 def keep_real_tensors(folder):
-    """The file in `folder` with the tensors of `real_tensors`, made unless it is there: trained once for all processes."""
-    digest = hashlib.sha256(Path(network.__file__).read_bytes() + np.__version__.encode()).hexdigest()
-    path = folder / f"tensors-{digest[:16]}.npz"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors, accuracy = train(*load_mnist())
-        unfinished = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-        np.savez(unfinished, accuracy=accuracy, **tensors)
-        unfinished.rename(path)
-    return path
+    """Train, and put the tensors of `real_tensors` into `folder`, as `TENSORS_FILE`."""
+    tensors, accuracy = train(*load_mnist())
+    np.savez(folder / TENSORS_FILE, accuracy=accuracy, **tensors)
 
 
 def encoder_corners(fmt, biases=None, swept=27):

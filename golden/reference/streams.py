@@ -18,12 +18,15 @@ class Stream:
         bool [beats]; default all True.
     origin : numpy.ndarray
         int [beats], of beats that leave: the number of the beat whose arrival completes each. Default one for one.
+    keep : numpy.ndarray
+        bool [beats, bytes], of a stream with TKEEP; default [beats, 0].
     """
 
     data: dict
     user: dict = field(default_factory=dict)
     last: np.ndarray | None = None
     origin: np.ndarray | None = None
+    keep: np.ndarray | None = None
 
     def __post_init__(self):
         beats = len(next(iter(self.data.values()))) if self.last is None else len(self.last)
@@ -31,13 +34,15 @@ class Stream:
             self.last = np.ones(beats, bool)
         if self.origin is None:
             self.origin = np.arange(beats)
+        if self.keep is None:
+            self.keep = np.empty((beats, 0), bool)
 
     def __len__(self):
         return len(self.last)
 
     def __getitem__(self, rows):
         data, user = ({name: values[rows] for name, values in columns.items()} for columns in (self.data, self.user))
-        return Stream(data, user, self.last[rows])
+        return Stream(data, user, self.last[rows], keep=self.keep[rows])
 
     @classmethod
     def join(cls, parts):
@@ -46,7 +51,8 @@ class Stream:
             {name: np.concatenate([getattr(part, kind)[name] for part in parts]) for name in getattr(parts[0], kind)}
             for kind in ("data", "user")
         )
-        return cls(data, user, np.concatenate([part.last for part in parts]))
+        last, keep = (np.concatenate([getattr(part, name) for part in parts]) for name in ("last", "keep"))
+        return cls(data, user, last, keep=keep)
 
 
 class Port:
@@ -65,12 +71,13 @@ class Port:
     def __init__(self, manifest, name):
         port = next((port for port in manifest["ports"] if port["name"] == name), {"width": 0, "fields": []})
         self.fields = {}
-        for part in port["fields"]:
+        for part in port.get("fields", ()):
             self.fields.setdefault(part["name"].rstrip("0123456789"), []).extend(_columns(part["lsb"], part["msb"]))
         self.widths = {name: ranges[0][1] - ranges[0][0] + 1 for name, ranges in self.fields.items()}
-        self.words = -(-port["width"] // 32)
+        self.width = port["width"]
+        self.words = -(-self.width // 32)
         # Nothing but integers of C, so that arrays need not be copied.
-        self.is_array = set(self.widths.values()) <= {8, 16, 32} and len(self.fields) == 1 and port["width"] % 32 == 0
+        self.is_array = set(self.widths.values()) <= {8, 16, 32} and len(self.fields) == 1 and self.width % 32 == 0
 
     def pack(self, count, columns):
         """Rows uint32 [count, words] of arrays [count, columns], [count] or scalars by field name.
@@ -133,18 +140,23 @@ class Interface:
 
     def __init__(self, manifest, name):
         self.name = name
-        self.data, self.user = Port(manifest, f"{name}_tdata"), Port(manifest, f"{name}_tuser")
+        self.data, self.user, self.keep = (Port(manifest, f"{name}_t{part}") for part in ("data", "user", "keep"))
 
     def pack(self, stream):
-        """Of each beat TDATA, TUSER and TLAST, ints: a list of tuples."""
+        """Of each beat TDATA, TUSER, TLAST and, where there is one, TKEEP, ints: a list of tuples."""
         rows = self.data.pack(len(stream), stream.data), self.user.pack(len(stream), stream.user)
-        return list(zip(*map(_to_ints, rows), stream.last.tolist(), strict=True))
+        keep = [_to_ints(np.packbits(stream.keep, axis=1, bitorder="little"))] if self.keep.words else []
+        return list(zip(*map(_to_ints, rows), stream.last.tolist(), *keep, strict=True))
 
     def unpack(self, beats):
         """The `Stream` of beats as `pack` gives them, unsigned; values may be whatever `int` takes."""
-        data, user, last = zip(*beats, strict=True) if beats else ((), (), ())
+        data, user, last, *keep = zip(*beats, strict=True) if beats else ((),) * 4
         columns = (port.unpack(_to_rows(values, port.words)) for port, values in ((self.data, data), (self.user, user)))
-        return Stream(*columns, np.array([bool(value) for value in last], bool))
+        return Stream(*columns, np.array([bool(value) for value in last], bool), keep=self._kept(keep[0]) if keep else None)
+
+    def _kept(self, values):
+        rows = _to_rows(values, self.keep.words).view(np.uint8)
+        return np.unpackbits(rows, axis=1, count=self.keep.width, bitorder="little").astype(bool)
 
 
 def _columns(lsb, msb):

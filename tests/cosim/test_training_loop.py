@@ -42,7 +42,7 @@ FAULTS = {
         SCHEMES[2],
         r"(if \(rst\) block_tracker_step1_0_ <= )1'h0;",
         r"\g<1>1'h1;",
-        r"step \d: (bias of the next error|error tracker position): got \d+, want \d+",
+        r"step \d: (bias of the next error|error tracker\.position): got \d+, want \d+",
     ),
 }
 

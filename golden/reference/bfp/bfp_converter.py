@@ -45,7 +45,7 @@ class BfpConverter(Reference):
         reference are near the words' largest exponent more often than not.
         """
         words = np.ravel(words).astype(np.uint32)
-        lanes = np.concatenate([words, np.zeros(-len(words) % self.lanes, np.uint32)]).reshape(-1, self.lanes)
+        lanes = self.filled(words)
         beats = len(lanes)
         largest = int((words >> 23 & 255).max())
         near = np.clip(largest + self.rng.integers(-24, 3, 2), 0, 255)

@@ -43,7 +43,7 @@ class FastMac(Reference):
         """The stream of all passes of pairs of groups, which are as for `narrowfloat.golden.bfp.to_passes`."""
         cut = to_passes(integers, exponents, bits, last, chunk_bits=self.chunk_bits, window=window)
         user = {name: getattr(cut, name) for name in ("x_exponent", "y_exponent", "lower", "complete")}
-        return Stream({"x": cut.x, "y": cut.y}, user | {"user": self.random_tags(len(cut))}, cut.last)
+        return self.stream({"x": cut.x, "y": cut.y}, cut.last, **user)
 
     def of_values(self, values, bits, last, room):
         """Passes of float32 [2, pairs, lanes], rounded to `bits`; a fixed window ends `room` bits above the largest pair."""

@@ -33,8 +33,8 @@ class PrecisionPolicy(Reference):
     def requests(self, rows):
         """A beat for each of `rows`: numerator, denominator, iteration, layer."""
         numerator, denominator, iteration, layer = np.array(rows, np.uint64).T
-        user = {"iteration": iteration, "layer": layer, "user": self.random_tags(len(rows))}
-        return Stream({"numerator": numerator, "denominator": denominator}, user, self.rng.random(len(rows)) < 0.5)
+        data = {"numerator": numerator, "denominator": denominator}
+        return self.stream(data, self.rng.random(len(rows)) < 0.5, iteration=iteration, layer=layer)
 
     def corners(self):
         """The ends of every field, and what is next to the lower end, with one another."""

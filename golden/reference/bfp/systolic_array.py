@@ -204,11 +204,10 @@ class SystolicArray(Reference):
 
     def _stream(self, results):
         """A stream of results: sums, whether they are saturated, `last`."""
-        sums = np.array([each for each, _, _ in results], np.int64 if self.fixed else np.float32)
-        saturated = np.array([each for _, each, _ in results], bool)
-        sums, saturated = (each.reshape(len(results), self.columns) for each in (sums, saturated))
-        last = np.array([each for _, _, each in results], bool)
-        return Stream({"sum": sums if self.fixed else sums.view(np.uint32)}, {"saturated": saturated}, last)
+        sums, saturated, last = zip(*results, strict=True) if results else ((), (), ())
+        sums = np.array(sums, np.int64 if self.fixed else np.float32).reshape(len(results), self.columns)
+        saturated = np.array(saturated, bool).reshape(sums.shape)
+        return Stream({"sum": sums if self.fixed else sums.view(np.uint32)}, {"saturated": saturated}, np.array(last, bool))
 
     def _next(self):
         """The results of the next beat at the left, or None until it and all that it needs have come."""
