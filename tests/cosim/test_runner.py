@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from narrowfloat.command import main
+from narrowfloat.cosim import build, runner
 from narrowfloat.cosim.runner import SIMULATORS, Job, run
+from narrowfloat.golden.reference import stimulus
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
 from narrowfloat.hdl.emit import emit
 
@@ -120,6 +122,26 @@ def test_register_that_ignores_reset_is_caught(simulate):
 def test_verilog_that_does_not_compile_is_reported(simulate, simulator):
     failure = simulate("float_decoder", simulator=simulator, edit=("assign", "assing")).failure
     assert re.match(rf"{simulator} could not build it: see \S+/build.log$", failure)
+
+
+def test_simulations_share_one_training_and_have_one_thread_each(simulate, monkeypatch, tmp_path):
+    monkeypatch.setenv("NARROWFLOAT_BUILD", str(tmp_path))
+    trained, seen = [], []
+
+    def train(folder):
+        trained.append(folder)
+        (folder / stimulus.TENSORS_FILE).touch()
+
+    def simulation(job, program, folder, variables):
+        seen.append((Path(variables[stimulus.KEPT_TENSORS]).exists(), variables["OPENBLAS_NUM_THREADS"]))
+
+    monkeypatch.setattr(stimulus, "keep_real_tensors", train)
+    monkeypatch.setattr(runner, "_simulate", simulation)
+    monkeypatch.setattr(build, "simulation", lambda *arguments: tmp_path)
+    for _ in range(2):
+        assert "ended early" in simulate("lbfp_decoder", simulator="verilator").failure
+    # a run that fails is repeated with waves
+    assert len(trained) == 1 and seen == [(True, "1")] * 4
 
 
 def test_run_without_a_test_fails(simulate):
