@@ -11,9 +11,9 @@ from narrowfloat.golden.formats import MAX_GROUP, BlockFormat
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
 from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MIN_SUM_BITS, element
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
-from narrowfloat.hdl.parts.arith import decide, pick
 from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
 from narrowfloat.hdl.parts.lfsr import lane_words
+from narrowfloat.hdl.parts.logic import decide, pick, wire
 from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.parts.stream import Register, beats, beats_of
 
@@ -246,21 +246,11 @@ class BfpConverter(Block):
         """The exponent that the group in front is aligned to, and its code."""
         if self.fmt.exp_bits == 8:
             return group.largest, group.largest
-        difference = Signal(signed(9))
-        code = Signal(self.fmt.exp_bits)
-        exponent = Signal(8)
-        m.d.comb += [
-            difference.eq(group.largest - group.control.offset),
-            code.eq(
-                Mux(
-                    difference < 0,
-                    0,
-                    difference[: self.fmt.exp_bits] | difference[self.fmt.exp_bits : 8].any().replicate(self.fmt.exp_bits),
-                )
-            ),
-            # Not above 255: the code is 0, or at most that of an exponent of FP32.
-            exponent.eq(group.control.offset + code),
-        ]
+        bits = self.fmt.exp_bits
+        difference = wire(m, signed(9), group.largest - group.control.offset)
+        code = wire(m, bits, Mux(difference < 0, 0, difference[:bits] | difference[bits:8].any().replicate(bits)))
+        # Not above 255: the code is 0, or at most that of an exponent of FP32.
+        exponent = wire(m, 8, group.control.offset + code)
         return exponent, code
 
     def _align(self, m, beat, exponent):
@@ -269,8 +259,7 @@ class BfpConverter(Block):
         results = []
         for index, lane in enumerate(beat.lanes):
             result = Signal(layout, name=f"aligned{index}")
-            distance = Signal(9, name=f"distance{index}")
-            m.d.comb += distance.eq(exponent - lane.exponent)
+            distance = wire(m, 9, exponent - lane.exponent, f"distance{index}")
             near_bits = (self._width - 1).bit_length()
             nonzero = lane.exponent.any()
             bits, sticky = Cat(lane.fraction, 1), lane.sticky if self._sticky else Const(0, 1)
@@ -280,9 +269,7 @@ class BfpConverter(Block):
                 # What falls off counts where the leading one is among the bits of k or the one below: not after long shifts.
                 if self._sticky and places <= self.fmt.man_bits:
                     sticky = sticky | (distance[power] & bits[:places].any())
-                shifted = Signal(self._width, name=f"lane{index}_by_{places}")
-                m.d.comb += shifted.eq(Mux(distance[power], bits[places:], bits))
-                bits = shifted
+                bits = wire(m, self._width, Mux(distance[power], bits[places:], bits), f"lane{index}_by_{places}")
             near = nonzero & ~distance[near_bits:8].any()
             m.d.comb += [result.bits.eq(bits & near.replicate(self._width)), result.sticky.eq(sticky)]
             if self.fmt.exp_bits < 8:
@@ -317,9 +304,9 @@ class BfpConverter(Block):
         def choose(make):
             return self._for_precision(group, make)
 
-        kept = Signal(self.fmt.man_bits, name=f"kept{index}")
         up = Signal(name=f"up{index}")
-        m.d.comb += kept.eq(choose(lambda extra: Cat(Const(2**extra - 1, extra), result.bits[below + extra :])))
+        chosen = choose(lambda extra: Cat(Const(2**extra - 1, extra), result.bits[below + extra :]))
+        kept = wire(m, self.fmt.man_bits, chosen, f"kept{index}")
         decisions = {"rtz": Const(0, 1)}
         if "rne" in self.roundings:
             guard = choose(lambda extra: result.bits[below + extra - 1])
@@ -376,9 +363,8 @@ class BfpConverter(Block):
         too_large = saturated
         for total, value in ((numerator, low), (denominator, Cat(Const(0, 2), high))):
             addend = self._scaled(m, total.name, value, beat_sums.shift)
-            sum_ = Signal(self.sum_bits + 1, name=f"{total.name}_sum")
+            sum_ = wire(m, self.sum_bits + 1, total + addend.value, f"{total.name}_sum")
             beyond = addend.too_large | sum_[-1]
-            m.d.comb += sum_.eq(total + addend.value)
             sums.append(sum_[:-1] | beyond.replicate(self.sum_bits))
             too_large = too_large | beyond
         with m.If(goes_on & sums_valid & beat_sums.group_last):
@@ -400,13 +386,10 @@ class BfpConverter(Block):
         """``floor(value * 2**shift)``, as many bits as a sum has, and whether it has more."""
         below = (3 * self.fmt.group).bit_length() + 2  # a shift right by so many leaves nothing
         near_bits = (self.sum_bits + below).bit_length()
-        places = Signal(signed(10), name=f"{name}_places")
-        m.d.comb += places.eq(shift + below)
+        places = wire(m, signed(10), shift + below, f"{name}_places")
         wide = Cat(value, Const(0, below + 2**near_bits - 1 - len(value)))
         for bit in range(near_bits):
-            shifted = Signal(len(wide), name=f"{name}_by_{2**bit}")
-            m.d.comb += shifted.eq(Mux(places[bit], Cat(Const(0, 2**bit), wide), wide))
-            wide = shifted
+            wide = wire(m, len(wide), Mux(places[bit], Cat(Const(0, 2**bit), wide), wide), f"{name}_by_{2**bit}")
         result = Signal(data.StructLayout({"value": self.sum_bits, "too_large": 1}), name=f"{name}_scaled")
         with m.If(~places[-1]):
             m.d.comb += [
@@ -424,8 +407,8 @@ def _largest(m, exponents):
     running = [Const(1, 1)] * len(exponents)
     bits = []
     for bit in reversed(range(8)):
-        is_set = Signal(name=f"largest{bit}")
-        m.d.comb += is_set.eq(Cat(alive & exponent[bit] for alive, exponent in zip(running, exponents, strict=True)).any())
+        candidates = Cat(alive & exponent[bit] for alive, exponent in zip(running, exponents, strict=True))
+        is_set = wire(m, 1, candidates.any(), f"largest{bit}")
         running = [alive & (exponent[bit] | ~is_set) for alive, exponent in zip(running, exponents, strict=True)]
         bits.insert(0, is_set)
     return Cat(bits)

@@ -8,7 +8,7 @@ from narrowfloat.golden.formats import MAX_GROUP, MIN_GROUP
 from narrowfloat.golden.fp32 import FP32_BIAS
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.block import Block, Choice, Integer, Relation
-from narrowfloat.hdl.parts.arith import normalised_to_top
+from narrowfloat.hdl.parts.logic import normalised_to_top, wire
 
 CHUNK_BITS = 2
 MAX_BITS = 2, 3, 4, 6, 8
@@ -26,13 +26,9 @@ def _reduce(m, columns, width, name):
         column, number = columns[weight], 0
         while len(column) > 1:
             a, b, c = column.pop(0), column.pop(0), column.pop(0) if column else Const(0, 1)
-            one = Signal(name=f"{name}{weight}_{number}_sum")
-            m.d.comb += one.eq(a ^ b ^ c)
-            column.append(one)
+            column.append(wire(m, 1, a ^ b ^ c, f"{name}{weight}_{number}_sum"))
             if weight + 1 < width:
-                two = Signal(name=f"{name}{weight}_{number}_carry")
-                m.d.comb += two.eq((a & b) | (c & (a ^ b)))
-                columns[weight + 1].append(two)
+                columns[weight + 1].append(wire(m, 1, (a & b) | (c & (a ^ b)), f"{name}{weight}_{number}_carry"))
             number += 1
         total.append(column[0] if column else Const(0, 1))
     return Cat(total)
@@ -132,9 +128,7 @@ class PassUnit(wiring.Component):
             m.d.comb += sign.eq(x[-1] ^ y[-1])
             for i in range(self._chunk_bits):
                 for j in range(self._chunk_bits):
-                    bit = Signal(name=f"bit{lane}_{i}_{j}")
-                    m.d.comb += bit.eq((x[i] & y[j]) ^ sign)
-                    columns[i + j].append(bit)
+                    columns[i + j].append(wire(m, 1, (x[i] & y[j]) ^ sign, f"bit{lane}_{i}_{j}"))
         bits = self._lanes.bit_length()
         negative = _reduce(m, [signs], bits, "signs")
         # -9 n = 9 (~n) - 9 (2**bits - 1)
@@ -157,20 +151,16 @@ class PassUnit(wiring.Component):
         # The value starts below the window, with its last bits there, and moves up to above it, with its sign in the window.
         low, high = bits - 1, width + bits - 1
         steps = (high - 1).bit_length()
-        places = Signal(signed(max(len(shift), steps) + 1))
-        m.d.comb += places.eq(shift + low)
+        places = wire(m, signed(max(len(shift), steps) + 1), shift + low)
         sign, below, above = value[-1], Signal(), Signal()
         m.d.comb += [below.eq(places[-1]), above.eq(~below & (places[:-1] >= high))]
-        moved = Signal(signed(bits), name="placed")
         # Further down all that is left is the sign.
-        m.d.comb += moved.eq(Mux(below, sign.replicate(bits), value.as_unsigned()).as_signed())
+        moved = wire(m, signed(bits), Mux(below, sign.replicate(bits), value.as_unsigned()).as_signed(), "placed")
         for k in reversed(range(steps)):
-            following = Signal(signed(min(len(moved) + (1 << k), high + bits - 1)), name=f"moved{k}")
-            m.d.comb += following.eq(Mux(places[k] & ~below, moved << (1 << k), moved))
-            moved = following
-        outside = Signal()
+            shape = signed(min(len(moved) + (1 << k), high + bits - 1))
+            moved = wire(m, shape, Mux(places[k] & ~below, moved << (1 << k), moved), f"moved{k}")
         upper = moved[low + width - 1 :]
-        m.d.comb += outside.eq(Mux(above, value.any(), upper.any() & ~upper.all()))
+        outside = wire(m, 1, Mux(above, value.any(), upper.any() & ~upper.all()))
         added, overflow, negative = Signal(signed(width + 1)), Signal(), Signal()
         m.d.comb += [
             added.eq(self.base.sum.as_signed() + moved[low : low + width].as_signed()),
@@ -189,8 +179,9 @@ class PassUnit(wiring.Component):
         m.d.comb += magnitude.eq((value[:-1] ^ sign.replicate(bits)) + sign)
         leading, places = normalised_to_top(m, magnitude, "leading{power}", "place{power}")
         nonzero = leading[-1]
-        addend_exponent = Signal(signed(self._exponent_bits + 1))
-        m.d.comb += addend_exponent.eq(self.exponent - places + (bits - 1 - self._weight + FP32_BIAS))
+        addend_exponent = wire(
+            m, signed(self._exponent_bits + 1), self.exponent - places + (bits - 1 - self._weight + FP32_BIAS)
+        )
 
         kept = self.base.sum
         old_sign, old_exponent, infinite = kept[-1], kept[23:31], kept[23:31].all()
@@ -200,9 +191,8 @@ class PassUnit(wiring.Component):
         old_place = Cat(old_exponent[0] | ~normal, old_exponent[1:])
 
         # What has the smaller exponent goes right, with two more bits, and one for all that is below.
-        distance = Signal(signed(self._exponent_bits + 2))
-        above = Signal()  # the addend has the larger exponent
-        m.d.comb += [distance.eq(addend_exponent - old_place), above.eq(~distance[-1] & nonzero)]
+        distance = wire(m, signed(self._exponent_bits + 2), addend_exponent - old_place)
+        above = wire(m, 1, ~distance[-1] & nonzero)  # the addend has the larger exponent
         addend = Cat(Const(0, 24 - bits), leading)
         top, small, places = Signal(24), Signal(24), Signal(len(distance) - 1)
         m.d.comb += [
@@ -212,14 +202,10 @@ class PassUnit(wiring.Component):
         ]
         aligned, sticky = Cat(Const(0, 2), small), Const(0, 1)
         for k in range(5):
-            following, left = Signal(26, name=f"aligned{k}"), Signal(name=f"sticky{k}")
-            m.d.comb += [
-                following.eq(Mux(places[k], aligned >> (1 << k), aligned)),
-                left.eq(sticky | (places[k] & aligned[: 1 << k].any())),
-            ]
-            aligned, sticky = following, left
-        low = Signal(27)
-        m.d.comb += low.eq(Mux(places[5:].any(), small.any(), Cat(sticky, aligned)))
+            left = sticky | (places[k] & aligned[: 1 << k].any())
+            aligned = wire(m, 26, Mux(places[k], aligned >> (1 << k), aligned), f"aligned{k}")
+            sticky = wire(m, 1, left, f"sticky{k}")
+        low = wire(m, 27, Mux(places[5:].any(), small.any(), Cat(sticky, aligned)))
 
         high = Cat(Const(0, 3), top)
         subtract, difference, negated, total = Signal(), Signal(28), Signal(28), Signal(28)
@@ -232,21 +218,14 @@ class PassUnit(wiring.Component):
         top_sign = Mux(above, sign, old_sign)
 
         # The leading one goes to the top bit, whose exponent is one above that of the larger number, but not below subnormals'.
-        place, normalised = Signal(signed(len(addend_exponent)), name="top_place"), total
-        m.d.comb += place.eq(Mux(above, addend_exponent, old_place))
+        place, normalised = wire(m, signed(len(addend_exponent)), Mux(above, addend_exponent, old_place), "top_place"), total
         for k in reversed(range(5)):
-            may = Signal(name=f"may{k}")
-            following, lower = Signal(28, name=f"normal{k}"), Signal(signed(len(place)), name=f"place_after{k}")
-            m.d.comb += [
-                may.eq(~normalised[-(1 << k) :].any() & ~place[-1] & place[k:-1].any()),
-                following.eq(Mux(may, normalised << (1 << k), normalised)),
-                lower.eq(Mux(may, place - (1 << k), place)),
-            ]
-            normalised, place = following, lower
+            may = wire(m, 1, ~normalised[-(1 << k) :].any() & ~place[-1] & place[k:-1].any(), f"may{k}")
+            normalised = wire(m, 28, Mux(may, normalised << (1 << k), normalised), f"normal{k}")
+            place = wire(m, signed(len(place)), Mux(may, place - (1 << k), place), f"place_after{k}")
         # Rounding up may carry into the exponent, as it should.
         up = normalised[3] & (normalised[:3].any() | normalised[4])
-        packed = Signal(len(place) + 24)
-        m.d.comb += packed.eq((place << 23) + normalised[4:] + up)
+        packed = wire(m, len(place) + 24, (place << 23) + normalised[4:] + up)
         # Infinity, whose fields read as 2**128, stays even where that much is taken from it.
         overflow, zero = packed[31:].any() | packed[23:31].all() | infinite, ~(total.any() | infinite)
         flipped = subtract & difference[-1] & ~infinite

@@ -7,7 +7,7 @@ from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS, PassUnit
 from narrowfloat.hdl.block import Block, Choice, Integer
-from narrowfloat.hdl.parts.arith import pick
+from narrowfloat.hdl.parts.logic import pick
 
 MAX_SIDE = 16
 WINDOW_BITS = 9

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
-from narrowfloat.hdl.parts.arith import decide
+from narrowfloat.hdl.parts.logic import decide
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Float32
 
 

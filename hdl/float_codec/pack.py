@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_BIAS
 from narrowfloat.hdl.float_codec.align import located, locates
+from narrowfloat.hdl.parts.logic import wire
 from narrowfloat.hdl.parts.shapes import Flags, Rounding
 
 
@@ -46,8 +47,7 @@ class Pack(wiring.Component):
     def _pack_full_range(self, m):
         """8 exponent bits: the exponent is FP32's."""
         (fmt,) = self._codec.formats
-        magnitude = Signal(fmt.magnitude_bits + 1)
-        m.d.comb += magnitude.eq(Cat(self.i.kept, self.i.exponent[:8]) + self.i.round_up)
+        magnitude = wire(m, fmt.magnitude_bits + 1, Cat(self.i.kept, self.i.exponent[:8]) + self.i.round_up)
         return SimpleNamespace(
             magnitude=magnitude[:-1],
             too_large=magnitude[fmt.man_bits : -1].all() | magnitude[-1],
@@ -61,18 +61,18 @@ class Pack(wiring.Component):
         (fmt,) = self._codec.formats
         man_bits, exp_bits = fmt.man_bits, fmt.exp_bits
         bias = self._codec.bias(self.control)
-        total = Signal(man_bits + 9)
-        m.d.comb += total.eq(_sum_with_carry(man_bits, self.i.round_up, bias, Cat(self.i.kept, self.i.exponent[:8])))
+        total = wire(m, man_bits + 9, _sum_with_carry(man_bits, self.i.round_up, bias, Cat(self.i.kept, self.i.exponent[:8])))
         mantissa, above = total[:man_bits], total[man_bits:]
         exponent = Cat(above[i] ^ above[:i].all() for i in range(exp_bits))
         at_least_one = above[7] | above[8]
         zero, below = Signal(), Signal()  # E = 0, E < 0
         m.d.comb += [zero.eq(~at_least_one & above[:7].all()), below.eq(~at_least_one & ~above[:7].all())]
-        too_large = Signal()
-        m.d.comb += too_large.eq(
+        too_large = wire(
+            m,
+            1,
             above[8]
             | (above[7] & (above[exp_bits:7].any() | above[:exp_bits].all()))
-            | (_reserved(fmt, mantissa, exponent) & ~below)
+            | (_reserved(fmt, mantissa, exponent) & ~below),
         )
         if fmt.underflow == "clamp_exponent":
             return SimpleNamespace(
@@ -98,13 +98,12 @@ class Pack(wiring.Component):
         man_bits, exp_bits = self._codec.man_bits, self._codec.exp_bits
         above = self.i.exponent
         normal, zero, base = Signal(), Signal(), Signal(exp_bits)  # E >= 1, E = 0, E - 1
-        total = Signal(man_bits + exp_bits + 1)
         m.d.comb += [
             normal.eq(above[7] | above[8]),
             zero.eq(~normal & above[:7].all()),
             base.eq(Mux(normal, above[:exp_bits], 0)),
         ]
-        m.d.comb += total.eq(_sum_with_carry(man_bits, self.i.round_up, normal, Cat(self.i.kept, base)))
+        total = wire(m, man_bits + exp_bits + 1, _sum_with_carry(man_bits, self.i.round_up, normal, Cat(self.i.kept, base)))
         out_of_reach = above[8] | (above[7] & above[exp_bits:7].any())
 
         def pack(fmt):

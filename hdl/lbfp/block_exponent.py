@@ -6,6 +6,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.hdl.lbfp.logarithm import EXTRA_BITS
+from narrowfloat.hdl.parts.logic import wire
 from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.parts.stream import beats
 
@@ -62,9 +63,8 @@ class BlockMaximum(wiring.Component):
             values.w_data.eq(kept),
         ]
 
-        largest = Signal(8)
         so_far = Signal(8)
-        m.d.comb += largest.eq(_largest([so_far, *(word.exponent for word in self.i.p.data)]))
+        largest = wire(m, 8, _largest([so_far, *(word.exponent for word in self.i.p.data)]))
         last_in, last_out = self._count(m, "beats_in", taken), self._count(m, "beats_out", left)
         with m.If(taken):
             m.d.sync += so_far.eq(Mux(last_in, 0, largest))
@@ -94,8 +94,7 @@ class BlockMaximum(wiring.Component):
         if self._beats == 1:
             return Const(1, 1)
         count = Signal(range(self._beats), name=name)
-        last = Signal(name=f"{name}_last")
-        m.d.comb += last.eq(count == self._beats - 1)
+        last = wire(m, 1, count == self._beats - 1, f"{name}_last")
         with m.If(step):
             m.d.sync += count.eq(Mux(last, 0, count + 1))
         return last

@@ -1,10 +1,11 @@
 """Logarithmic numbers with a shared exponent to FP32."""
 
-from amaranth.hdl import Signal, signed
+from amaranth.hdl import signed
 from amaranth.lib import data
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.hdl.block import Format, Lanewise
+from narrowfloat.hdl.parts.logic import switch, wire
 from narrowfloat.hdl.parts.shapes import Float32
 
 # A lane between the halves of the decoder: |E - 2**I + i + 127| < 2**9.
@@ -47,10 +48,9 @@ class LbfpDecoder(Lanewise):
 
     def first_half(self, m, source, sink):
         fmt = self.fmt
-        steps = 2**fmt.frac_bits
         one = 2**FP32_MAN_BITS
-        base = Signal(signed(10))
-        m.d.comb += base.eq(source.p.user.exponent + (FP32_BIAS - 2**fmt.int_bits))
+        fractions = [round(2 ** (f / 2**fmt.frac_bits) * one) - one for f in range(2**fmt.frac_bits)]
+        base = wire(m, signed(10), source.p.user.exponent + (FP32_BIAS - 2**fmt.int_bits))
         for code, lane in zip(source.p.data, sink.p.lanes):
             magnitude = code[: fmt.magnitude_bits]
             m.d.comb += [
@@ -58,10 +58,7 @@ class LbfpDecoder(Lanewise):
                 lane.zero.eq(~magnitude.any()),
                 lane.exponent.eq(base + magnitude[fmt.frac_bits :]),
             ]
-            with m.Switch(magnitude[: fmt.frac_bits]):
-                for f in range(steps):
-                    with m.Case(f):
-                        m.d.comb += lane.fraction.eq(round(2 ** (f / steps) * one) - one)
+            switch(m, magnitude[: fmt.frac_bits], {f: lane.fraction.eq(fraction) for f, fraction in enumerate(fractions)})
 
     def second_half(self, m, source, sink):
         for lane, word in zip(source.p.lanes, sink.p.data):

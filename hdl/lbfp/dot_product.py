@@ -7,6 +7,7 @@ from amaranth.utils import bits_for
 from narrowfloat.golden.lbfp import OUTPUTS
 from narrowfloat.hdl.block import Choice, Integer, Switch
 from narrowfloat.hdl.lbfp.products import Products, Shift, log_sum, pairs
+from narrowfloat.hdl.parts.logic import wire
 from narrowfloat.hdl.parts.stream import beats_of, registered
 
 
@@ -124,9 +125,8 @@ class LbfpDotProduct(Products):
         while len(terms) > 1:
             sums = []
             for left, right in zip(terms[::2], terms[1::2]):
-                both = Signal(signed(max(len(left), len(right)) + 1), name=f"sum{len(terms)}_{len(sums)}")
-                m.d.comb += both.eq(left + right + next(carries, 0))
-                sums.append(both)
+                shape = signed(max(len(left), len(right)) + 1)
+                sums.append(wire(m, shape, left + right + next(carries, 0), f"sum{len(terms)}_{len(sums)}"))
             terms = sums + terms[2 * len(sums) :]
         taken = Signal()
         m.d.comb += [products.ready.eq(~done | self.o.ready), taken.eq(products.valid & products.ready)]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.golden.lbfp import thresholds
-from narrowfloat.hdl.parts.arith import normalised_to_top
+from narrowfloat.hdl.parts.logic import normalised_to_top, wire
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 
 # Fraction bits below those of the logarithm at which an encoder looks.
@@ -88,8 +88,8 @@ class Locate(wiring.Component):
             ]
         else:
             negative = self.value[-1]
-            magnitude = Signal(len(self.value))
-            m.d.comb += magnitude.eq((self.value.as_unsigned() ^ negative.replicate(len(magnitude))) + negative)
+            width = len(self.value)
+            magnitude = wire(m, width, (self.value.as_unsigned() ^ negative.replicate(width)) + negative)
             magnitude, places = normalised_to_top(m, magnitude, "moved{distance}", "place{distance}")
             below = Cat(Const(0, bits), magnitude[:-1])
             m.d.comb += [
@@ -129,8 +129,8 @@ class Clamp(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         fmt = self._fmt
-        c = Signal(signed(len(self.i.integer) + fmt.frac_bits + 1))
-        m.d.comb += c.eq(Cat(Const(0, fmt.frac_bits), self.i.integer).as_signed() + self.i.fraction)
+        integer = Cat(Const(0, fmt.frac_bits), self.i.integer).as_signed()
+        c = wire(m, signed(len(integer) + 1), integer + self.i.fraction)
         negative = c[-1]
         too_large, below, zero = Signal(), Signal(), Signal()
         m.d.comb += [

@@ -14,6 +14,7 @@ from narrowfloat.golden.lbfp import (
     table_guard_bits,
 )
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation
+from narrowfloat.hdl.parts.logic import switch, wire
 from narrowfloat.hdl.parts.stream import beats_of
 
 
@@ -124,20 +125,15 @@ class Shift(wiring.Component):
         sign = self.i.sign if two else Const(0, 1)
         f, shift = self.i.t[: fmt.frac_bits], self.i.t[fmt.frac_bits :]
         power = Signal(antilog.guard_bits + 1)
-        with m.Switch(f):
-            for key, value in enumerate(antilog.table):
-                with m.Case(key):
-                    m.d.comb += power.eq(value)
+        switch(m, f, {key: power.eq(value) for key, value in enumerate(antilog.table)})
         shifted = power
         if two:
-            shifted = Signal(antilog.guard_bits + 2)
-            m.d.comb += shifted.eq(Mux(sign, -power, power))
+            shifted = wire(m, antilog.guard_bits + 2, Mux(sign, -power, power))
         for stage in range(fmt.int_bits):
             # Each stage keeps what it shifts out, below, until the end.
             distance = 2**stage
-            wider = Signal(len(shifted) + distance, name=f"shifted{stage}")
-            m.d.comb += wider.eq(Mux(shift[stage], Cat(Const(0, distance), shifted), Cat(shifted, sign.replicate(distance))))
-            shifted = wider
+            moved = Mux(shift[stage], Cat(Const(0, distance), shifted), Cat(shifted, sign.replicate(distance)))
+            shifted = wire(m, len(shifted) + distance, moved, f"shifted{stage}")
         # Where the top bit of t is set, no factor was zero, as c < 2**(int_bits + frac_bits).
         upper, lower = shift[-1], Signal()
         m.d.comb += lower.eq(~(upper | self.i.zero))

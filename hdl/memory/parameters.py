@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.s2fp8 import MEAN_BITS
 from narrowfloat.hdl.memory.streams import type_bits
-from narrowfloat.hdl.parts.arith import pick
+from narrowfloat.hdl.parts.logic import pick
 from narrowfloat.hdl.s2fp8 import NEUTRAL, PARAMETERS, S2Parameters
 
 

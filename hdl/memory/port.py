@@ -14,7 +14,7 @@ from narrowfloat.hdl.memory.read import ReadPath
 from narrowfloat.hdl.memory.registers import ESTIMATORS, IDENTIFICATION, register_table, release
 from narrowfloat.hdl.memory.streams import CODE_BITS, TYPES, core_stream, memory_stream, type_bits
 from narrowfloat.hdl.memory.write import WritePath
-from narrowfloat.hdl.parts.arith import pick
+from narrowfloat.hdl.parts.logic import pick, switch, wire
 from narrowfloat.hdl.parts.registers import Registers, as_json
 from narrowfloat.hdl.statistics import MAX_LANES
 
@@ -155,9 +155,8 @@ class MemoryPort(Block):
         """Ends by tensor come with their beat, those by epoch wait for a cycle without."""
         on_epoch = Cat(control.end_on_epoch for control in self._registers.control)
         waiting = Signal(self.types)
-        by_tensor = Signal()
         end = Signal(data.StructLayout({"valid": 1, "type": type_bits(self.types)}))
-        m.d.comb += by_tensor.eq(write.tensor_end.valid & ~pick(on_epoch, write.tensor_end.type))
+        by_tensor = wire(m, 1, write.tensor_end.valid & ~pick(on_epoch, write.tensor_end.type))
         served = Signal(self.types)
         with m.If(by_tensor):
             m.d.comb += [end.valid.eq(1), end.type.eq(write.tensor_end.type)]
@@ -210,10 +209,11 @@ class MemoryPort(Block):
         control, force, biases = registers.control[t], registers.force[t], registers.bias[t]
         bias, settled = Signal(BIAS_BITS, name=f"estimated{t}"), Signal(name=f"settled{t}")
         m.d.comb += bias.eq(self.fmt.bias)
-        with m.Switch(control.estimator):
-            for name, unit in self._units.items():
-                with m.Case(list(ESTIMATORS).index(name)):
-                    m.d.comb += [bias.eq(unit.bias[t]), settled.eq(unit.settled[t])]
+        chosen = {
+            list(ESTIMATORS).index(name): [bias.eq(unit.bias[t]), settled.eq(unit.settled[t])]
+            for name, unit in self._units.items()
+        }
+        switch(m, control.estimator, chosen)
         m.d.comb += [
             write.next_mode[t].eq(control.mode),
             write.next_bias[t].eq(Mux(force.enable, force.bias, bias)),

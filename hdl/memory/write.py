@@ -18,7 +18,7 @@ from narrowfloat.hdl.memory.streams import (
     mode_bits,
     type_bits,
 )
-from narrowfloat.hdl.parts.arith import is_number, pick
+from narrowfloat.hdl.parts.logic import is_number, pick, wire
 from narrowfloat.hdl.parts.shapes import Flags
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.s2fp8 import NEUTRAL, PARAMETERS, S2Encoder
@@ -92,12 +92,8 @@ class WritePath(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         core, payload = self.s_core, self.s_core.payload
-        accepted = Signal()  # a beat of a tensor
-        mode = Signal(mode_bits(self._s2fp8))
-        m.d.comb += [
-            accepted.eq(core.valid & core.ready & ~payload.user.bypass),
-            mode.eq(pick(self.mode, payload.user.type)),
-        ]
+        accepted = wire(m, 1, core.valid & core.ready & ~payload.user.bypass)  # a beat of a tensor
+        mode = wire(m, mode_bits(self._s2fp8), pick(self.mode, payload.user.type))
         self._hold_until_last(m, accepted)
         kept = [payload.keep.word_select(lane, WORD_BYTES).all() for lane in range(self._lanes)]
         m.d.comb += [

@@ -18,6 +18,7 @@ from narrowfloat.golden.s2fp8 import (
     log_nodes,
 )
 from narrowfloat.hdl.block import Integer, Lanewise, Switch
+from narrowfloat.hdl.parts.logic import wire
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 from narrowfloat.hdl.s2fp8.lines import on_lines, rows, sum_of
 
@@ -58,17 +59,14 @@ class _Place(wiring.Component):
             logarithm.eq(on_lines(m, "log", LOG_NODES, fraction)),
         ]
         below = LOG_BITS - MEAN_FRACTION_BITS
-        above = Signal(signed(MEAN_BITS + 1))
-        m.d.comb += above.eq(Cat(logarithm[below:], self.word.exponent) - self.mean)
+        above = wire(m, signed(MEAN_BITS + 1), Cat(logarithm[below:], self.word.exponent) - self.mean)
         # In units of 2**-POWER_BITS after a shift to the right by 7 - exponent, from 0 to 15.
         moved = Cat(Const(0, 7 + POWER_BITS - LOG_BITS), logarithm[:below], above).as_signed()
         places = ~self.exponent ^ 8
         for stage in reversed(range(4)):
             distance = 1 << stage
-            shifted = Signal(signed(len(moved)), name=f"shifted{stage}")
             jammed = Cat(moved[distance] | moved[:distance].any(), moved[distance + 1 :]).as_signed()
-            m.d.comb += shifted.eq(Mux(places[stage], jammed, moved))
-            moved = shifted
+            moved = wire(m, signed(len(moved)), Mux(places[stage], jammed, moved), f"shifted{stage}")
         outside = Signal()
         upper = moved[_DISTANCE_BITS - 1 :]
         zero, special, rest = Signal(), Signal(), Signal()
@@ -96,9 +94,8 @@ class _Round(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # |distance| < 2**5 and alpha's significand is below 2
-        power = Signal(signed(_DISTANCE_BITS + 1))
         product = sum_of([self.i.distance << ALPHA_FRACTION_BITS, *rows(self.i.distance, self.fraction)])
-        m.d.comb += power.eq(product >> ALPHA_FRACTION_BITS)
+        power = wire(m, signed(_DISTANCE_BITS + 1), product >> ALPHA_FRACTION_BITS)
         fraction, octave = power[:POWER_BITS], power[POWER_BITS:].as_signed()
         nodes = [node >> LOG_BITS - POWER_BITS for node in LOG_NODES[:: LOG_SEGMENTS // 8]]
 
@@ -106,9 +103,8 @@ class _Round(wiring.Component):
             """Whether the fraction is at the logarithm of 1 + eighth / 8 or above; a tie stays below an odd magnitude."""
             return fraction >= nodes[eighth] + odd
 
-        rounded = Signal(signed(10))
         passed = sum_of([passes(1, 1), passes(3, 0), passes(5, 1), passes(7, 0)])
-        m.d.comb += rounded.eq((octave << 2) + (passed + 4 * 15))
+        rounded = wire(m, signed(10), (octave << 2) + (passed + 4 * 15))
         magnitude = Signal(7)
         too_large, is_zero = Signal(), Signal()
         m.d.comb += [

@@ -5,6 +5,7 @@ from math import log2
 from operator import add
 
 from amaranth.hdl import Cat, Const, Mux, Signal
+from narrowfloat.hdl.parts.logic import switch
 
 
 def on_lines(m, name, nodes, fraction):
@@ -20,10 +21,7 @@ def on_lines(m, name, nodes, fraction):
     slopes = [nodes[i + 1] - nodes[i] - (1 << unit) for i in range(segments)]
     start = Signal(range(min(starts), max(starts) + 1), name=f"{name}_start")
     slope = Signal(range(min(slopes), max(slopes) + 1), name=f"{name}_slope")
-    with m.Switch(segment):
-        for key in range(segments):
-            with m.Case(key):
-                m.d.comb += [start.eq(starts[key]), slope.eq(slopes[key])]
+    switch(m, segment, {key: [start.eq(starts[key]), slope.eq(slopes[key])] for key in range(segments)})
     rounding = Cat(Const(1 << drop - 1, drop), start)
     height = sum_of([fraction << unit, rounding.as_signed() if min(starts) < 0 else rounding, *rows(rest, slope)])
     return (height >> drop)[: (nodes[-1] - 1).bit_length()]

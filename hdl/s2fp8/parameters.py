@@ -17,6 +17,7 @@ from narrowfloat.golden.s2fp8 import (
     Parameters,
 )
 from narrowfloat.hdl.block import Block, Integer
+from narrowfloat.hdl.parts.logic import wire
 from narrowfloat.hdl.parts.stream import Register, beats_of
 
 MAX_USER_BITS = 1024
@@ -84,8 +85,7 @@ class S2Parameters(Block):
         m.d.comb += [fits.eq(rest >= divisor), longer.eq(Cat(fits, quotient))]
         divide = [quotient.eq(longer), rest.eq(Mux(fits, rest - divisor, rest) << 1), steps.eq(steps - 1)]
 
-        spread = Signal(signed(MEAN_BITS + 1))
-        m.d.comb += spread.eq(statistics.largest - statistics.mean)
+        spread = wire(m, signed(MEAN_BITS + 1), statistics.largest - statistics.mean)
         with m.FSM():
             with m.State("idle"), m.If(self.i.valid):
                 m.d.sync += [

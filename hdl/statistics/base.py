@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BIAS_BITS, BIAS_MAX
 from narrowfloat.golden.statistics import MAX_TYPES, REFERENCE_EXPONENT
 from narrowfloat.hdl.block import Block, Integer, Relation
-from narrowfloat.hdl.parts.arith import count_ones, pick
+from narrowfloat.hdl.parts.logic import count_ones, pick, wire
 
 MAX_LANES = 16
 MAGNITUDE_BITS = 31
@@ -62,8 +62,7 @@ class Lanes:
 
     def __init__(self, m, observe, busy):
         offered = [observe.valid & keep for keep in observe.keep]
-        late = Signal(name="late")
-        m.d.comb += late.eq(pick(busy, observe.type))
+        late = wire(m, 1, pick(busy, observe.type), "late")
         self.magnitudes = [word[:MAGNITUDE_BITS] for word in observe.words]
         exponents = [word[23:MAGNITUDE_BITS] for word in observe.words]
         zeros = [lane & ~late & ~exponent.any() for lane, exponent in zip(offered, exponents)]

@@ -5,7 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.block import Integer
-from narrowfloat.hdl.parts.arith import is_number, pick
+from narrowfloat.hdl.parts.logic import is_number, pick
 from narrowfloat.hdl.statistics.base import Estimator
 
 

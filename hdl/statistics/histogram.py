@@ -3,7 +3,7 @@
 from amaranth.hdl import Const, Module, Signal, signed
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.block import Integer, Relation
-from narrowfloat.hdl.parts.arith import count_ones, is_number
+from narrowfloat.hdl.parts.logic import count_ones, is_number
 from narrowfloat.hdl.statistics.base import Lanes
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed, half_less_one
 

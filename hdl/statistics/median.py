@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.block import Integer, Switch
-from narrowfloat.hdl.parts.arith import count_ones, division_step, extreme, is_number, pick
+from narrowfloat.hdl.parts.logic import count_ones, division_step, extreme, is_number, pick, wire
 from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Lanes
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed, half_less_one
 
@@ -78,8 +78,7 @@ class MedianEstimator(CountingEstimator):
         for stage, part in (("s1", bits[:half]), ("s2", bits[half:])):
             distances, inside, indices = _delayed_lanes(m, stage, distance=distances, inside=inside, index=indices)
             beat = delayed(m, beat, stage)
-            width = Signal(self._width_bits, name=f"width_{stage}")
-            m.d.comb += width.eq(pick(reach, beat["type"]))
+            width = wire(m, self._width_bits, pick(reach, beat["type"]), f"width_{stage}")
             divided = [_divide(m, distance, width, part, f"{i}_{stage}") for i, distance in enumerate(distances)]
             distances = [rest for rest, _ in divided]
             indices = [Cat(*found, index) for (_, found), index in zip(divided, indices)]
@@ -110,12 +109,10 @@ class MedianEstimator(CountingEstimator):
 
     def _distances(self, m, lanes, active, first, low):
         """Of each lane the distance from the low end, and whether the value counts below the low end or above."""
-        beat_low = Signal(MAGNITUDE_BITS)
-        m.d.comb += beat_low.eq(pick(low, self.observe.type))
+        beat_low = wire(m, MAGNITUDE_BITS, pick(low, self.observe.type))
         distances, below, inside = [], [], []
         for i, (magnitude, counted) in enumerate(zip(lanes.magnitudes, lanes.counted)):
-            distance = Signal(MAGNITUDE_BITS + 1, name=f"distance{i}")
-            m.d.comb += distance.eq(magnitude - beat_low)
+            distance = wire(m, MAGNITUDE_BITS + 1, magnitude - beat_low, f"distance{i}")
             counts = counted & active & ~first
             distances.append(distance[:-1])
             below.append(counts & distance[-1])
@@ -163,9 +160,8 @@ class MedianEstimator(CountingEstimator):
                 m.d.comb += moves.eq(~reached)
         with m.If((tick == first_bin + self.bins) & last):
             m.d.comb += [moves.eq(1), addend.eq(own_reach[1:])]
-        moved = Signal(MAGNITUDE_BITS)
         # At most the low end of the last bin, which is not above the largest number.
-        m.d.comb += moved.eq(own_low + addend)
+        moved = wire(m, MAGNITUDE_BITS, own_low + addend)
 
         quotient = self._divide_by_bins(m, tick, Mux(first, own_reach - own_low, own_reach))
         finals = counts.finished & ~empty
@@ -216,14 +212,9 @@ def _divide(m, distance, width, steps, name):
     """Take ``width << k`` from `distance` for every k of the falling `steps` where it fits: what is left, and where it did."""
     bits = []
     for k in steps:
-        difference = Signal(len(distance) - k + 1, name=f"difference{name}_{k}")
-        rest = Signal(len(distance), name=f"rest{name}_{k}")
-        fits = Signal(name=f"fits{name}_{k}")
-        m.d.comb += [
-            difference.eq(distance[k:] - width),
-            fits.eq(~difference[-1]),
-            rest.eq(Cat(distance[:k], Mux(fits, difference[:-1], distance[k:]))),
-        ]
+        difference = wire(m, len(distance) - k + 1, distance[k:] - width, f"difference{name}_{k}")
+        fits = wire(m, 1, ~difference[-1], f"fits{name}_{k}")
+        rest = Cat(distance[:k], Mux(fits, difference[:-1], distance[k:]))
+        distance = wire(m, len(distance), rest, f"rest{name}_{k}")
         bits.insert(0, fits)
-        distance = rest
     return distance, bits

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import Out
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
 from narrowfloat.golden.statistics import LOGS, log_table, readout
 from narrowfloat.hdl.block import Choice, Format, Integer, Relation
-from narrowfloat.hdl.parts.arith import division_step, extreme, is_number, pick
+from narrowfloat.hdl.parts.logic import division_step, extreme, is_number, pick, wire
 from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Lanes
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed
 
@@ -83,8 +83,7 @@ class LogMoments(CountingEstimator):
         beat = delayed(m, beat | self._type_and_end(), "summed")
         self._add(m, counts, beat)
 
-        more = Signal(sum_bits + 1)
-        m.d.comb += more.eq(pick(log_sum, beat["type"]) + beat["logs"])
+        more = wire(m, sum_bits + 1, pick(log_sum, beat["type"]) + beat["logs"])
         larger = beat["largest"] > pick(amax, beat["type"])
         for t in range(self.types):
             with m.If(is_number(beat["type"], t)):
@@ -100,12 +99,10 @@ class LogMoments(CountingEstimator):
 
     def _logarithm(self, m, magnitude, name):
         """log2 + 127 with 8 fraction bits: the word itself, and a correction of at most 22 that the top fraction bits say."""
-        logarithm = Signal(_LOG_BITS, name=f"logarithm_{name}")
         fraction = magnitude[15:23]
         corrections = [log - i for i, log in enumerate(log_table().tolist())]
         correction = Array(Const(c, 5) for c in corrections)[fraction] if self.log == "table" else 0
-        m.d.comb += logarithm.eq(magnitude[15:] + correction)
-        return logarithm
+        return wire(m, _LOG_BITS, magnitude[15:] + correction, f"logarithm_{name}")
 
     def _work(self, m, counts, log_sum, amax, results):
         type_, tick, value = counts.work_type, counts.tick, counts.value
@@ -128,10 +125,8 @@ class LogMoments(CountingEstimator):
         # the least exponent at which the largest number is not below the window's
         fraction = self.fmt.max_finite % 2**self.fmt.man_bits << 23 - self.fmt.man_bits
         top = (self.fmt.max_finite >> self.fmt.man_bits) + 127
-        fit = Signal(9)
-        m.d.comb += fit.eq(window[23:] + (window[:23] > fraction if fraction else window[:23].any()))
-        rounded = Signal(9)
-        m.d.comb += rounded.eq(bits[8:] + bits[7])
+        fit = wire(m, 9, window[23:] + (window[:23] > fraction if fraction else window[:23].any()))
+        rounded = wire(m, 9, bits[8:] + bits[7])
         results_now = {
             "mean": bits,
             "max": self._logarithm(m, own_amax, "max"),

@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from narrowfloat.golden.statistics import REFERENCE_EXPONENT, RUNS, readout
 from narrowfloat.hdl.block import Choice, Integer
-from narrowfloat.hdl.parts.arith import is_number, pick
+from narrowfloat.hdl.parts.logic import is_number, pick, wire
 from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Estimator
 
 
@@ -51,12 +51,8 @@ class MedianTracker(Estimator):
 
         # half an octave more, so that the octave is that of the nearest reference median
         lane = self._lane(m)
-        magnitude = Signal(bits)
-        keep = Signal()
-        m.d.comb += [
-            magnitude.eq(pick([word[23 - fraction : MAGNITUDE_BITS] for word in self.observe.words], lane)),
-            keep.eq(pick(self.observe.keep, lane)),
-        ]
+        magnitude = wire(m, bits, pick([word[23 - fraction : MAGNITUDE_BITS] for word in self.observe.words], lane))
+        keep = wire(m, 1, pick(self.observe.keep, lane))
         exponent = magnitude[fraction:]
         target, position, moved = Signal(bits), Signal(bits), Signal(bits)
         step, run_so_far, was_rising = Signal.like(steps[0]), Signal.like(equal[0]), Signal()
@@ -102,8 +98,7 @@ class MedianTracker(Estimator):
         beat, lane = Signal(range(self.lanes)), Signal(range(self.lanes))
         if self.lanes > 1:
             last = beat == self.lanes - 1
-            following = Signal(range(self.lanes + 2))
-            m.d.comb += following.eq(lane + 1 + last)
+            following = wire(m, range(self.lanes + 2), lane + 1 + last)
             with m.If(self.observe.valid):
                 m.d.sync += [
                     beat.eq(Mux(last, 0, beat + 1)),

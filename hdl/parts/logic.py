@@ -1,6 +1,21 @@
-"""Small combinational parts that more than one block uses."""
+"""What the logic of blocks is made of: wires, choices, and small combinational parts."""
 
 from amaranth.hdl import Array, Cat, Const, Mux, Signal
+
+
+def wire(m, shape, value, name=None):
+    """A signal that always has the `value`, by default named as the variable that it is assigned to."""
+    signal = Signal(shape, name=name, src_loc_at=1)
+    m.d.comb += signal.eq(value)
+    return signal
+
+
+def switch(m, value, cases):
+    """Of `cases`, assignments by value, those for `value`."""
+    with m.Switch(value):
+        for key, assignments in cases.items():
+            with m.Case(key):
+                m.d.comb += assignments
 
 
 def pick(values, index):
@@ -19,10 +34,7 @@ def decide(m, round_up, control, decisions):
     if len(decisions) == 1:
         m.d.comb += round_up.eq(*decisions.values())
     else:
-        with m.Switch(control.rounding):
-            for mode, decision in decisions.items():
-                with m.Case(mode):
-                    m.d.comb += round_up.eq(decision)
+        switch(m, control.rounding, {mode: round_up.eq(decision) for mode, decision in decisions.items()})
 
 
 def count_ones(bits):
@@ -39,9 +51,7 @@ def extreme(m, values, name, better):
         return values[0]
     middle = len(values) // 2
     a, b = extreme(m, values[:middle], f"{name}_l", better), extreme(m, values[middle:], f"{name}_r", better)
-    winner = Signal(len(values[0]), name=name)
-    m.d.comb += winner.eq(Mux(better(a, b), a, b))
-    return winner
+    return wire(m, len(values[0]), Mux(better(a, b), a, b), name)
 
 
 def division_step(m, trial, bit, rest, divisor):
