@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Module
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BlockFormat, FloatFormat, LogBlockFormat
+from narrowfloat.hdl.parts.logic import Circuit
 from narrowfloat.hdl.parts.stream import beats, registered
 
 
@@ -245,12 +245,12 @@ class Relation:
         return bool(self.holds(*(values[name] for name in self.parameters)))
 
 
-class Block(wiring.Component):
+class Block(Circuit):
     """A component that can be a design: its parameters are class attributes, and a top is made for it from its attributes.
 
     A subclass declares each `Parameter` as a class attribute. Its method ``members()`` returns the members of the signature:
-    streams of beats `i` and `o`, and whatever else there is. An instance has the parameters' values as attributes of the same
-    names; they are given by position or by name.
+    streams of beats `i` and `o`, and whatever else there is. ``build(m)`` adds its logic to a module. An instance has the
+    parameters' values as attributes of the same names; they are given by position or by name.
 
     Attributes
     ----------
@@ -318,7 +318,7 @@ class Block(wiring.Component):
         return {"user": self.user_bits} if self.user_bits else {}
 
     def prepare(self):
-        """Derive from the parameters what `members` and `elaborate` share."""
+        """Derive from the parameters what `members` and `build` share."""
 
     @classmethod
     def checked(cls, given):
@@ -407,8 +407,7 @@ class Lanewise(Block):
         (lane, user), (result, raised) = self.input_shapes(), self.output_shapes()
         return {"i": In(beats(lane, self.lanes, user | self.tag)), "o": Out(beats(result, self.lanes, raised | self.tag))}
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         lane, shared = self.middle_shapes()
         fields = {"lanes": data.ArrayLayout(lane, self.lanes), **shared, "last": 1, "user": data.StructLayout(self.tag)}
         source = self.incoming(m)
@@ -421,7 +420,6 @@ class Lanewise(Block):
         if self.stages >= 1:
             result = registered(m, "output_register", result)
         m.d.comb += [self.o.valid.eq(result.valid), result.ready.eq(self.o.ready), self.o.payload.eq(result.payload)]
-        return m
 
     def _between(self, m, name, source, shape, half):
         sink = stream.Signature(shape).create(path=(name,))

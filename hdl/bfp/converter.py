@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Mux, Signal, signed
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import ROUNDINGS, SR_BITS, SUM_BITS
@@ -134,8 +134,7 @@ class BfpConverter(Block):
             members["m_sums"] = Out(beats_of(pair, {"saturated": 1, **self.tag}))
         return members
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         m.submodules.output = output = Register(self.o.payload.shape())
         goes_on = Signal()
         group, beat, leaves = self._collect(m, output.i, goes_on)
@@ -157,7 +156,6 @@ class BfpConverter(Block):
             self._sum(m, group, beat, aligned, exponent, leaves, goes_on)
         else:
             m.d.comb += goes_on.eq(1)
-        return m
 
     def _collect(self, m, sink, goes_on):
         """Beats wait in as many slots as a group has until the group's largest exponent is known; the group then leaves while

@@ -1,14 +1,14 @@
 """Dot products of groups in block floating point, a pass of 2 by 2 mantissa bits per clock."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Mux, Signal, signed
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import ACCUMULATORS, CHUNKS
 from narrowfloat.golden.formats import MAX_GROUP, MIN_GROUP
 from narrowfloat.golden.fp32 import FP32_BIAS
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.block import Block, Choice, Integer, Relation
-from narrowfloat.hdl.parts.logic import normalised_to_top, wire
+from narrowfloat.hdl.parts.logic import Circuit, normalised_to_top, wire
 
 CHUNK_BITS = 2
 MAX_BITS = 2, 3, 4, 6, 8
@@ -34,7 +34,7 @@ def _reduce(m, columns, width, name):
     return Cat(total)
 
 
-class PassUnit(wiring.Component):
+class PassUnit(Circuit):
     """What one pass does to a sum: the arithmetic of `FastMac`, and of a cell of `SystolicArray`.
 
     A pass gives ``S = sum((-1)**(sx ^ sy) * x * y)`` over the lanes. Unless `fused` it is added to `base` at once; with `fused`
@@ -99,8 +99,7 @@ class PassUnit(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         value, before = Signal(signed(self._bits)), None
         if self._fused:
             # What came of the passes before, in units of this one.
@@ -115,7 +114,6 @@ class PassUnit(wiring.Component):
         m.d.comb += [self.total.eq(total), following.eq(self._add_fixed(m, value) if self._fixed else self._add_fp32(m, value))]
         with m.If(self.update):
             m.d.sync += total.eq(following)
-        return m
 
     def _products(self, m, before):
         """The sum of the products of all lanes, and of `before`: of each product the bits of its partial products, inverted
@@ -316,8 +314,7 @@ class FastMac(Block):
             "o": Out(fields_of({"sum": total}, raised | self.tag)),
         }
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         m.submodules.unit = unit = self._unit
         given, result = self.i.p.user, self.o.p.user
         done, fresh, taken = Signal(), Signal(init=1), Signal()
@@ -348,4 +345,3 @@ class FastMac(Block):
             m.d.comb += result.user.eq(tag)
             with m.If(taken & self.i.p.last):
                 m.d.sync += tag.eq(given.user)
-        return m

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import EPSILON_BITS, SUM_BITS
@@ -81,8 +81,7 @@ class PrecisionPolicy(Block):
             "axil": self._registers.signature.members["axil"],
         }
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         m.submodules.registers = registers = self._registers
         m.submodules.output = output = StreamRegister(self.o.payload.shape())
         wiring.connect(m, wiring.flipped(self.axil), registers.axil)
@@ -131,4 +130,3 @@ class PrecisionPolicy(Block):
                     m.next = "idle"
         m.d.comb += [output.i.p.data.precision.eq(~total[-1]), output.i.p.last.eq(self.i.p.last)]
         m.d.comb += [output.i.p.user[name].eq(user[name]) for name in self.tag]
-        return m

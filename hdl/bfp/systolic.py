@@ -1,6 +1,6 @@
 """Matrix products of block floating point on a systolic array, with one operand held still, or the results."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
+from amaranth.hdl import Cat, Const, Mux, Shape, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
@@ -127,14 +127,12 @@ class SystolicArray(Block):
             "o": Out(sums),
         }
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         advance = Signal()
         wave, number = self._sequence(m, advance)
         x, y = self._first_operands(m, wave, number)
         results = self._cells(m, advance, wave, number, x, y)
         self._leave(m, advance, wave, results)
-        return m
 
     def _sequence(self, m, advance):
         """What enters the array in this cycle: a pass, a swap, a cycle of leaving results, or nothing."""

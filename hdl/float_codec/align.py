@@ -1,10 +1,10 @@
 """First half of an encoder lane."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Signal
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
-from narrowfloat.hdl.parts.logic import decide
+from narrowfloat.hdl.parts.logic import Circuit, decide
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Float32
 
 
@@ -25,7 +25,7 @@ def located(codec):
     )
 
 
-class Align(wiring.Component):
+class Align(Circuit):
     """First half of an encoder lane: align subnormals, find the last bit to keep, decide whether to round up."""
 
     def __init__(self, codec):
@@ -41,8 +41,7 @@ class Align(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         fraction, exponent = self.word.fraction, self.word.exponent
         width = 1 + self._codec.man_bits + self._discarded
         cut = FP32_MAN_BITS + 1 - width
@@ -67,7 +66,6 @@ class Align(wiring.Component):
             self.o.infinity.eq(exponent.all() & no_fraction),
             self.o.nonzero.eq(exponent.any() | ~no_fraction),
         ]
-        return m
 
     def _align_full_range(self, m, cut, significand, sticky):
         """Without a sign and a zero, code 0 is 2**-127: a subnormal of FP32, whose leading one is the top fraction bit."""

@@ -1,10 +1,11 @@
 """Narrow floats to FP32."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Mux, Signal
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
 from narrowfloat.hdl.float_codec.common import FloatCodec
+from narrowfloat.hdl.parts.logic import Circuit
 from narrowfloat.hdl.parts.shapes import Float32
 
 
@@ -23,7 +24,7 @@ def _unpacked(codec):
     )
 
 
-class _Unpack(wiring.Component):
+class _Unpack(Circuit):
     """First half of a decoder lane: split the code, normalise subnormals, recognise special values."""
 
     def __init__(self, codec):
@@ -36,11 +37,9 @@ class _Unpack(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         results = [self._unpack(m, fmt) for fmt in self._codec.formats]
         m.d.comb += self.o.eq(self._codec.choose(self.control, results))
-        return m
 
     def _unpack(self, m, fmt):
         result = Signal(_unpacked(self._codec), name=f"unpacked_{fmt.name}")
@@ -77,7 +76,7 @@ class _Unpack(wiring.Component):
         return result
 
 
-class _Rebias(wiring.Component):
+class _Rebias(Circuit):
     """Second half of a decoder lane: the FP32 exponent, E + 127 - bias, and special values."""
 
     def __init__(self, codec):
@@ -90,8 +89,7 @@ class _Rebias(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         fmt = self._codec.formats[0]
         man_bits = self._codec.man_bits
         fraction = Cat(Const(0, FP32_MAN_BITS - man_bits), self.i.fraction)
@@ -111,7 +109,6 @@ class _Rebias(wiring.Component):
             self.word.exponent.eq(Mux(self.i.nan | self.i.infinity, 255, Mux(self.i.zero, 0, exponent))),
             self.word.fraction.eq(fraction | Mux(self.i.nan, quiet, 0)),
         ]
-        return m
 
 
 class FloatDecoder(FloatCodec):

@@ -2,16 +2,15 @@
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Const, Mux, Signal
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_BIAS
 from narrowfloat.hdl.float_codec.align import located, locates
-from narrowfloat.hdl.parts.logic import wire
+from narrowfloat.hdl.parts.logic import Circuit, wire
 from narrowfloat.hdl.parts.shapes import Flags, Rounding
 
 
-class Pack(wiring.Component):
+class Pack(Circuit):
     """Second half of an encoder lane: round {E, M} as one number, so that a carry moves into E by itself, and clamp.
 
     Each `_pack_...` method gives for its formats the {E, M} in range, whether it is too large, whether its value differs from
@@ -29,8 +28,7 @@ class Pack(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         if self._codec.formats[0].exp_bits == 8:
             packed = [self._pack_full_range(m)]
         elif locates(self._codec.formats):
@@ -42,7 +40,6 @@ class Pack(wiring.Component):
             self.code.eq(self._codec.choose(self.control, codes)),
             self.flags.eq(self._codec.choose(self.control, flags)),
         ]
-        return m
 
     def _pack_full_range(self, m):
         """8 exponent bits: the exponent is FP32's."""

@@ -1,12 +1,12 @@
 """The shared exponent of a block, from its largest value."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Mux, Signal, signed
+from amaranth.lib import data
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.hdl.lbfp.logarithm import EXTRA_BITS
-from narrowfloat.hdl.parts.logic import wire
+from narrowfloat.hdl.parts.logic import Circuit, wire
 from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.parts.stream import beats
 
@@ -14,7 +14,7 @@ from narrowfloat.hdl.parts.stream import beats
 BLOCK_LATENCY = 1
 
 
-class BlockMaximum(wiring.Component):
+class BlockMaximum(Circuit):
     """Stores blocks of FP32 values until all of one are there, and gives each beat its block's exponent.
 
     While one block leaves the next one comes, so that a beat per clock goes through.
@@ -36,8 +36,7 @@ class BlockMaximum(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         kept, stored = Signal(self._stored), Signal(self._stored)
         m.d.comb += [kept.last.eq(self.i.p.last), self.o.p.last.eq(stored.last)]
         for name in kept.user.shape().members:
@@ -87,7 +86,6 @@ class BlockMaximum(wiring.Component):
             values.r_en.eq(left),
             exponents.r_en.eq(left & last_out),
         ]
-        return m
 
     def _count(self, m, name, step):
         """Count beats within blocks; whether this one is the last."""

@@ -1,6 +1,6 @@
 """Dot products of logarithmic numbers in fixed point."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Mux, Signal, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -76,8 +76,7 @@ class LbfpDotProduct(Products):
             "o": Out(beats_of(data.StructLayout({"sum": signed(self._sum_bits)}), outgoing | self.tag)),
         }
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         source = registered(m, "input_register", self.i) if self.stages >= 2 else self.i
         product = signed(self.table.out_bits)
         products = stream.Signature(
@@ -100,7 +99,6 @@ class LbfpDotProduct(Products):
         if self.stages >= 1:
             products = registered(m, "product_register", products)
         self._accumulate(m, products)
-        return m
 
     def _multiply(self, m, source, products):
         for lane in range(self.lanes):

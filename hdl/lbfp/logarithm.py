@@ -2,13 +2,13 @@
 
 from math import ceil
 
-from amaranth.hdl import Cat, Const, Module, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Signal, signed
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.golden.lbfp import thresholds
-from narrowfloat.hdl.parts.logic import normalised_to_top, wire
+from narrowfloat.hdl.parts.logic import Circuit, normalised_to_top, wire
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 
 # Fraction bits below those of the logarithm at which an encoder looks.
@@ -53,7 +53,7 @@ def _fraction(m, fmt, name, significand):
     return fraction
 
 
-class Locate(wiring.Component):
+class Locate(Circuit):
     """First half of an encoder lane: the logarithm of a value."""
 
     def __init__(self, fmt, source, fixed_bits):
@@ -70,8 +70,7 @@ class Locate(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         fmt = self._fmt
         bits = fmt.frac_bits + EXTRA_BITS
         significand = Signal(bits)
@@ -103,7 +102,6 @@ class Locate(wiring.Component):
             self.o.fraction.eq(_fraction(m, fmt, "fraction", significand)),
             self.o.smallest.eq(significand >= smallest),
         ]
-        return m
 
 
 def integer_bits(fmt, source, fixed_bits):
@@ -119,15 +117,14 @@ def integer_bits(fmt, source, fixed_bits):
     return max(bits_for(end, True) for end in ends)
 
 
-class Clamp(wiring.Component):
+class Clamp(Circuit):
     """Second half of an encoder lane: c within its range, and zero."""
 
     def __init__(self, fmt, integer_bits):
         self._fmt = fmt
         super().__init__({"i": In(rounded(fmt, integer_bits)), "code": Out(fmt.bits), "flags": Out(LogFlags)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         fmt = self._fmt
         integer = Cat(Const(0, fmt.frac_bits), self.i.integer).as_signed()
         c = wire(m, signed(len(integer) + 1), integer + self.i.fraction)
@@ -154,4 +151,3 @@ class Clamp(wiring.Component):
             self.flags.flushed.eq(zero & (self.i.nonzero | self.i.subnormal)),
             self.flags.invalid.eq(self.i.nan),
         ]
-        return m

@@ -1,7 +1,7 @@
 """What multipliers and dot products share: the sum of two logarithms, a table of powers of two, and a shift."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Mux, Signal
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import (
@@ -14,7 +14,7 @@ from narrowfloat.golden.lbfp import (
     table_guard_bits,
 )
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation
-from narrowfloat.hdl.parts.logic import switch, wire
+from narrowfloat.hdl.parts.logic import Circuit, switch, wire
 from narrowfloat.hdl.parts.stream import beats_of
 
 
@@ -108,7 +108,7 @@ def log_sum(m, fmt, a, b, result):
     ]
 
 
-class Shift(wiring.Component):
+class Shift(Circuit):
     """From the sum of two logarithms to a product: table and shift.
 
     `product` is {sign, magnitude} or in two's complement.
@@ -118,8 +118,7 @@ class Shift(wiring.Component):
         self._fmt, self._antilog, self._output = fmt, antilog, output
         super().__init__({"i": In(log_sum_layout(fmt)), "product": Out(antilog.out_bits)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         fmt, antilog = self._fmt, self._antilog
         two = self._output == "twos_complement"
         sign = self.i.sign if two else Const(0, 1)
@@ -143,7 +142,6 @@ class Shift(wiring.Component):
         kept = antilog.out_bits - 1 + two
         result = Cat((upper & h) | (lower & l) for h, l in zip(high[len(high) - kept :], low[len(low) - kept :], strict=True))
         m.d.comb += self.product.eq(result if two else Cat(result, self.i.sign))
-        return m
 
 
 def pairs(fmt, lanes, user):

@@ -1,15 +1,15 @@
 """The S2FP8 parameters of each tensor type."""
 
-from amaranth.hdl import Const, Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Const, Signal
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.s2fp8 import MEAN_BITS
 from narrowfloat.hdl.memory.streams import type_bits
-from narrowfloat.hdl.parts.logic import pick
+from narrowfloat.hdl.parts.logic import Circuit, pick
 from narrowfloat.hdl.s2fp8 import NEUTRAL, PARAMETERS, S2Parameters
 
 
-class ParameterKeeper(wiring.Component):
+class ParameterKeeper(Circuit):
     """The S2FP8 parameters of each type: one unit computes them when statistics of a type are new, one type after the other.
 
     Equation: as `hdl.s2fp8.S2Parameters`.
@@ -49,8 +49,7 @@ class ParameterKeeper(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         m.submodules.unit = unit = S2Parameters()
         stale = Signal(self._types)
         loaded = Signal(self._types)
@@ -82,4 +81,3 @@ class ParameterKeeper(wiring.Component):
             # what has become stale meanwhile may be of two statistics, and comes again
             with m.If(done & here[t] & ~stale[t]):
                 m.d.sync += self.parameters[t].eq(unit.o.p.data)
-        return m

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from types import MappingProxyType
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BIAS_BITS, BIAS_MAX, FloatFormat
@@ -114,8 +114,7 @@ class MemoryPort(Block):
             "axil": self._registers.signature.members["axil"],
         }
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         m.submodules.registers = registers = self._registers
         m.submodules.write = write = self._write
         m.submodules.read = read = self._read
@@ -149,7 +148,6 @@ class MemoryPort(Block):
         for t in range(self.types):
             self._control_type(m, write, t)
             m.d.comb += registers.status[t].busy.eq(working[t].any())
-        return m
 
     def _end_passes(self, m, write):
         """Ends by tensor come with their beat, those by epoch wait for a cycle without."""

@@ -1,15 +1,16 @@
 """From memory to core."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Array, Cat, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.float_codec import FloatDecoder
 from narrowfloat.hdl.memory.streams import CODE_BITS, S2FP8_STAGES, SLOTS, WORD_BYTES, core_stream, memory_stream
+from narrowfloat.hdl.parts.logic import Circuit
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.s2fp8 import S2Decoder
 
 
-class ReadPath(wiring.Component):
+class ReadPath(Circuit):
     """From memory to core: a packed beat becomes a beat of words for each slot with a kept code, or one where none is kept.
 
     Equation: a code becomes a word as in `FloatDecoder`, or in `S2Decoder`. TLAST comes with the last of the beats. What is not
@@ -37,8 +38,7 @@ class ReadPath(wiring.Component):
         self.latency = S2FP8_STAGES if s2fp8 else 1
         super().__init__({"s_mem": In(memory_stream(lanes, types, s2fp8)), "m_core": Out(core_stream(lanes, types))})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         beat, user = self.s_mem.payload, self.s_mem.payload.user
         code_bits = CODE_BITS * self._lanes
         packed = Signal()
@@ -74,11 +74,10 @@ class ReadPath(wiring.Component):
             m.d.sync += left.eq(Mux(final, 0, left | (1 << slot)))
         if self._s2fp8:
             self._decode_s2fp8(m, result, codes, packed & user.squeezed, taken)
-            return m
+            return
         m.submodules.decoded = decoded = StreamRegister(result.shape())
         m.d.comb += [decoded.i.valid.eq(self.s_mem.valid), taken.eq(decoded.i.ready), decoded.i.payload.eq(result)]
         wiring.connect(m, decoded.o, wiring.flipped(self.m_core))
-        return m
 
     def _decode_s2fp8(self, m, result, codes, squeezed, taken):
         """Beats to the core: `result`, or if `squeezed` with the values of `codes` in S2FP8; `taken` says when one is."""

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BIAS_BITS
@@ -18,13 +18,13 @@ from narrowfloat.hdl.memory.streams import (
     mode_bits,
     type_bits,
 )
-from narrowfloat.hdl.parts.logic import is_number, pick, wire
+from narrowfloat.hdl.parts.logic import Circuit, is_number, pick, wire
 from narrowfloat.hdl.parts.shapes import Flags
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.s2fp8 import NEUTRAL, PARAMETERS, S2Encoder
 
 
-class WritePath(wiring.Component):
+class WritePath(Circuit):
     """From core to memory: four beats of words become one of codes.
 
     Equation: a word becomes a code as in `FloatEncoder`, or in `S2Encoder`.
@@ -89,8 +89,7 @@ class WritePath(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         core, payload = self.s_core, self.s_core.payload
         accepted = wire(m, 1, core.valid & core.ready & ~payload.user.bypass)  # a beat of a tensor
         mode = wire(m, mode_bits(self._s2fp8), pick(self.mode, payload.user.type))
@@ -115,7 +114,6 @@ class WritePath(wiring.Component):
             encoded = register.o
         m.d.comb += [self.raised[t].eq(flags) for t, flags in enumerate(raised)]
         self._pack(m, encoded)
-        return m
 
     def _hold_until_last(self, m, accepted):
         """What each type's tensors take at their start, which follows the input except while a tensor is open."""

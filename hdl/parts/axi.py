@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from enum import EnumMeta
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Shape, Value
+from amaranth.hdl import ClockDomain, ClockSignal, ResetSignal, Shape, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from narrowfloat.hdl.parts.logic import Circuit
 
 RESETS = ("sync_high", "sync_low", "async_high", "async_low")
 
@@ -54,7 +55,7 @@ def _channel(name, outward, payload):
     return members | {f"{name}valid": outward(1), f"{name}ready": inward(1)}
 
 
-class _Top(wiring.Component):
+class _Top(Circuit):
     """Flat ports for a `hdl.block.Block`.
 
     The ``_ports()`` of a subclass yields of each the name, the flow, what it stands for in the block, its shape, and what its
@@ -95,15 +96,13 @@ class _Top(wiring.Component):
                     self.fields[name] = fields
         super().__init__(members)
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         if self._block.clocked:
             _clock(m, self, self._reset)
         m.submodules.block = self._block
         for name, (flow, inner) in self._inner.items():
             port = getattr(self, name)
             m.d.comb += inner.eq(port) if flow is In else port.eq(inner)
-        return m
 
 
 class AxiStreamTop(_Top):

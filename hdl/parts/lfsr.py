@@ -3,11 +3,11 @@
 from functools import reduce
 from operator import xor
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Signal
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.lfsr import SEED_STEP
+from narrowfloat.hdl.parts.logic import Circuit
 
 WIDTH = 32
 # x**32 + x**31 + x**30 + x**10 + 1, the reciprocal of the tap set 32, 22, 2, 1. In this orientation a new bit depends on none
@@ -31,7 +31,7 @@ def lane_words(m, seed, lanes, bits, step):
     return [words[lane // per_register].word_select(lane % per_register, bits) for lane in range(lanes)]
 
 
-class Lfsr(wiring.Component):
+class Lfsr(Circuit):
     """A linear feedback shift register that gives 32 new bits per step.
 
     One bit step is ``s = (s << 1) | (s[31] ^ s[30] ^ s[29] ^ s[9])``, one step of this block is 32 of them. The first word is
@@ -57,8 +57,7 @@ class Lfsr(wiring.Component):
         self._seed = seed
         super().__init__()
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         state = Signal(WIDTH, init=self._seed)
         history = list(state)[::-1]  # oldest bit first
         for _ in range(WIDTH):
@@ -67,4 +66,3 @@ class Lfsr(wiring.Component):
         with m.If(self.step):
             m.d.sync += state.eq(Cat(history[-WIDTH:][::-1]))
         m.d.comb += self.word.eq(state)
-        return m

@@ -1,6 +1,16 @@
-"""What the logic of blocks is made of: wires, choices, and small combinational parts."""
+"""What blocks are made of: circuits, wires, choices, and small combinational parts."""
 
-from amaranth.hdl import Array, Cat, Const, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+
+
+class Circuit(wiring.Component):
+    """A component whose method ``build(m)`` adds its logic to a module."""
+
+    def elaborate(self, platform):
+        m = Module()
+        self.build(m)
+        return m
 
 
 def wire(m, shape, value, name=None):

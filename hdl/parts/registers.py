@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 
-from amaranth.hdl import Const, Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Const, Signal
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.hdl.parts.axi import AxiLite
+from narrowfloat.hdl.parts.logic import Circuit
 
 WORD = 32
 ACCESSES = {
@@ -116,7 +116,7 @@ def repeated(count, stride, registers):
     ]
 
 
-class Registers(wiring.Component):
+class Registers(Circuit):
     """Registers behind AXI4-Lite.
 
     Write address, write data and read address may come in any order and wait for one another as they like. A write takes two
@@ -164,8 +164,7 @@ class Registers(wiring.Component):
                 name = register.name.removesuffix(str(register.index)).lower()
                 setattr(self, name, [*getattr(self, name, ()), fields])
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         values, writes = {}, {}
         for register in self.table:
             for field in register.fields:
@@ -185,7 +184,6 @@ class Registers(wiring.Component):
                 values[name], writes[name] = value, write
         self._write(m, writes)
         self._read(m, values)
-        return m
 
     def _write(self, m, writes):
         axil = self.axil

@@ -1,11 +1,12 @@
 """Parts of which streaming blocks are made."""
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Signal
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
+from narrowfloat.hdl.parts.logic import Circuit
 
 
-class Register(wiring.Component):
+class Register(Circuit):
     """A pipeline stage: holds one transfer, and takes the next in the cycle in which it gives this one away.
 
     Latency 1, one transfer per clock. `ready` passes through combinationally, so a chain of stages closes up behind a stall and
@@ -26,8 +27,7 @@ class Register(wiring.Component):
         self._shape = shape
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         valid = Signal()
         payload = Signal(self._shape, reset_less=True)
         m.d.comb += [self.o.valid.eq(valid), self.o.payload.eq(payload), self.i.ready.eq(self.o.ready | ~valid)]
@@ -36,7 +36,6 @@ class Register(wiring.Component):
         # A separate enable keeps the data quiet while nothing arrives: no toggling, no reset.
         with m.If(self.i.ready & self.i.valid):
             m.d.sync += payload.eq(self.i.payload)
-        return m
 
 
 def beats(shape, lanes, user):

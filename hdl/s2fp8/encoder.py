@@ -2,8 +2,8 @@
 
 from types import MappingProxyType
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Mux, Signal, signed
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.fp32 import FP32_MAN_BITS
 from narrowfloat.golden.s2fp8 import (
@@ -18,7 +18,7 @@ from narrowfloat.golden.s2fp8 import (
     log_nodes,
 )
 from narrowfloat.hdl.block import Integer, Lanewise, Switch
-from narrowfloat.hdl.parts.logic import wire
+from narrowfloat.hdl.parts.logic import Circuit, wire
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 from narrowfloat.hdl.s2fp8.lines import on_lines, rows, sum_of
 
@@ -41,7 +41,7 @@ _PLACED = data.StructLayout(
 )
 
 
-class _Place(wiring.Component):
+class _Place(Circuit):
     """First half of an encoder lane: ``(L - mean) * 2**exponent``, the exponent being that of alpha.
 
     Bits that are cut off set the last one that is kept, so that what lies between two numbers stays between them.
@@ -50,8 +50,7 @@ class _Place(wiring.Component):
     def __init__(self):
         super().__init__({"word": In(Float32), "mean": In(MEAN_BITS), "exponent": In(4), "o": Out(_PLACED)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         cut = FP32_MAN_BITS - LOG_BITS
         fraction, logarithm = Signal(LOG_BITS), Signal(LOG_BITS)
         m.d.comb += [
@@ -82,17 +81,15 @@ class _Place(wiring.Component):
             self.o.nan.eq(special & rest),
             self.o.zero.eq(zero & ~rest),
         ]
-        return m
 
 
-class _Round(wiring.Component):
+class _Round(Circuit):
     """Second half of an encoder lane: the distance times alpha's significand, rounded to a code."""
 
     def __init__(self):
         super().__init__({"i": In(_PLACED), "fraction": In(ALPHA_FRACTION_BITS), "code": Out(8), "flags": Out(LogFlags)})
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         # |distance| < 2**5 and alpha's significand is below 2
         product = sum_of([self.i.distance << ALPHA_FRACTION_BITS, *rows(self.i.distance, self.fraction)])
         power = wire(m, signed(_DISTANCE_BITS + 1), product >> ALPHA_FRACTION_BITS)
@@ -130,7 +127,6 @@ class _Round(wiring.Component):
             self.flags.flushed.eq(is_zero & ~self.i.zero),
             self.flags.invalid.eq(self.i.nan),
         ]
-        return m
 
 
 class S2Encoder(Lanewise):

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from types import MappingProxyType
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.s2fp8 import (
@@ -70,8 +70,7 @@ class S2Parameters(Block):
             "o": Out(beats_of(PARAMETERS, self.tag)),
         }
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         m.submodules.output = output = Register(self.o.payload.shape())
         wiring.connect(m, output.o, wiring.flipped(self.o))
         statistics, result = self.i.p.data, output.i.p.data
@@ -130,4 +129,3 @@ class S2Parameters(Block):
             output.i.p.last.eq(self.i.p.last),
             *(output.i.p.user[name].eq(self.i.p.user[name]) for name in self.tag),
         ]
-        return m

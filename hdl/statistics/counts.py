@@ -1,15 +1,15 @@
 """Counts of values by type and slot, and the estimators that look for their bias in these counts."""
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth.hdl import Array, Const, Mux, Signal
+from amaranth.lib import data, memory
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.block import Integer
-from narrowfloat.hdl.parts.logic import is_number, pick
+from narrowfloat.hdl.parts.logic import Circuit, is_number, pick
 from narrowfloat.hdl.statistics.base import Estimator
 
 
-class HistogramCounts(wiring.Component):
+class HistogramCounts(Circuit):
     """Saturating counters by type and slot, each of which may grow by up to `lanes` in a cycle.
 
     Only the low end of each counter is in registers, just wide enough. The counters are visited one after the other: each is
@@ -54,8 +54,7 @@ class HistogramCounts(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         types, slots = self._types, self._slots
         slot_bits = (slots - 1).bit_length()
         layout = data.StructLayout({"slot": slot_bits, "type": len(self.type)})
@@ -139,7 +138,6 @@ class HistogramCounts(wiring.Component):
                 m.d.sync += pending[t].eq(0)
             with m.If(self.end & is_number(self.end_type, t)):
                 m.d.sync += pending[t].eq(1)
-        return m
 
 
 def half_less_one(total):

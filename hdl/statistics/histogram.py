@@ -1,6 +1,6 @@
 """The octave of the median, by a histogram of exponents."""
 
-from amaranth.hdl import Const, Module, Signal, signed
+from amaranth.hdl import Const, Signal, signed
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.block import Integer, Relation
 from narrowfloat.hdl.parts.logic import count_ones, is_number
@@ -38,8 +38,7 @@ class ExponentHistogram(CountingEstimator):
     def slots(self):
         return readout.histogram_slots(self.first, self.last)
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         counts = self._counts(m)
         lanes = Lanes(m, self.observe, self.busy)
         beat = dict(lanes.numbers)
@@ -59,7 +58,6 @@ class ExponentHistogram(CountingEstimator):
         median = self._registers(8, "median")
         self._work(m, counts, median)
         self._reads(m, counts, (median,))
-        return m
 
     def _work(self, m, counts, median):
         tick, value = counts.tick, counts.value

@@ -1,6 +1,6 @@
 """The median, by counting in bins that narrow pass after pass."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Mux, Signal, signed
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.block import Integer, Switch
 from narrowfloat.hdl.parts.logic import count_ones, division_step, extreme, is_number, pick, wire
@@ -49,8 +49,7 @@ class MedianEstimator(CountingEstimator):
         # ceil((largest - smallest) / bins) of FP32's normal numbers
         self._width_bits = (-(-(0x7F7FFFFF - 0x00800000) // self.bins)).bit_length()
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         counts = self._counts(m)
         low = self._registers(MAGNITUDE_BITS, "low", 2**MAGNITUDE_BITS - 1)
         reach = self._registers(MAGNITUDE_BITS, "reach")
@@ -59,7 +58,6 @@ class MedianEstimator(CountingEstimator):
         self._sort(m, counts, low, reach, number)
         self._work(m, counts, low, reach, number, drift)
         self._reads(m, counts, (low, reach, number, drift))
-        return m
 
     def _sort(self, m, counts, low, reach, number):
         """From the tap to increments of the slots in three cycles: distance, upper and lower bits of the bin's index."""

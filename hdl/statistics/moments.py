@@ -4,7 +4,7 @@ from functools import reduce
 from operator import add
 from types import MappingProxyType
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Mux, Signal
 from amaranth.lib import data, memory
 from amaranth.lib.wiring import Out
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
@@ -56,8 +56,7 @@ class LogMoments(CountingEstimator):
         moments = Out(data.ArrayLayout(_LOG_BITS, self.types))
         return super().members() | {"mean": moments, "max": moments}
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         counts = self._counts(m)
         sum_bits = self.cnt_width + _LOG_BITS
         log_sum = self._registers(sum_bits, "log_sum")
@@ -95,7 +94,6 @@ class LogMoments(CountingEstimator):
         self._work(m, counts, log_sum, amax, results)
         halves = [part[:32] for part in log_sum], [part[32:] for part in log_sum]
         self._reads(m, counts, (*halves, amax, *results.values()))
-        return m
 
     def _logarithm(self, m, magnitude, name):
         """log2 + 127 with 8 fraction bits: the word itself, and a correction of at most 22 that the top fraction bits say."""

@@ -1,6 +1,6 @@
 """A register per type that walks to the median."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Mux, Signal
 from narrowfloat.golden.statistics import REFERENCE_EXPONENT, RUNS, readout
 from narrowfloat.hdl.block import Choice, Integer
 from narrowfloat.hdl.parts.logic import is_number, pick, wire
@@ -34,8 +34,7 @@ class MedianTracker(Estimator):
     latency = 1
     statistics = readout.MEDIAN_TRACKER
 
-    def elaborate(self, platform):
-        m = Module()
+    def build(self, m):
         fraction, type_ = self.fraction, self.observe.type
         bits = 8 + fraction
         lowest, highest = REFERENCE_EXPONENT - self.bias_max, REFERENCE_EXPONENT - self.bias_min
@@ -91,7 +90,6 @@ class MedianTracker(Estimator):
             inverted = ~stored[t][fraction:]
             m.d.comb += self.bias[t].eq(Cat(inverted[:4], inverted[4:] + 1))
         m.d.comb += [self.read.done.eq(self.read.enable), self.read.data.eq(pick(wholes, self.read.type))]
-        return m
 
     def _lane(self, m):
         """The lane to look at: the next one with each beat, and one more after each turn."""
