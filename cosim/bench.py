@@ -1,5 +1,7 @@
 """The bench of every design with streams: what its reference gives goes in, what leaves is held against what it says."""
 
+from functools import wraps
+
 import cocotb
 import numpy as np
 from narrowfloat.cosim.driver import Driver, Pauses, Streams
@@ -31,17 +33,26 @@ class ReferenceBench:
     driver_class = Driver
 
     def __init__(self, dut):
-        self.manifest = manifest()
+        self.dut, self.manifest = dut, manifest()
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.reference = load(self.manifest, self.rng)
         self.driver = self.driver_class(dut, self.manifest)
 
     @classmethod
-    async def started(cls, dut):
-        """The bench of a design that has been reset."""
-        bench = cls(dut)
-        await bench.driver.start()
-        return bench
+    def test(cls, **options):
+        """Make a cocotb test of a coroutine function that takes the bench of a design that has been reset."""
+
+        def made(function):
+            @cocotb.test(**options)
+            @wraps(function)
+            async def started(dut):
+                bench = cls(dut)
+                await bench.driver.start()
+                await function(bench)
+
+            return started
+
+        return made
 
     async def reset(self):
         """Reset the design, whatever it is doing, and its reference."""

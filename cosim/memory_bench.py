@@ -25,7 +25,7 @@ class PortBench(Bench):
         self.types, self.names, self.modes = self.reference.types, self.reference.names, self.reference.modes
         self.registers = Registers(self.driver, self.manifest)
         self._commits, self._issued = [], []
-        cocotb.start_soon(self._watch(dut))
+        cocotb.start_soon(self._watch())
 
     async def reset(self):
         await super().reset()
@@ -49,11 +49,11 @@ class PortBench(Bench):
         """The number of this clock edge."""
         return int(get_sim_time("ns")) // PERIOD
 
-    async def _watch(self, dut):
+    async def _watch(self):
         """Record in which cycles register writes are taken."""
         while True:
-            await RisingEdge(dut.clk)
-            if self.driver.reset_port.value != self.driver.in_reset and dut.s_axil_awready.value:
+            await RisingEdge(self.dut.clk)
+            if self.driver.reset_port.value != self.driver.in_reset and self.dut.s_axil_awready.value:
                 self._commits.append(self.cycle)
 
     # registers
@@ -147,7 +147,7 @@ class PortBench(Bench):
 
     async def settle(self):
         """Wait until no estimator has a job, and so long that no older bias counts any more."""
-        await ClockCycles(self.driver.dut.clk, SETTLING)
+        await ClockCycles(self.dut.clk, SETTLING)
         await self.until_idle(range(self.types))
 
     async def until_idle(self, types):

@@ -2,7 +2,6 @@
 
 from itertools import cycle
 
-import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiResp
@@ -17,9 +16,8 @@ PARAMETERS = manifest()["parameters"]
 EVEN_TYPES = 0b01010101
 
 
-@cocotb.test
-async def registers_answer_on_every_mix_of_pauses(dut):
-    bench = await PortBench.started(dut)
+@PortBench.test()
+async def registers_answer_on_every_mix_of_pauses(bench):
     parameters = bench.manifest["parameters"]
     assert await bench.read_register("ID") == {"value": int.from_bytes(b"PMFN", "little")}
     version = await bench.read_register("VERSION")
@@ -38,7 +36,7 @@ async def registers_answer_on_every_mix_of_pauses(dut):
     plain = [name for name in registers if writable[name]] + ["ID", "CONFIG"]
     words = {name: await bench.registers.read(name) for name in plain}
     taken = {register["address"] for register in registers.values()}
-    free = sorted(set(range(0, 1 << len(dut.s_axil_awaddr), 4)) - taken)
+    free = sorted(set(range(0, 1 << len(bench.dut.s_axil_awaddr), 4)) - taken)
     for share in (0, 0.3, 0.8):
         for channel in channels:
             channel.set_pause_generator(cycle((bench.rng.random(97) < share).tolist()))
@@ -63,10 +61,9 @@ async def registers_answer_on_every_mix_of_pauses(dut):
     await bench.check_registers()
 
 
-@cocotb.test
-async def every_mode_with_every_mix_of_idle_cycles_and_back_pressure(dut):
+@PortBench.test()
+async def every_mode_with_every_mix_of_idle_cycles_and_back_pressure(bench):
     """Types interleave beat by beat and in bursts, with bypass among them."""
-    bench = await PortBench.started(dut)
     for number, (idle, stall) in enumerate([(0, 0), (0.1, 0.5), (0.5, 0.1), (0.9, 0), (0, 0.9), (0.5, 0.5)]):
         await bench.control_all([bench.modes[(t + number) % len(bench.modes)] for t in range(bench.types)], number)
         streams = [bench.reference.tensor(t, int(bench.rng.integers(100, 300))) for t in range(bench.types)]
@@ -75,10 +72,9 @@ async def every_mode_with_every_mix_of_idle_cycles_and_back_pressure(dut):
         await bench.check_registers()
 
 
-@cocotb.test
-async def tensors_of_one_beat(dut):
+@PortBench.test()
+async def tensors_of_one_beat(bench):
     """Of types that no estimator ends with them, so that all their statistics can be foreseen."""
-    bench = await PortBench.started(dut)
     await bench.control_all([bench.modes[(t + 2) % len(bench.modes)] for t in range(bench.types)], end_on_epoch=True)
     singles = [bench.reference.tensor(int(t), 1) for t in bench.rng.integers(bench.types, size=500)]
     await bench.run(CoreBeats.join(singles), bench.pauses(0.2, 0.2))
@@ -86,10 +82,9 @@ async def tensors_of_one_beat(dut):
     await bench.check_registers()
 
 
-@cocotb.test
-async def special_tensors(dut):
+@PortBench.test()
+async def special_tensors(bench):
     """All zeros, all equal, two values, outliers, not a word kept."""
-    bench = await PortBench.started(dut)
     await bench.control_all(bench.reference.encodings())
 
     def equal(value):
@@ -111,10 +106,9 @@ async def special_tensors(dut):
         await bench.check_registers()
 
 
-@cocotb.test
-async def control_at_random_moments(dut):
+@PortBench.test()
+async def control_at_random_moments(bench):
     """Modes, estimators, forced biases, flags that are cleared, epochs: tensors stay whole, and all follows the model."""
-    bench = await PortBench.started(dut)
     # What is missed after an epoch's end in mid-stream is read from counters, which must not saturate for that.
     countable = bench.manifest["parameters"]["cnt_width"] >= 16
     for number in range(6):
@@ -130,7 +124,7 @@ async def control_at_random_moments(dut):
         async def change(number=number):
             ended = set()
             for _ in range(60):
-                await ClockCycles(dut.clk, int(bench.rng.integers(1, 30)))
+                await ClockCycles(bench.dut.clk, int(bench.rng.integers(1, 30)))
                 t = int(bench.rng.integers(bench.types))
                 what = bench.rng.integers(6)
                 if what == 0 and t % 2:
@@ -155,10 +149,9 @@ async def control_at_random_moments(dut):
         await bench.check_registers()
 
 
-@cocotb.test
-async def read_whatever_memory_holds(dut):
+@PortBench.test()
+async def read_whatever_memory_holds(bench):
     """Any slots and bytes kept, or none; any bias with every beat; bypass that says it is packed."""
-    bench = await PortBench.started(dut)
     for pauses in (FREE, *(Pauses(bench.rng.random(997) < idle, bench.rng.random(1009) < 1 - idle) for idle in (0.3, 0.7))):
         beats = bench.reference.memory_contents(600)
         want = bench.reference.port.read(beats)
@@ -166,10 +159,9 @@ async def read_whatever_memory_holds(dut):
         bench.compare(returned, want, "m_core")
 
 
-@cocotb.test
-async def never_a_stall(dut):
+@PortBench.test()
+async def never_a_stall(bench):
     """A beat per clock through epochs of all types, whose ends all fall into the stream; and the latencies."""
-    bench = await PortBench.started(dut)
     for t in range(bench.types):
         await bench.control(t, bench.reference.encoding(t), bench.names[t % len(bench.names)], end_on_epoch=t % 2 == 1)
     epochs = [[bench.reference.tensor(t, 150) for t in bench.rng.permutation(bench.types)] for _ in range(5)]
@@ -178,7 +170,7 @@ async def never_a_stall(dut):
 
     async def end_epochs():
         for _ in range(12):
-            await ClockCycles(dut.clk, 200)
+            await ClockCycles(bench.dut.clk, 200)
             await bench.write_register("EPOCH", types=2**bench.types - 1)
 
     await bench.stream_only(beats, end_epochs())
@@ -198,10 +190,9 @@ async def never_a_stall(dut):
     assert returned[-1] - returned[0] == 3, f"4 beats took {returned[-1] - returned[0] + 1} cycles; {rerun()}"
 
 
-@cocotb.test
-async def real_tensors_through_calibration_and_fp8(dut):
+@PortBench.test()
+async def real_tensors_through_calibration_and_fp8(bench):
     """As in training: epochs in FP32 that are observed, then FP8."""
-    bench = await PortBench.started(dut)
     tensors = {name: tensor.reshape(-1)[:3000] for name, tensor in real_tensors()[0].items()}
     chosen = [list(tensors.values())[t % len(tensors)] for t in range(bench.types)]
     for epoch in range(6):
@@ -215,10 +206,9 @@ async def real_tensors_through_calibration_and_fp8(dut):
         await bench.check_registers()
 
 
-@cocotb.test(skip=not PARAMETERS["s2fp8"])
-async def squeezed_tensors_with_the_statistics_of_the_ones_before(dut):
+@PortBench.test(skip=not PARAMETERS["s2fp8"])
+async def squeezed_tensors_with_the_statistics_of_the_ones_before(bench):
     """Every type in S2FP8, twice the same, so that the second time the parameters suit; then with loaded statistics."""
-    bench = await PortBench.started(dut)
     await bench.control_all(["s2fp8"] * bench.types)
     scales = 2.0 ** bench.rng.integers(-90, 60, size=bench.types)
     tensors = [
@@ -239,10 +229,9 @@ async def squeezed_tensors_with_the_statistics_of_the_ones_before(dut):
         await bench.check_registers()
 
 
-@cocotb.test(skip=not PARAMETERS["s2fp8"] or PARAMETERS["fmt"] != "float8_e5m2")
-async def alpha_1_and_whole_beta_is_a_bias(dut):
+@PortBench.test(skip=not PARAMETERS["s2fp8"] or PARAMETERS["fmt"] != "float8_e5m2")
+async def alpha_1_and_whole_beta_is_a_bias(bench):
     """The same codes in memory and the same words back, from S2FP8 with alpha = 1 and from FP8 with the bias 15 + beta."""
-    bench = await PortBench.started(dut)
     for bias in (0, 1, 14, 15, 40, 62, 63):
         tensors = bench.reference.tensors(40, bench.reference.random_words) + bench.reference.tensors(40)
         beats = bench.reference.interleave(tensors, burst=4)
@@ -260,9 +249,8 @@ async def alpha_1_and_whole_beta_is_a_bias(dut):
         bench.compare(words_of_squeezed, words, "m_core")
 
 
-@cocotb.test
-async def reset_in_mid_stream(dut):
-    bench = await PortBench.started(dut)
+@PortBench.test()
+async def reset_in_mid_stream(bench):
     for _ in range(4):
         await bench.control_all(bench.reference.encodings())
         beats = bench.reference.interleave(bench.reference.tensors(50), burst=3)

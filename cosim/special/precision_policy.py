@@ -41,56 +41,50 @@ class PolicyBench(Bench):
         return {name: self.rng.integers(name in ("iterations", "layers"), 2**width) for name, width in WIDTHS.items()}
 
 
-@cocotb.test
-async def after_reset_the_registers_are_the_papers(dut):
-    bench = await PolicyBench.started(dut)
+@PolicyBench.test()
+async def after_reset_the_registers_are_the_papers(bench):
     assert await bench.settings() == RESET == bench.reference.settings
 
 
-@cocotb.test
-async def random_tensors_at_random_settings(dut):
-    bench = await PolicyBench.started(dut)
+@PolicyBench.test()
+async def random_tensors_at_random_settings(bench):
     for _ in range(20):
         await bench.set(**bench.random_settings())
         assert await bench.settings() == bench.reference.settings
         await bench.run(bench.reference.random(20))
 
 
-@cocotb.test
-async def corners_of_every_field(dut):
+@PolicyBench.test()
+async def corners_of_every_field(bench):
     """With every register at 1 or at its largest value."""
-    bench = await PolicyBench.started(dut)
     for values in product(*((1, 2**width - 1) for width in WIDTHS.values())):
         await bench.set(**dict(zip(WIDTHS, values, strict=True)))
         for traffic in bench.reference.corners():
             await bench.run(traffic[:25])
 
 
-@cocotb.test
-async def real_tensors_over_a_training(dut):
-    bench = await PolicyBench.started(dut)
+@PolicyBench.test()
+async def real_tensors_over_a_training(bench):
     await bench.set(iterations=10, layers=4)
     for _, traffic in bench.reference.real():
         await bench.run(traffic)
 
 
-@cocotb.test
-async def every_mix_of_long_pauses_at_random_settings(dut):
-    bench = await PolicyBench.started(dut)
+@PolicyBench.test()
+async def every_mix_of_long_pauses_at_random_settings(bench):
     for idle, stall in product(SHARES, SHARES):
         await bench.set(**bench.random_settings())
         await bench.run(bench.reference.random(6), bench.pauses(idle, stall))
 
 
-@cocotb.test
-async def reset_in_mid_work(dut):
+@PolicyBench.test()
+async def reset_in_mid_work(bench):
     """After some cycles of work on a tensor: the registers are reset too."""
-    bench = await PolicyBench.started(dut)
     for _ in range(5):
         await bench.set(**bench.random_settings())
         traffic = {"s_axis": bench.reference.random(1)}
         work = cocotb.start_soon(bench.driver.run(traffic, {"m_axis": 1}, FREE))
-        await ClockCycles(dut.clk, int(bench.rng.integers(1, bench.manifest["latency"])))
+        await ClockCycles(bench.dut.clk, int(bench.rng.integers(1, bench.manifest["latency"])))
         work.cancel()
         await bench.reset()
         assert await bench.settings() == RESET

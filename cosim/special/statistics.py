@@ -16,7 +16,7 @@ class TapBench(ReferenceBench):
 
     def __init__(self, dut):
         super().__init__(dut)
-        self.dut, self.edge = dut, self.driver.edge
+        self.edge = self.driver.edge
         self.types, self.statistics = self.reference.types, self.manifest["statistics"]
         self._idle()
         self._forget()
@@ -148,10 +148,9 @@ class TapBench(ReferenceBench):
         raise ProtocolError(f"reading {self.statistics[index]} took more than {READ_LIMIT} cycles; {rerun()}")
 
 
-@cocotb.test
-async def random_values(dut):
+@TapBench.test()
+async def random_values(bench):
     """Every mix of idle cycles, of types and of ends, some in consecutive cycles; compared after each."""
-    bench = await TapBench.started(dut)
     for _ in range(50):
         beats = int(bench.rng.integers(1, 200))
         idle, ends = bench.rng.choice([0, 0.3, 0.9]), bench.rng.choice([0, 0.01, 0.1, 0.9])
@@ -159,28 +158,25 @@ async def random_values(dut):
         await bench.check()
 
 
-@cocotb.test
-async def long_stream(dut):
+@TapBench.test()
+async def long_stream(bench):
     """Many values of all types without idle cycles, some ends."""
-    bench = await TapBench.started(dut)
     await bench.run(bench.reference.long(LONG_STREAM))
     await bench.check()
 
 
-@cocotb.test
-async def tensors_of_one_value(dut):
+@TapBench.test()
+async def tensors_of_one_value(bench):
     """With an end in the same cycle, in the next, or some time later."""
-    bench = await TapBench.started(dut)
     for _ in range(12):
         for gap in (0, 1, 5, 200):
             await bench.run(bench.reference.single(gap))
         await bench.check()
 
 
-@cocotb.test
-async def real_tensors(dut):
+@TapBench.test()
+async def real_tensors(bench):
     """Every real tensor, as often as it takes to get a bias, with an end after each time."""
-    bench = await TapBench.started(dut)
     for _, cycles in bench.reference.real():
         for _ in range(bench.reference.epochs):
             await bench.run(cycles)
@@ -188,10 +184,9 @@ async def real_tensors(dut):
         await bench.check()
 
 
-@cocotb.test
-async def reset_in_mid_stream(dut):
+@TapBench.test()
+async def reset_in_mid_stream(bench):
     """In the middle of an end's job, too; all must be as if nothing had been before."""
-    bench = await TapBench.started(dut)
     for number in range(6):
         cycles = bench.reference.mixture(300, idle=0.2, ends=0.05)
         cycles.ends[-1 - 10 * number] = True
@@ -202,10 +197,9 @@ async def reset_in_mid_stream(dut):
         await bench.check()
 
 
-@cocotb.test
-async def reads_in_between(dut):
+@TapBench.test()
+async def reads_in_between(bench):
     """Reads while beats pass and types end: they take cycles from the counters' rounds, and nothing may get lost."""
-    bench = await TapBench.started(dut)
     stop = False
 
     async def read_all_the_time():
@@ -219,10 +213,9 @@ async def reads_in_between(dut):
     await bench.check()
 
 
-@cocotb.test(skip=TRACKS)
-async def latency(dut):
+@TapBench.test(skip=TRACKS)
+async def latency(bench):
     """From an end to the bias it takes the cycles that the manifest states."""
-    bench = await TapBench.started(dut)
     due = bench.manifest["latency"]
     await bench.settle()
     for type_ in range(bench.types):
@@ -230,16 +223,15 @@ async def latency(dut):
         await bench.run(bench.reference.end(type_))
         for cycle in range(1, due + 1):
             await bench.edge
-            busy = int(dut.busy.value) >> type_ & 1
+            busy = int(bench.dut.busy.value) >> type_ & 1
             if bool(busy) is not (cycle < due):
                 raise ProtocolError(f"{cycle} cycles after an end busy is {busy}, but latency is {due}; {rerun()}")
         await bench.check()
 
 
-@cocotb.test(skip=not TRACKS)
-async def every_beat(dut):
+@TapBench.test(skip=not TRACKS)
+async def every_beat(bench):
     """The bias after every single beat."""
-    bench = await TapBench.started(dut)
     for _ in range(20):
         cycles = bench.reference.mixture(200)
 

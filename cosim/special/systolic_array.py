@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import cocotb
 import numpy as np
 from narrowfloat.cosim.bench import Bench
 from narrowfloat.cosim.report import manifest
@@ -65,19 +64,17 @@ class ArrayBench(Bench):
         return new
 
 
-@cocotb.test
-async def each_dataflow_in_the_cycles_it_should_take(dut):
-    bench = await ArrayBench.started(dut)
+@ArrayBench.test()
+async def each_dataflow_in_the_cycles_it_should_take(bench):
     for kind in KINDS:
         for _ in range(PRODUCTS):
             await bench.run(bench.reference.random_product(kind))
             await bench.reset()
 
 
-@cocotb.test(skip=not TAKES_MXINT8)
-async def mxint8_blocks(dut):
+@ArrayBench.test(skip=not TAKES_MXINT8)
+async def mxint8_blocks(bench):
     """The dot product of a block of OCP MXINT8 with another is exact but for rounding."""
-    bench = await ArrayBench.started(dut)
     words = np.concatenate([tensor.ravel()[:640] for tensor in real_tensors()[0].values()]).reshape(-1, 32)
     a, b = (from_mxint8(*to_mxint8(part)) for part in (words[::7][:11], words[3::7][:9]))
     for kind in KINDS:
@@ -86,10 +83,9 @@ async def mxint8_blocks(dut):
         assert np.array_equal(got, exact.astype(np.float32)), f"{kind}: not what the blocks mean"
 
 
-@cocotb.test
-async def a_training_step(dut):
+@ArrayBench.test()
+async def a_training_step(bench):
     """All products of a step in the array; its weights are those of the model to the last bit."""
-    bench = await ArrayBench.started(dut)
     images, labels = load_mnist()
     chosen = split(labels)[0][:IMAGES]
     images, labels = images[chosen][:, ::PIXELS], labels[chosen]
