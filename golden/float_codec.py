@@ -9,8 +9,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_codes, check_dtype, check_int, check_random_bits, integers_for
-from narrowfloat.golden.formats import FloatFormat
-from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FloatFormat
 from narrowfloat.golden.parts import parts
 from narrowfloat.golden.rounding import MAX_SR_BITS, OVERFLOWS, ROUNDINGS, Flag, round_and_pack
 from numpy.typing import ArrayLike, NDArray

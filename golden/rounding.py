@@ -8,8 +8,7 @@ import enum
 from typing import Any
 
 import numpy as np
-from narrowfloat.golden.formats import FloatFormat
-from narrowfloat.golden.fp32 import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, FloatFormat
 from numpy.typing import NDArray
 
 ROUNDINGS = ("rne", "rna", "rtz", "sr")  # in the order of their codes, from 0, in every field `rounding`

@@ -5,8 +5,7 @@ from typing import Literal, overload
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_dtype, check_int, check_random_bits
-from narrowfloat.golden.formats import BlockFormat
-from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS, FP32_MAX_EXPONENT
+from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, FP32_MAX_EXPONENT, BlockFormat
 from numpy.typing import ArrayLike, NDArray
 
 ROUNDINGS = ("rtz", "rne", "sr")  # with the codes of `golden.rounding.ROUNDINGS`

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from narrowfloat.golden.bfp.accumulate import ACCUMULATORS, accumulate_fixed, accumulate_fp32
 from narrowfloat.golden.checks import check_choice
-from narrowfloat.golden.fp32 import FP32_BIAS
+from narrowfloat.golden.formats import FP32_BIAS
 from numpy.typing import NDArray
 
 CHUNKS = (2, 3, 4)  # mantissa bits of a pass

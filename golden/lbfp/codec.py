@@ -5,8 +5,7 @@ from typing import Literal, overload
 
 import numpy as np
 from narrowfloat.golden.checks import check_codes, check_dtype, check_integers, integers_for
-from narrowfloat.golden.formats import LogBlockFormat
-from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, LogBlockFormat
 from narrowfloat.golden.parts import codes_and_flags
 from narrowfloat.golden.rounding import LogFlag
 from numpy.typing import ArrayLike, NDArray

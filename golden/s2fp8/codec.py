@@ -4,7 +4,7 @@ from typing import Literal, overload
 
 import numpy as np
 from narrowfloat.golden.checks import check_dtype, integers_for
-from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
+from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import codes_and_flags
 from narrowfloat.golden.rounding import LogFlag
 from narrowfloat.golden.s2fp8.exact import middles

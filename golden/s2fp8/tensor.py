@@ -5,8 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from narrowfloat.golden.checks import check_dtype, check_fields, check_int
-from narrowfloat.golden.formats import FLOATS
-from narrowfloat.golden.fp32 import FP32_BIAS
+from narrowfloat.golden.formats import FLOATS, FP32_BIAS
 from narrowfloat.golden.statistics import LogMoments
 from numpy.typing import ArrayLike
 

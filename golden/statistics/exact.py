@@ -2,8 +2,7 @@
 
 import numpy as np
 from narrowfloat.golden.checks import check_dtype, check_int
-from narrowfloat.golden.formats import BIAS_MAX
-from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_SMALLEST_NORMAL
+from narrowfloat.golden.formats import BIAS_MAX, FP32_INFINITY, FP32_SMALLEST_NORMAL
 from numpy.typing import ArrayLike
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.golden.fp32 import FP32_SMALLEST_NORMAL
+from narrowfloat.golden.formats import FP32_SMALLEST_NORMAL
 from narrowfloat.golden.statistics import readout
 from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Counting
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.golden.formats import FloatFormat
-from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
+from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, FP32_SMALLEST_NORMAL, FloatFormat
 from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Counting
 from numpy.typing import NDArray
 

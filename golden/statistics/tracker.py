@@ -2,7 +2,7 @@
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.golden.fp32 import FP32_INFINITY, FP32_SMALLEST_NORMAL
+from narrowfloat.golden.formats import FP32_INFINITY, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Estimator
 
 RUNS = (2, 4, 8, 16, 32, 64)  # pulls in the same direction that double the step

@@ -4,8 +4,7 @@ from amaranth.hdl import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import ACCUMULATORS, CHUNKS
-from narrowfloat.golden.formats import MAX_GROUP, MIN_GROUP
-from narrowfloat.golden.fp32 import FP32_BIAS
+from narrowfloat.golden.formats import FP32_BIAS, MAX_GROUP, MIN_GROUP
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.block import Block, Choice, Integer, Relation
 from narrowfloat.hdl.parts.logic import Circuit, normalised_to_top, wire

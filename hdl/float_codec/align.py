@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Const, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.fp32 import FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_MAN_BITS
 from narrowfloat.hdl.parts.logic import Circuit, decide
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Float32
 

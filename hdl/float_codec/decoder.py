@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Const, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.fp32 import FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_MAN_BITS
 from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.parts.logic import Circuit
 from narrowfloat.hdl.parts.shapes import Float32

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from amaranth.hdl import Cat, Const, Mux, Signal
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.fp32 import FP32_BIAS
+from narrowfloat.golden.formats import FP32_BIAS
 from narrowfloat.hdl.float_codec.align import located, locates
 from narrowfloat.hdl.parts.logic import Circuit, wire
 from narrowfloat.hdl.parts.shapes import Flags, Rounding

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.hdl.lbfp.logarithm import EXTRA_BITS
 from narrowfloat.hdl.parts.logic import Circuit, wire
 from narrowfloat.hdl.parts.shapes import Float32

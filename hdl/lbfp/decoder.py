@@ -2,8 +2,7 @@
 
 from amaranth.hdl import signed
 from amaranth.lib import data
-from narrowfloat.golden.formats import LogBlockFormat
-from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, LogBlockFormat
 from narrowfloat.hdl.block import Format, Lanewise
 from narrowfloat.hdl.parts.logic import switch, wire
 from narrowfloat.hdl.parts.shapes import Float32

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
-from narrowfloat.golden.fp32 import FP32_BIAS, FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.golden.lbfp import thresholds
 from narrowfloat.hdl.parts.logic import Circuit, normalised_to_top, wire
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags

@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 from amaranth.hdl import Array, Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
-from narrowfloat.golden.fp32 import FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_MAN_BITS
 from narrowfloat.golden.s2fp8 import (
     ANTILOG_BITS,
     INVERSE_BITS,

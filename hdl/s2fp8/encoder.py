@@ -5,7 +5,7 @@ from types import MappingProxyType
 from amaranth.hdl import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.fp32 import FP32_MAN_BITS
+from narrowfloat.golden.formats import FP32_MAN_BITS
 from narrowfloat.golden.s2fp8 import (
     ALPHA_BITS,
     ALPHA_FRACTION_BITS,

@@ -4,8 +4,7 @@ from itertools import product
 
 import numpy as np
 from narrowfloat.golden.bfp import Passes, accumulate_passes, convert, to_passes
-from narrowfloat.golden.formats import BLOCK_MAN_BITS, BlockFormat
-from narrowfloat.golden.fp32 import FP32_BIAS
+from narrowfloat.golden.formats import BLOCK_MAN_BITS, FP32_BIAS, BlockFormat
 from narrowfloat.golden.reference.base import Reference
 from narrowfloat.golden.reference.stimulus import real_tensors
 from narrowfloat.golden.reference.streams import Stream
