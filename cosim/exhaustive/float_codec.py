@@ -7,7 +7,7 @@ import numpy as np
 from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, sweep_of
 from narrowfloat.golden.float_codec import code_dtype, decode, encode
 from narrowfloat.golden.formats import FloatFormat
-from narrowfloat.golden.reference.spelling import spell_code, spell_float32
+from narrowfloat.golden.reference.base import spell_code, spell_float32
 
 DESIGNS = ("float_decoder", "float_encoder")
 OPTIONS = ("formats", "biases", "first", "stride", "count")

@@ -6,7 +6,7 @@ import numpy as np
 from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, sweep_of
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import ANTILOGS, OUTPUTS, decode, encode, multiply
-from narrowfloat.golden.reference.spelling import spell_float32
+from narrowfloat.golden.reference.base import spell_float32
 
 DESIGNS = ("lbfp_decoder", "lbfp_multiplier", "lbfp_encoder")
 OPTIONS = ("formats", "exponents", "first", "stride", "count")

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 from narrowfloat.cosim.exhaustive.checks import Check, Sweep, integer, sweep_of
-from narrowfloat.golden.reference.spelling import spell_float32
+from narrowfloat.golden.reference.base import spell_float32
 from narrowfloat.golden.s2fp8 import ALPHA_RANGE, LOG_BITS, MEAN_RANGE, Parameters, decode, encode, inverse
 
 DESIGNS = ("s2_decoder", "s2_encoder")

@@ -4,7 +4,7 @@ import numpy as np
 from narrowfloat.cosim.report import Mismatch
 from narrowfloat.cosim.training_loop.training import TYPES, Ask, Load, Store
 from narrowfloat.golden.memory import CoreBeats
-from narrowfloat.golden.reference.spelling import spell_code, spell_float32
+from narrowfloat.golden.reference.base import spell_code, spell_float32
 
 
 class _Side:

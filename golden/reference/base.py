@@ -1,10 +1,11 @@
-"""What every reference offers."""
+"""What every reference offers, and words and codes as a reader of a failure wants to see them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
+from narrowfloat.golden.float_codec import code_dtype, decode
 from narrowfloat.golden.reference.streams import Stream
 
 
@@ -108,3 +109,13 @@ class Reference(PortsReference, ABC):
             return self.rng.integers(0, 2**bits - 1, beats, np.uint64, endpoint=True)
         widths = [min(32, bits - first) for first in range(0, bits, 32)]
         return np.stack([self.rng.integers(2**width, size=beats, dtype=np.uint64) for width in widths], axis=1)
+
+
+def spell_float32(word):
+    """An FP32 word in hexadecimal and as the number it is."""
+    return f"0x{int(word):08x} ({np.uint32(word).view(np.float32)!s})"
+
+
+def spell_code(code, fmt, bias):
+    """A code in hexadecimal and as the number it is."""
+    return f"0x{int(code):02x} ({decode(np.array([code], code_dtype(fmt)), fmt, bias=int(bias))[0]!s})"

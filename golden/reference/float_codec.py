@@ -6,11 +6,16 @@ import numpy as np
 from narrowfloat.golden.float_codec import code_dtype, decode, encode
 from narrowfloat.golden.formats import FloatFormat
 from narrowfloat.golden.lfsr import lane_bits
-from narrowfloat.golden.reference.base import Reference
-from narrowfloat.golden.reference.spelling import spell_code, spell_float32
-from narrowfloat.golden.reference.stimulus import encoder_corners, random_words_in_range, real_tensors
+from narrowfloat.golden.reference.base import Reference, spell_code, spell_float32
+from narrowfloat.golden.reference.stimulus import (
+    RUN_BEATS,
+    WORKLOAD_SEED,
+    encoder_corners,
+    random_words_in_range,
+    real_tensors,
+    runs,
+)
 from narrowfloat.golden.reference.streams import Stream
-from narrowfloat.golden.reference.workload import RUN_BEATS, WORKLOAD_SEED, runs
 from narrowfloat.golden.rounding import ROUNDINGS
 from narrowfloat.golden.statistics import exact_median_bias
 

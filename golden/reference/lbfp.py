@@ -6,13 +6,11 @@ from typing import ClassVar
 import numpy as np
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import block_exponent, decode, dot, encode, encode_fixed, lsb_exponent, multiply
-from narrowfloat.golden.reference.base import Reference
+from narrowfloat.golden.reference.base import Reference, spell_float32
 from narrowfloat.golden.reference.inference import mlp_batch
 from narrowfloat.golden.reference.network import WIDTHS
-from narrowfloat.golden.reference.spelling import spell_float32
-from narrowfloat.golden.reference.stimulus import log_corners, random_words, real_tensors, special_words
+from narrowfloat.golden.reference.stimulus import RESULT_BEATS, log_corners, operands, random_words, real_tensors, special_words
 from narrowfloat.golden.reference.streams import Stream
-from narrowfloat.golden.reference.workload import RESULT_BEATS, operands
 
 RANDOM_WORDS = 400_000
 IMAGES = 16

@@ -3,11 +3,17 @@
 from typing import ClassVar
 
 import numpy as np
-from narrowfloat.golden.reference.base import Reference
-from narrowfloat.golden.reference.spelling import spell_float32
-from narrowfloat.golden.reference.stimulus import encoder_corners, random_words, real_tensors, s2_corners, special_words
+from narrowfloat.golden.reference.base import Reference, spell_float32
+from narrowfloat.golden.reference.stimulus import (
+    RUN_BEATS,
+    encoder_corners,
+    random_words,
+    real_tensors,
+    runs,
+    s2_corners,
+    special_words,
+)
 from narrowfloat.golden.reference.streams import Stream
-from narrowfloat.golden.reference.workload import RUN_BEATS, runs
 from narrowfloat.golden.s2fp8 import (
     ALPHA_FRACTION_BITS,
     ALPHA_RANGE,

@@ -6,8 +6,7 @@ import numpy as np
 from narrowfloat.golden import statistics
 from narrowfloat.golden.formats import BIAS_BITS
 from narrowfloat.golden.reference.base import PortsReference
-from narrowfloat.golden.reference.stimulus import random_words, real_tensors, special_words
-from narrowfloat.golden.reference.workload import RUN_BEATS, runs
+from narrowfloat.golden.reference.stimulus import RUN_BEATS, random_words, real_tensors, runs, special_words
 from narrowfloat.golden.statistics import readout
 
 REAL_VALUES = 3_000  # of each tensor

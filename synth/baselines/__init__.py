@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import CATALOG, FloatFormat
-from narrowfloat.golden.reference.workload import RESULT_BEATS, RUN_BEATS, WORKLOAD_SEED, operands, runs
+from narrowfloat.golden.reference.stimulus import RESULT_BEATS, RUN_BEATS, WORKLOAD_SEED, operands, runs
 from narrowfloat.hdl.block import Choice, Integer, Parameter
 from narrowfloat.hdl.catalog import Measured, Relative, given
 from narrowfloat.synth.vectors import Vectors, real_tensors

@@ -6,11 +6,9 @@ import numpy as np
 from narrowfloat.golden.bfp import convert, relative_improvement
 from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.lfsr import lane_bits
-from narrowfloat.golden.reference.base import Reference
-from narrowfloat.golden.reference.spelling import spell_float32
-from narrowfloat.golden.reference.stimulus import random_words, real_tensors, special_words
+from narrowfloat.golden.reference.base import Reference, spell_float32
+from narrowfloat.golden.reference.stimulus import RUN_BEATS, random_words, real_tensors, runs, special_words
 from narrowfloat.golden.reference.streams import Stream
-from narrowfloat.golden.reference.workload import RUN_BEATS, runs
 from narrowfloat.golden.rounding import ROUNDINGS
 
 _GROUPS = 5 * 2**12, 80, 24  # that make a thorough random test, one of each mix of pauses, one between resets

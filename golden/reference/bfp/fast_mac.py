@@ -6,9 +6,8 @@ import numpy as np
 from narrowfloat.golden.bfp import Passes, accumulate_passes, convert, to_passes
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, FP32_BIAS, BlockFormat
 from narrowfloat.golden.reference.base import Reference
-from narrowfloat.golden.reference.stimulus import real_tensors
+from narrowfloat.golden.reference.stimulus import PRODUCTS, RESULT_BEATS, operands, real_tensors
 from narrowfloat.golden.reference.streams import Stream
-from narrowfloat.golden.reference.workload import PRODUCTS, RESULT_BEATS, operands
 
 WINDOW = 256
 STYLES = ("random", "largest", "alternating", "one large", "zero")
