@@ -8,7 +8,7 @@ from narrowfloat.cosim.report import manifest
 from narrowfloat.golden.bfp import convert, decode, from_mxint8, matmul, to_mxint8
 from narrowfloat.golden.formats import BlockFormat
 from narrowfloat.golden.reference.bfp.systolic_array import KINDS, UNIT
-from narrowfloat.golden.reference.network import load_mnist, split
+from narrowfloat.golden.reference.network import load_mnist, output_error, split
 from narrowfloat.golden.reference.stimulus import real_tensors
 
 PRODUCTS = 8  # of each kind
@@ -52,10 +52,7 @@ class ArrayBench(Bench):
         hidden = await multiply("forward", groups(images, 2), groups(weights[0], 4))
         active = np.maximum(hidden, 0)
         scores = await multiply("forward", groups(active, 4), groups(weights[1], 4))
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        error = shares / shares.sum(axis=1, keepdims=True)
-        error[np.arange(len(labels)), labels] -= 1
-        error /= np.float32(len(labels))
+        error = output_error(scores, labels)
         back = await multiply("backward", groups(error, 4, "sr"), groups(weights[1].T, 4)) * (hidden > 0)
         new = []
         for weight, gradient, inputs in ((weights[0], back, images), (weights[1], error, active)):

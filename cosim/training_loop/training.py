@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from narrowfloat.golden.memory import MODES
-from narrowfloat.golden.reference.network import MOMENTUM, WEIGHT_DECAY, load_mnist
+from narrowfloat.golden.reference.network import MOMENTUM, WEIGHT_DECAY, load_mnist, output_error
 
 TYPES = ("activation", "error", "gradient", "weight")
 ACTIVATION, ERROR, GRADIENT, WEIGHT = range(len(TYPES))
@@ -214,12 +214,8 @@ class Training:
 def _loss(scores, labels):
     """Mean cross-entropy, and its gradient with respect to the scores."""
     shifted = scores - scores.max(axis=1, keepdims=True)
-    shares = np.exp(shifted)
-    sums = shares.sum(axis=1, keepdims=True)
-    loss = float(np.mean(np.log(sums[:, 0]) - shifted[np.arange(len(labels)), labels]))
-    error = shares / sums
-    error[np.arange(len(labels)), labels] -= 1
-    return loss, error / np.float32(len(labels))
+    loss = np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels])
+    return float(loss), output_error(scores, labels)
 
 
 def small_images():

@@ -98,6 +98,11 @@ class Reference(PortsReference, ABC):
         user = {name: np.broadcast_to(column, beats) for name, column in user.items()} | {"user": self.random_tags(beats)}
         return Stream(data, user, self.random_last(beats) if last is None else last)
 
+    def shuffled(self, parts):
+        """All beats of the streams `parts` in a random order."""
+        stream = Stream.join(parts)
+        return stream[self.rng.permutation(len(stream))]
+
     def random_last(self, beats):
         """Where packets end, at random: bool [beats]."""
         return self.rng.random(beats) < 0.1

@@ -65,10 +65,10 @@ class FloatCodec(Reference):
         vectors = np.concatenate([vectors, self.rng.choice(vectors, -len(vectors) % self.lanes)])
         return self.of_lanes(vectors.reshape(-1, self.lanes), bias, index)
 
-    def shuffled(self, vectors, biases, index):
+    def mixed(self, vectors, biases, index):
         """Beats of `vectors`, each with its own of `biases`, in an order in which lanes and beats differ."""
         each = np.unique(biases)
-        return self._shuffle([self.of_vectors(self.rng.permutation(vectors[biases == bias]), bias, index) for bias in each])
+        return self.shuffled([self.of_vectors(self.rng.permutation(vectors[biases == bias]), bias, index) for bias in each])
 
     def random(self, beats):
         share = -(-beats // len(self.formats))
@@ -77,7 +77,7 @@ class FloatCodec(Reference):
             bias = self.rng.choice(self.biases(fmt), share)
             lanes = self._random_lanes(fmt, np.broadcast_to(bias[:, None], (share, self.lanes)))
             parts.append(self.of_lanes(lanes, bias, index))
-        return self._shuffle(parts)[:beats]
+        return self.shuffled(parts)[:beats]
 
     def real(self):
         for number, (name, tensor) in enumerate(real_tensors()[0].items()):
@@ -111,10 +111,6 @@ class FloatCodec(Reference):
             rows = np.flatnonzero(user["format"] == index)
             yield fmt, user["bias"][rows, None], rows
 
-    def _shuffle(self, parts):
-        stream = Stream.join(parts)
-        return stream[self.rng.permutation(len(stream))]
-
 
 class FloatEncoder(FloatCodec):
     """FP32 to codes, with flags where they are built (`narrowfloat.golden.float_codec.encode`)."""
@@ -122,7 +118,7 @@ class FloatEncoder(FloatCodec):
     def corners(self):
         """Every boundary and midpoint of every format at every bias, with its neighbours."""
         for index, fmt in enumerate(self.formats):
-            yield self.shuffled(*encoder_corners(fmt, self.biases(fmt)), index)
+            yield self.mixed(*encoder_corners(fmt, self.biases(fmt)), index)
 
     def model(self, stream):
         words, user = stream.data["lane"], stream.user
@@ -178,7 +174,7 @@ class FloatDecoder(FloatCodec):
         """Every code of every format at every bias."""
         for index, fmt in enumerate(self.formats):
             codes, biases = np.meshgrid(np.arange(2**fmt.bits), self.biases(fmt))
-            yield self.shuffled(codes.ravel(), biases.ravel(), index)
+            yield self.mixed(codes.ravel(), biases.ravel(), index)
 
     def model(self, stream):
         words = np.empty(stream.data["lane"].shape, np.uint64)

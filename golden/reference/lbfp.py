@@ -63,8 +63,7 @@ class LbfpEncoder(Lbfp):
             for exponent in self.exponents:
                 words = np.concatenate([log_corners(self.fmt, exponent), special_words()[exponent % 8 :: 8]])
                 parts.append(self.of_values(self.rng.permutation(words), exponent))
-            stream = Stream.join(parts)
-            yield stream[self.rng.permutation(len(stream))]
+            yield self.shuffled(parts)
 
     def _corners_of_integers(self):
         """All fractions that are compared, at every place of the leading one, with all and no bits set below; the extremes."""
@@ -141,8 +140,7 @@ class LbfpDecoder(Lbfp):
             codes = np.tile(np.arange(2**self.fmt.bits, dtype=np.uint8), (len(self.exponents), 1))
             codes = np.pad(self.rng.permuted(codes, axis=1), ((0, 0), (0, -codes.shape[1] % self.lanes)))
             exponent = self.exponents.repeat(codes.shape[1] // self.lanes)
-            stream = self.stream({"lane": codes.reshape(-1, self.lanes)}, exponent=exponent)
-            yield stream[self.rng.permutation(len(stream))]
+            yield self.shuffled([self.stream({"lane": codes.reshape(-1, self.lanes)}, exponent=exponent)])
 
     def random(self, beats):
         codes = self.rng.integers(2**self.fmt.bits, size=(beats, self.lanes), dtype=np.uint8)

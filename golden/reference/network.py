@@ -117,10 +117,15 @@ def propagate(parameters, images, labels):
     for layer in range(depth):
         output = activations[-1] @ weights[layer].T + offsets[layer]
         activations.append(np.maximum(output, 0) if layer < depth - 1 else output)
-    scores = np.exp(activations[-1] - activations[-1].max(axis=1, keepdims=True))
-    error = scores / scores.sum(axis=1, keepdims=True)
-    error[np.arange(len(labels)), labels] -= 1
-    errors = [error / np.float32(len(labels))]
+    errors = [output_error(activations[-1], labels)]
     for layer in reversed(range(1, depth)):
         errors.insert(0, errors[0] @ weights[layer] * (activations[layer] > 0))
     return activations, errors, [error.T @ inputs for error, inputs in zip(errors, activations, strict=False)]
+
+
+def output_error(scores, labels):
+    """The gradient of the mean cross-entropy of softmax with respect to the scores, [n, classes]."""
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    error = shares / shares.sum(axis=1, keepdims=True)
+    error[np.arange(len(labels)), labels] -= 1
+    return error / np.float32(len(labels))

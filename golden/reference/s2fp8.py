@@ -83,8 +83,7 @@ class S2Encoder(S2Codec):
                     alpha = exponent * _ONE + fraction
                     words = self.rng.permutation(s2_corners(alpha, mean, (0, int(self.rng.integers(1, 23)))))
                     parts.append(self.of_tensor(words, Parameters(alpha, mean, 0)))
-        stream = Stream.join(parts)
-        yield stream[self.rng.permutation(len(stream))]
+        yield self.shuffled(parts)
 
     def plain(self, bias):
         """Beats that the plain codec would encode at this bias."""

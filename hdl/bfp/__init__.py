@@ -5,7 +5,8 @@ A group of numbers shares an exponent E, each number is a sign and an integer k 
 After FAST, HPCA 2022, arXiv 2110.15456.
 """
 
-from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MIN_SUM_BITS, element
+from narrowfloat.golden.bfp import MAX_SUM_BITS, MIN_SUM_BITS
+from narrowfloat.hdl.bfp.common import element
 from narrowfloat.hdl.bfp.converter import BfpConverter, BlockRounding
 from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNKS, FIXED_WIDTHS, MAX_BITS, FastMac
 from narrowfloat.hdl.bfp.policy import PrecisionPolicy

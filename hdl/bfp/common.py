@@ -3,8 +3,6 @@
 from amaranth.lib import data
 from narrowfloat.hdl.parts.stream import beats_of
 
-MIN_SUM_BITS, MAX_SUM_BITS = 16, 64
-
 
 def element(fmt):
     """Layout of a number: k, and above it the sign."""

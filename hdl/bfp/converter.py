@@ -6,9 +6,9 @@ from operator import or_
 from amaranth.hdl import Array, Cat, Const, Mux, Signal, signed
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.bfp import ROUNDINGS, SR_BITS, SUM_BITS
+from narrowfloat.golden.bfp import MAX_SUM_BITS, MIN_SUM_BITS, ROUNDINGS, SR_BITS, SUM_BITS
 from narrowfloat.golden.formats import FP32_MAN_BITS, MAX_GROUP, BlockFormat
-from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MIN_SUM_BITS, element
+from narrowfloat.hdl.bfp.common import element
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
 from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
 from narrowfloat.hdl.parts.lfsr import lane_words

@@ -5,8 +5,7 @@ from types import MappingProxyType
 from amaranth.hdl import Cat, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.bfp import EPSILON_BITS, SUM_BITS
-from narrowfloat.hdl.bfp.common import MAX_SUM_BITS, MIN_SUM_BITS
+from narrowfloat.golden.bfp import EPSILON_BITS, MAX_SUM_BITS, MIN_SUM_BITS, SUM_BITS
 from narrowfloat.hdl.block import Block, Integer
 from narrowfloat.hdl.parts.registers import Register, Registers, as_json, rw
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
