@@ -81,10 +81,10 @@ class PortBench(Bench):
         """Force a type's bias, or with None let it follow the data."""
         await self.write_register(f"FORCE{t}", enable=int(bias is not None), bias=bias or 0)
 
-    async def load(self, types, mean, largest):
-        """Give S2FP8 the statistics `mean` and `largest` of `types`."""
+    async def load(self, types, mean, max_):
+        """Give S2FP8 the statistics `mean` and `max_` of `types`."""
         parts = {"mean_fraction": mean & 255, "mean_whole": mean >> 8}
-        parts |= {"largest_fraction": largest & 255, "largest_whole": largest >> 8}
+        parts |= {"max_fraction": max_ & 255, "max_whole": max_ >> 8}
         await self.write_register("MOMENTS", **parts)
         await self.write_register("LOAD", types=sum(1 << t for t in types))
         await self.until_idle(types)

@@ -37,9 +37,9 @@ class Hardware(NativePort):
 
     def squeeze(self, type):
         self.settle(type)
-        found, expand = self.peek(f"SQUEEZE{type}"), self.peek(f"EXPAND{type}")
+        found, decode = self.peek(f"S2_ENCODE{type}"), self.peek(f"S2_DECODE{type}")
         alpha = (found["alpha_exponent"] ^ 8) - 8 << ALPHA_FRACTION_BITS | found["alpha_fraction"]
-        return _spelled(Parameters(alpha, found["mean"], expand["inverse"]))
+        return _spelled(Parameters(alpha, found["mean"], decode["inverse"]))
 
     def end_epoch(self):
         self.poke("EPOCH", types=2**self.types - 1)

@@ -185,9 +185,7 @@ class MemoryPort(PortsReference):
         elif register == "MOMENTS":
             self.moments = values
         elif register == "LOAD" and kind == "starts":
-            mean, largest = (
-                self.moments[f"{name}_whole"] << 8 | self.moments[f"{name}_fraction"] for name in ("mean", "largest")
-            )
+            mean, largest = (self.moments[f"{name}_whole"] << 8 | self.moments[f"{name}_fraction"] for name in ("mean", "max"))
             for of in range(self.types):
                 if values["types"] >> of & 1:
                     port.load(of, mean, largest)
@@ -220,16 +218,16 @@ class MemoryPort(PortsReference):
         found = {name: self.unpack_fields(f"{name}{t}", word) for name, word in words.items()}
         state = {f"BIAS.{name}": found["BIAS"][name] for name in ("current", "next")} | {"FLAGS": words["FLAGS"]}
         state |= {f"STATUS.{name}": found["STATUS"][name] for name in ("settled", "open", "mode")}
-        if "SQUEEZE" in found:
-            squeeze = found["SQUEEZE"]
-            alpha = squeeze["alpha_exponent"] << s2fp8.ALPHA_FRACTION_BITS | squeeze["alpha_fraction"]
-            state |= {"alpha": alpha, "mean": squeeze["mean"], "inverse": found["EXPAND"]["inverse"]}
+        if "S2_ENCODE" in found:
+            encode = found["S2_ENCODE"]
+            alpha = encode["alpha_exponent"] << s2fp8.ALPHA_FRACTION_BITS | encode["alpha_fraction"]
+            state |= {"alpha": alpha, "mean": encode["mean"], "inverse": found["S2_DECODE"]["inverse"]}
         return state
 
     @property
     def state_registers(self):
         """The registers that `read_state` looks at, without the type."""
-        return ("BIAS", "FLAGS", "STATUS", "SQUEEZE", "EXPAND")[: 5 if "s2fp8" in self.modes else 3]
+        return ("BIAS", "FLAGS", "STATUS", "S2_ENCODE", "S2_DECODE")[: 5 if "s2fp8" in self.modes else 3]
 
     @property
     def raw_statistics(self):

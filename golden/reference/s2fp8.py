@@ -161,7 +161,7 @@ class S2Parameters(Reference):
 
     def of_statistics(self, mean, largest):
         """Tensors with these statistics."""
-        return self.stream({"mean": np.array(mean), "largest": np.array(largest)})
+        return self.stream({"mean": np.array(mean), "max": np.array(largest)})
 
     def corners(self):
         """Spreads up to 40, around every power of two and of 15 / 8 times one, negative ones, and none counted."""
@@ -185,10 +185,10 @@ class S2Parameters(Reference):
             yield name, self.of_statistics([mean], [largest])
 
     def model(self, stream):
-        pairs = zip(stream.data["mean"].tolist(), stream.data["largest"].tolist(), strict=True)
+        pairs = zip(stream.data["mean"].tolist(), stream.data["max"].tolist(), strict=True)
         found = [parameters(mean, largest) for mean, largest in pairs]
         data = {name: np.array([getattr(each, name) for each in found]) for name in ("alpha", "mean", "inverse")}
         return Stream(data, {"user": stream.user["user"]}, stream.last)
 
     def describe(self, stream, beat, column):
-        return f"s2fp8 mean {stream.data['mean'][beat]} largest {stream.data['largest'][beat]}"
+        return f"s2fp8 mean {stream.data['mean'][beat]} max {stream.data['max'][beat]}"

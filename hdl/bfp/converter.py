@@ -135,8 +135,8 @@ class BfpConverter(Block):
 
     def build(self, m):
         m.submodules.output = output = Register(self.o.payload.shape())
-        goes_on = Signal()
-        group, beat, leaves = self._collect(m, output.i, goes_on)
+        may_leave = Signal()
+        group, beat, leaves = self._collect(m, output.i, may_leave)
         exponent, code = self._effective_exponent(m, group)
         aligned = self._align(m, beat, exponent)
         self._round(m, output.i.p, group, beat, aligned, leaves)
@@ -152,15 +152,15 @@ class BfpConverter(Block):
             *(output.i.p.user[name].eq(beat[name]) for name in self.tag),
         ]
         if self.sums:
-            self._sum(m, group, beat, aligned, exponent, leaves, goes_on)
+            self._sum(m, group, beat, aligned, exponent, leaves, may_leave)
         else:
-            m.d.comb += goes_on.eq(1)
+            m.d.comb += may_leave.eq(1)
 
-    def _collect(self, m, sink, goes_on):
+    def _collect(self, m, sink, may_leave):
         """Beats wait in as many slots as a group has until the group's largest exponent is known; the group then leaves while
         the next one takes its slots, each in the cycle in which it becomes free.
 
-        Returns what the group in front has, its beat in front, and whether that beat leaves, which it may if `goes_on`.
+        Returns what the group in front has, its beat in front, and whether that beat leaves, which it may if `may_leave`.
         """
         lane = data.StructLayout({"sign": 1, "exponent": 8, "fraction": self._width - 1, "sticky": int(self._sticky)})
         slot = data.StructLayout(
@@ -169,13 +169,13 @@ class BfpConverter(Block):
         group = Signal(data.StructLayout({"largest": 8, "control": self._control}), reset_less=True)
         pending = Signal()  # a whole group is there
         arriving = Signal(slot)
-        taken, leaves, closing, group_free = (Signal(name=name) for name in ("taken", "leaves", "closing", "group_free"))
+        taken, leaves, ends_group, group_free = (Signal(name=name) for name in ("taken", "leaves", "ends_group", "group_free"))
         exponents = self._arriving(m, arriving)
         largest = Signal(8)
         slots = [Signal(slot, name=f"slot{index}", reset_less=True) for index in range(self._beats)]
         if self._beats == 1:
             front = slots[0]
-            m.d.comb += [closing.eq(1), self.i.ready.eq(group_free)]
+            m.d.comb += [ends_group.eq(1), self.i.ready.eq(group_free)]
             with m.If(taken):
                 m.d.sync += slots[0].eq(arriving)
         else:
@@ -186,16 +186,16 @@ class BfpConverter(Block):
             slot_free = Signal()
             m.d.comb += [
                 front.eq(Array(slots)[index_out]),
-                closing.eq(self.i.p.last | (index_in == self._beats - 1)),
+                ends_group.eq(self.i.p.last | (index_in == self._beats - 1)),
                 slot_free.eq(~Array(filled)[index_in] | (leaves & (index_in == index_out))),
-                self.i.ready.eq(slot_free & (~closing | group_free)),
+                self.i.ready.eq(slot_free & (~ends_group | group_free)),
             ]
             exponents.append(Mux(index_in.any(), so_far, 0))
             with m.If(leaves):
                 m.d.sync += [index_out.eq(Mux(front.group_last, 0, index_out + 1)), filled.bit_select(index_out, 1).eq(0)]
             with m.If(taken):
                 m.d.sync += [
-                    index_in.eq(Mux(closing, 0, index_in + 1)),
+                    index_in.eq(Mux(ends_group, 0, index_in + 1)),
                     filled.bit_select(index_in, 1).eq(1),
                     so_far.eq(largest),
                 ]
@@ -205,15 +205,15 @@ class BfpConverter(Block):
                             m.d.sync += slots[index].eq(arriving)
         m.d.comb += [
             largest.eq(_largest(m, exponents)),
-            arriving.group_last.eq(closing),
+            arriving.group_last.eq(ends_group),
             taken.eq(self.i.valid & self.i.ready),
-            sink.valid.eq(pending & goes_on),
+            sink.valid.eq(pending & may_leave),
             leaves.eq(sink.valid & sink.ready),
             group_free.eq(~pending | (leaves & front.group_last)),
         ]
         with m.If(group_free):
-            m.d.sync += pending.eq(taken & closing)
-        with m.If(taken & closing):
+            m.d.sync += pending.eq(taken & ends_group)
+        with m.If(taken & ends_group):
             m.d.sync += group.largest.eq(largest)
             for name in self._control.members:
                 m.d.sync += group.control[name].eq(self.i.p.user[name])
@@ -316,7 +316,7 @@ class BfpConverter(Block):
         decide(m, up, group.control, {BlockRounding[rounding.upper()]: decisions[rounding] for rounding in self.roundings})
         return kept, up
 
-    def _sum(self, m, group, beat, aligned, exponent, leaves, goes_on):
+    def _sum(self, m, group, beat, aligned, exponent, leaves, may_leave):
         """Sums of chunks of a beat in one cycle, of the group and the tensor in the next; a tensor's then wait until they are
         taken."""
         width = (3 * self.fmt.group).bit_length()
@@ -327,12 +327,12 @@ class BfpConverter(Block):
         numerator, denominator = (Signal(self.sum_bits, name=name) for name in ("numerator", "denominator"))
         m.submodules.result = result = Register(self.m_sums.payload.shape())
         m.d.comb += [
-            goes_on.eq(~(sums_valid & beat_sums.last) | result.i.ready),
+            may_leave.eq(~(sums_valid & beat_sums.last) | result.i.ready),
             self.m_sums.valid.eq(result.o.valid),
             self.m_sums.payload.eq(result.o.payload),
             result.o.ready.eq(self.m_sums.ready),
         ]
-        with m.If(goes_on):
+        with m.If(may_leave):
             m.d.sync += sums_valid.eq(leaves)
         with m.If(leaves):
             high, low = (sum(lane.bits[self._width - 2 - 2 * j :][:2] for lane in aligned) for j in range(2))
@@ -350,7 +350,7 @@ class BfpConverter(Block):
                 Signal(width, name=name) for name in ("low_before", "high_before", "low_in_group", "high_in_group")
             )
             m.d.comb += [low.eq(beat_sums.low + low_before), high.eq(beat_sums.high + high_before)]
-            with m.If(goes_on & sums_valid):
+            with m.If(may_leave & sums_valid):
                 m.d.sync += [
                     low_before.eq(Mux(beat_sums.group_last, 0, low)),
                     high_before.eq(Mux(beat_sums.group_last, 0, high)),
@@ -364,7 +364,7 @@ class BfpConverter(Block):
             beyond = addend.too_large | sum_[-1]
             sums.append(sum_[:-1] | beyond.replicate(self.sum_bits))
             too_large = too_large | beyond
-        with m.If(goes_on & sums_valid & beat_sums.group_last):
+        with m.If(may_leave & sums_valid & beat_sums.group_last):
             m.d.sync += [
                 numerator.eq(Mux(beat_sums.last, 0, sums[0])),
                 denominator.eq(Mux(beat_sums.last, 0, sums[1])),

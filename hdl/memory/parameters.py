@@ -22,12 +22,12 @@ class ParameterKeeper(Circuit):
 
     Members
     -------
-    mean, largest : In
+    mean, max : In
         Of each type, from `hdl.statistics.LogMoments`.
     ends : In(types)
         They are new in this cycle.
     load, given : In
-        For types with a bit in `load`, the mean and largest of `given` are to be taken instead, until the type's next end.
+        For types with a bit in `load`, the mean and max of `given` are to be taken instead, until the type's next end.
         They stay as they are until `busy` is over.
     parameters : Out
     busy : Out(types)
@@ -40,10 +40,10 @@ class ParameterKeeper(Circuit):
         super().__init__(
             {
                 "mean": In(of_types),
-                "largest": In(of_types),
+                "max": In(of_types),
                 "ends": In(types),
                 "load": In(types),
-                "given": In(data.StructLayout({"mean": MEAN_BITS, "largest": MEAN_BITS})),
+                "given": In(data.StructLayout({"mean": MEAN_BITS, "max": MEAN_BITS})),
                 "parameters": Out(data.ArrayLayout(PARAMETERS, types), init=[NEUTRAL] * types),
                 "busy": Out(types),
             }
@@ -53,29 +53,29 @@ class ParameterKeeper(Circuit):
         m.submodules.unit = unit = S2Parameters()
         stale = Signal(self._types)
         loaded = Signal(self._types)
-        works = Signal()
+        computing = Signal()
         starts = Signal()
         done = Signal()
         type_ = Signal(type_bits(self._types))
         here = Const(1, 1) if self._types == 1 else Const(1, self._types) << type_
         m.d.comb += [
-            starts.eq(~works & (stale & here).any()),
+            starts.eq(~computing & (stale & here).any()),
             done.eq(unit.o.valid),
-            unit.i.valid.eq(works & ~done),
+            unit.i.valid.eq(computing & ~done),
             unit.o.ready.eq(1),
-            self.busy.eq(stale | self.ends | works.replicate(self._types) & here),
+            self.busy.eq(stale | self.ends | computing.replicate(self._types) & here),
         ]
         with m.If((loaded & here).any()):
             m.d.comb += unit.i.p.data.eq(self.given)
         with m.Else():
-            for name in ("mean", "largest"):
+            for name in ("mean", "max"):
                 m.d.comb += unit.i.p.data[name].eq(pick(getattr(self, name), type_))
         m.d.sync += [
-            works.eq(starts | works & ~done),
+            computing.eq(starts | computing & ~done),
             stale.eq(stale & ~(starts.replicate(self._types) & here) | self.ends | self.load),
             loaded.eq(loaded & ~self.ends | self.load),
         ]
-        with m.If(~starts & ~works | done):
+        with m.If(~starts & ~computing | done):
             m.d.sync += type_.eq(type_ + 1)
         for t in range(self._types):
             # what has become stale meanwhile may be of two statistics, and comes again

@@ -187,18 +187,18 @@ class MemoryPort(Block):
         m.d.sync += was_busy.eq(moments.busy)
         m.d.comb += [
             keeper.mean.eq(moments.mean),
-            keeper.largest.eq(moments.max),
+            keeper.max.eq(moments.max),
             keeper.ends.eq(was_busy & ~moments.busy),
             keeper.load.eq(registers.load.types),
             keeper.given.mean.eq(Cat(registers.moments.mean_fraction, registers.moments.mean_whole)),
-            keeper.given.largest.eq(Cat(registers.moments.largest_fraction, registers.moments.largest_whole)),
+            keeper.given.max.eq(Cat(registers.moments.max_fraction, registers.moments.max_whole)),
             write.next_parameters.eq(keeper.parameters),
         ]
-        for found, squeeze, expand in zip(write.parameters, registers.squeeze, registers.expand):
+        for found, encode, decode in zip(write.parameters, registers.s2_encode, registers.s2_decode):
             m.d.comb += [
-                Cat(squeeze.alpha_fraction, squeeze.alpha_exponent).eq(found.alpha),
-                squeeze.mean.eq(found.mean),
-                expand.inverse.eq(found.inverse),
+                Cat(encode.alpha_fraction, encode.alpha_exponent).eq(found.alpha),
+                encode.mean.eq(found.mean),
+                decode.inverse.eq(found.inverse),
             ]
         return keeper
 

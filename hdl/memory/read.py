@@ -83,18 +83,18 @@ class ReadPath(Circuit):
         """Beats to the core: `result`, or if `squeezed` with the values of `codes` in S2FP8; `taken` says when one is."""
         user = self.s_mem.payload.user
         tag = Shape.cast(result.shape()).width + 1
-        m.submodules.expander = expander = S2Decoder(lanes=self._lanes, stages=S2FP8_STAGES, user_bits=tag)
+        m.submodules.s2_decoder = s2_decoder = S2Decoder(lanes=self._lanes, stages=S2FP8_STAGES, user_bits=tag)
         m.d.comb += [
-            expander.i.valid.eq(self.s_mem.valid),
-            taken.eq(expander.i.ready),
+            s2_decoder.i.valid.eq(self.s_mem.valid),
+            taken.eq(s2_decoder.i.ready),
             # all is still in there while beats are not squeezed: these come with an inverse of 0
-            expander.i.p.data.eq(codes & squeezed.replicate(len(codes))),
-            expander.i.p.user.inverse.eq(user.inverse),
-            expander.i.p.user.mean.eq(user.mean),
-            expander.i.p.user.user.eq(Cat(result, squeezed)),
-            self.m_core.valid.eq(expander.o.valid),
-            expander.o.ready.eq(self.m_core.ready),
-            self.m_core.payload.eq(expander.o.p.user.user[:-1]),
+            s2_decoder.i.p.data.eq(codes & squeezed.replicate(len(codes))),
+            s2_decoder.i.p.user.inverse.eq(user.inverse),
+            s2_decoder.i.p.user.mean.eq(user.mean),
+            s2_decoder.i.p.user.user.eq(Cat(result, squeezed)),
+            self.m_core.valid.eq(s2_decoder.o.valid),
+            s2_decoder.o.ready.eq(self.m_core.ready),
+            self.m_core.payload.eq(s2_decoder.o.p.user.user[:-1]),
         ]
-        with m.If(expander.o.p.user.user[-1]):
-            m.d.comb += self.m_core.payload.data.eq(expander.o.p.data)
+        with m.If(s2_decoder.o.p.user.user[-1]):
+            m.d.comb += self.m_core.payload.data.eq(s2_decoder.o.p.data)

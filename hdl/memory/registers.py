@@ -47,8 +47,8 @@ _MOMENTS = Register(
     (
         rw("mean_fraction", 0, 8, "the mean, below the point"),
         rw("mean_whole", 8, 8, "the mean, above the point"),
-        rw("largest_fraction", 16, 8, "the largest, below the point"),
-        rw("largest_whole", 24, 8, "the largest, above the point"),
+        rw("max_fraction", 16, 8, "the largest, below the point"),
+        rw("max_whole", 24, 8, "the largest, above the point"),
     ),
 )
 _OPEN = "of the open tensor; if none is, of one that starts now"
@@ -68,7 +68,7 @@ _TYPE_BIASES = (
 )
 _TYPE_PARAMETERS = (
     Register(
-        "SQUEEZE",
+        "S2_ENCODE",
         TYPE_REGISTERS + 0x14,
         f"With what S2FP8 codes of type {{}} are written, {_OPEN}.",
         (
@@ -78,7 +78,7 @@ _TYPE_PARAMETERS = (
         ),
     ),
     Register(
-        "EXPAND",
+        "S2_DECODE",
         TYPE_REGISTERS + 0x18,
         f"With what, besides the mean, S2FP8 codes of type {{}} are read, {_OPEN}.",
         (ro("inverse", 0, INVERSE_BITS, "1 / alpha in units of 2**-17"),),

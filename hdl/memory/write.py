@@ -164,26 +164,26 @@ class WritePath(Circuit):
     def _encode_s2fp8(self, m, beat):
         """The stream of beats that `_encode` makes, completed by codes of S2FP8, and what encoding in S2FP8 raises."""
         user = beat.user
-        m.submodules.squeezer = squeezer = S2Encoder(
+        m.submodules.s2_encoder = s2_encoder = S2Encoder(
             lanes=self._lanes, stages=S2FP8_STAGES, flags=True, user_bits=Shape.cast(beat.shape()).width
         )
         encoded = stream.Signature(beat.shape()).create(path=("encoded",))
         alphas = [self.parameters[t].alpha for t in range(self._types)]
         m.d.comb += [
-            squeezer.i.valid.eq(self.s_core.valid),
-            self.s_core.ready.eq(squeezer.i.ready),
+            s2_encoder.i.valid.eq(self.s_core.valid),
+            self.s_core.ready.eq(s2_encoder.i.ready),
             # all is still in there while beats are not squeezed
-            squeezer.i.p.data.eq(self.s_core.payload.data.as_value() & user.squeezed.replicate(32 * self._lanes)),
-            squeezer.i.p.user.alpha.eq(pick(alphas, self.s_core.payload.user.type)),
-            squeezer.i.p.user.mean.eq(user.mean),
-            squeezer.i.p.user.user.eq(beat),
-            encoded.valid.eq(squeezer.o.valid),
-            squeezer.o.ready.eq(encoded.ready),
-            encoded.payload.eq(squeezer.o.p.user.user),
+            s2_encoder.i.p.data.eq(self.s_core.payload.data.as_value() & user.squeezed.replicate(32 * self._lanes)),
+            s2_encoder.i.p.user.alpha.eq(pick(alphas, self.s_core.payload.user.type)),
+            s2_encoder.i.p.user.mean.eq(user.mean),
+            s2_encoder.i.p.user.user.eq(beat),
+            encoded.valid.eq(s2_encoder.o.valid),
+            s2_encoder.o.ready.eq(encoded.ready),
+            encoded.payload.eq(s2_encoder.o.p.user.user),
         ]
         with m.If(encoded.payload.user.squeezed):
-            m.d.comb += encoded.payload.data.as_value()[: CODE_BITS * self._lanes].eq(squeezer.o.p.data.as_value())
-        flags = [squeezer.o.p.user.flags[lane] for lane in range(self._lanes)]
+            m.d.comb += encoded.payload.data.as_value()[: CODE_BITS * self._lanes].eq(s2_encoder.o.p.data.as_value())
+        flags = [s2_encoder.o.p.user.flags[lane] for lane in range(self._lanes)]
         flags = [Cat(flag.saturated, flag.flushed, 0, flag.invalid) for flag in flags]
         leaves = encoded.valid & encoded.ready & encoded.payload.user.squeezed
         return encoded, self._raised(leaves, encoded.payload.user.type, encoded.payload.keep, flags)

@@ -37,8 +37,8 @@ _MIN_SPREAD_BIT = MIN_SPREAD.bit_length() - 1
 class S2Parameters(Block):
     """The parameters of a tensor from its statistics, by two divisions with one subtractor.
 
-    Equation: with ``d = max(largest - mean, 32)`` in units of 2**-8, ``alpha = 3840 / d`` cut to 8 significant bits, and 1 /
-    alpha of that to the nearest 2**-17 (`golden.s2fp8.parameters`). With largest = 0, which no tensor has, alpha = 1 and mu =
+    Equation: with ``d = max - mean``, at least 32, in units of 2**-8, ``alpha = 3840 / d`` cut to 8 significant bits, and 1 /
+    alpha of that to the nearest 2**-17 (`golden.s2fp8.parameters`). With max = 0, which no tensor has, alpha = 1 and mu =
     0.
 
     The spread is first shifted until its top bit is set, and the dividend of 1 / alpha, a power of two, begins that much lower,
@@ -51,7 +51,7 @@ class S2Parameters(Block):
     Members
     -------
     i : In(stream.Signature)
-        Payload {data: {mean, largest}, last, user: {user}}, as `hdl.statistics.LogMoments` gives "mean" and "max".
+        Payload {data: {mean, max}, last, user: {user}}, as `hdl.statistics.LogMoments` gives "mean" and "max".
     o : Out(stream.Signature)
         Payload {data: {alpha, mean, inverse}, last, user: {user}}.
     """
@@ -60,13 +60,11 @@ class S2Parameters(Block):
 
     latency = _ALPHA_STEPS + _INVERSE_STEPS + 2
     facts = MappingProxyType({"initiation_interval": latency})
-    fraction_bits = MappingProxyType(
-        {"mean": MEAN_FRACTION_BITS, "largest": MEAN_FRACTION_BITS, "inverse": INVERSE_FRACTION_BITS}
-    )
+    fraction_bits = MappingProxyType({"mean": MEAN_FRACTION_BITS, "max": MEAN_FRACTION_BITS, "inverse": INVERSE_FRACTION_BITS})
 
     def members(self):
         return {
-            "i": In(beats_of(data.StructLayout({"mean": MEAN_BITS, "largest": MEAN_BITS}), self.tag)),
+            "i": In(beats_of(data.StructLayout({"mean": MEAN_BITS, "max": MEAN_BITS}), self.tag)),
             "o": Out(beats_of(PARAMETERS, self.tag)),
         }
 
@@ -84,7 +82,7 @@ class S2Parameters(Block):
         m.d.comb += [fits.eq(rest >= divisor), longer.eq(Cat(fits, quotient))]
         divide = [quotient.eq(longer), rest.eq(Mux(fits, rest - divisor, rest) << 1), steps.eq(steps - 1)]
 
-        spread = wire(m, signed(MEAN_BITS + 1), statistics.largest - statistics.mean)
+        spread = wire(m, signed(MEAN_BITS + 1), statistics.max - statistics.mean)
         with m.FSM():
             with m.State("idle"), m.If(self.i.valid):
                 m.d.sync += [
@@ -121,7 +119,7 @@ class S2Parameters(Block):
                     m.next = "idle"
 
         # before any value was counted
-        empty = ~statistics.largest.any()
+        empty = ~statistics.max.any()
         m.d.comb += [
             result.alpha.eq(Mux(empty, NEUTRAL["alpha"], alpha)),
             result.mean.eq(Mux(empty, NEUTRAL["mean"], statistics.mean)),

@@ -62,19 +62,19 @@ class Lanes:
 
     def __init__(self, m, observe, busy):
         offered = [observe.valid & keep for keep in observe.keep]
-        late = wire(m, 1, pick(busy, observe.type), "late")
+        while_busy = wire(m, 1, pick(busy, observe.type), "while_busy")
         self.magnitudes = [word[:MAGNITUDE_BITS] for word in observe.words]
         exponents = [word[23:MAGNITUDE_BITS] for word in observe.words]
-        zeros = [lane & ~late & ~exponent.any() for lane, exponent in zip(offered, exponents)]
-        specials = [lane & ~late & exponent.all() for lane, exponent in zip(offered, exponents)]
+        zeros = [lane & ~while_busy & ~exponent.any() for lane, exponent in zip(offered, exponents)]
+        specials = [lane & ~while_busy & exponent.all() for lane, exponent in zip(offered, exponents)]
         self.counted = [Signal(name=f"counted{i}") for i in range(len(offered))]
         m.d.comb += [
-            counted.eq(lane & ~late & exponent.any() & ~exponent.all())
+            counted.eq(lane & ~while_busy & exponent.any() & ~exponent.all())
             for counted, lane, exponent in zip(self.counted, offered, exponents)
         ]
         numbers = {
             name: count_ones(lanes) for name, lanes in (("total", self.counted), ("zeros", zeros), ("specials", specials))
         }
-        numbers["missed"] = Mux(late, count_ones(offered), 0)
+        numbers["missed"] = Mux(while_busy, count_ones(offered), 0)
         self.numbers = {name: Signal(range(len(offered) + 1), name=f"number_of_{name}") for name in numbers}
         m.d.comb += [self.numbers[name].eq(number) for name, number in numbers.items()]

@@ -26,7 +26,7 @@ class HistogramCounts(Circuit):
         Increments, all of one type, zero where nothing happens.
     end, end_type : In
         Ends, with the last increments or later.
-    at_work, work_type, tick, value, finished
+    in_job, job_type, tick, value, finished
         The job; `finished` is its last cycle.
     read_enable, read_type, read_slot, read_done
         A read; `value` is what was asked for when it is done.
@@ -42,9 +42,9 @@ class HistogramCounts(Circuit):
                 "add": In(data.ArrayLayout(range(lanes + 1), slots)),
                 "end": In(1),
                 "end_type": In(type_bits),
-                "work_type": Out(type_bits),
+                "job_type": Out(type_bits),
                 "tick": Out(range(self._job_cycles)),
-                "at_work": Out(1),
+                "in_job": Out(1),
                 "finished": Out(1),
                 "value": Out(width),
                 "read_enable": In(1),
@@ -69,27 +69,27 @@ class HistogramCounts(Circuit):
         next_visit, wanted, visited = Signal(layout), Signal(layout), Signal(layout)
         visit, fold = Signal(), Signal()  # read from the memory, and in the next cycle write back
         unknown = Signal(init=1)  # the memory is in its first round
-        rested = Signal()  # a group was visited since the last job
+        visited_since_job = Signal()  # a group was visited since the last job
         pending, starts = Signal(types), Signal()
         reads, was_read = Signal(), Signal()  # reads and the round take turns
         m.d.comb += [
-            starts.eq(~self.at_work & pending.any() & rested & ~unknown),
-            reads.eq(self.read_enable & ~self.at_work & ~was_read & ~unknown & ~self.read_done),
+            starts.eq(~self.in_job & pending.any() & visited_since_job & ~unknown),
+            reads.eq(self.read_enable & ~self.in_job & ~was_read & ~unknown & ~self.read_done),
         ]
-        with m.If(self.at_work):
-            m.d.comb += [wanted.slot.eq(self.tick), wanted.type.eq(self.work_type), visit.eq(self.tick < slots - 1)]
+        with m.If(self.in_job):
+            m.d.comb += [wanted.slot.eq(self.tick), wanted.type.eq(self.job_type), visit.eq(self.tick < slots - 1)]
         with m.Else():
             # what is just being written cannot be read yet
             m.d.comb += visit.eq(~starts & ~(fold & (wanted.as_value() == visited.as_value())))
             m.d.comb += wanted.eq(next_visit)
             with m.If(reads):
                 m.d.comb += [wanted.slot.eq(self.read_slot), wanted.type.eq(self.read_type)]
-        with m.If(visit & ~self.at_work):
+        with m.If(visit & ~self.in_job):
             m.d.sync += was_read.eq(reads)
-        with m.If(visit & ~self.at_work & ~reads):
+        with m.If(visit & ~self.in_job & ~reads):
             m.d.sync += next_visit.slot.eq(next_visit.slot + 1)
             with m.If(next_visit.slot == slots - 1):
-                m.d.sync += [next_visit.slot.eq(0), next_visit.type.eq(next_visit.type + 1), rested.eq(1)]
+                m.d.sync += [next_visit.slot.eq(0), next_visit.type.eq(next_visit.type + 1), visited_since_job.eq(1)]
                 with m.If(is_number(next_visit.type, types - 1)):
                     m.d.sync += [next_visit.type.eq(0), unknown.eq(0)]
 
@@ -118,23 +118,23 @@ class HistogramCounts(Circuit):
             writer.en.eq(fold),
             writer.data.eq(Mux(clears, 0, self.value)),
         ]
-        m.d.sync += [fold.eq(visit), was_unknown.eq(unknown), clears.eq(self.at_work), self.read_done.eq(visit & reads)]
+        m.d.sync += [fold.eq(visit), was_unknown.eq(unknown), clears.eq(self.in_job), self.read_done.eq(visit & reads)]
         with m.If(visit):
             m.d.sync += visited.eq(wanted)
 
         # the jobs
-        m.d.comb += self.finished.eq(self.at_work & (self.tick == self._job_cycles - 1))
-        with m.If(self.at_work):
+        m.d.comb += self.finished.eq(self.in_job & (self.tick == self._job_cycles - 1))
+        with m.If(self.in_job):
             m.d.sync += self.tick.eq(self.tick + 1)
         with m.If(self.finished):
-            m.d.sync += [self.at_work.eq(0), self.tick.eq(0)]
+            m.d.sync += [self.in_job.eq(0), self.tick.eq(0)]
         with m.If(starts):
-            m.d.sync += [self.at_work.eq(1), rested.eq(0)]
+            m.d.sync += [self.in_job.eq(1), visited_since_job.eq(0)]
             for t in reversed(range(types)):
                 with m.If(pending[t]):
-                    m.d.sync += self.work_type.eq(t)
+                    m.d.sync += self.job_type.eq(t)
         for t in range(types):
-            with m.If(self.finished & is_number(self.work_type, t)):
+            with m.If(self.finished & is_number(self.job_type, t)):
                 m.d.sync += pending[t].eq(0)
             with m.If(self.end & is_number(self.end_type, t)):
                 m.d.sync += pending[t].eq(1)
@@ -171,11 +171,9 @@ class CountingEstimator(Estimator):
 
     def _counts(self, m):
         """Counters, with what does not depend on the kind of estimator: which types are busy."""
-        m.submodules.tallies = counts = HistogramCounts(
-            self.types, len(self.slots), self.lanes, self.cnt_width, self.job_cycles
-        )
+        m.submodules.counts = counts = HistogramCounts(self.types, len(self.slots), self.lanes, self.cnt_width, self.job_cycles)
         for t in range(self.types):
-            with m.If(counts.finished & is_number(counts.work_type, t)):
+            with m.If(counts.finished & is_number(counts.job_type, t)):
                 m.d.sync += self.busy[t].eq(0)
             with m.Elif(self.end.valid & is_number(self.end.type, t)):
                 m.d.sync += self.busy[t].eq(1)

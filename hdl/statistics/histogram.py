@@ -72,5 +72,5 @@ class ExponentHistogram(CountingEstimator):
             with m.If((rest >= 0) & (exponent != self.last)):
                 m.d.sync += exponent.eq(exponent + 1)
         for t in range(self.types):
-            with m.If(counts.finished & ~empty & is_number(counts.work_type, t)):
+            with m.If(counts.finished & ~empty & is_number(counts.job_type, t)):
                 m.d.sync += [median[t].eq(exponent), self.bias[t].eq(self._clamped_bias(exponent)), self.settled[t].eq(1)]

@@ -133,7 +133,7 @@ class MedianEstimator(CountingEstimator):
 
     def _work(self, m, counts, low, reach, number, drift):
         """Look for the half-bin, move the low end there, and divide the width by the number of bins."""
-        type_, tick, value = counts.work_type, counts.tick, counts.value
+        type_, tick, value = counts.job_type, counts.tick, counts.value
         own_low, own_reach, own_pass = Signal(MAGNITUDE_BITS), Signal(MAGNITUDE_BITS), Signal.like(number[0])
         m.d.comb += [own_low.eq(pick(low, type_)), own_reach.eq(pick(reach, type_)), own_pass.eq(pick(number, type_))]
         first, last = own_pass == 0, own_pass == self.passes
@@ -165,7 +165,7 @@ class MedianEstimator(CountingEstimator):
         finals = counts.finished & ~empty
         for t in range(self.types):
             with m.If(is_number(type_, t)):
-                with m.If(counts.at_work & moves & ~first & ~empty):
+                with m.If(counts.in_job & moves & ~first & ~empty):
                     m.d.sync += low[t].eq(moved)
                 with m.If(finals):
                     m.d.sync += [

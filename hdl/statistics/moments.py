@@ -89,7 +89,7 @@ class LogMoments(CountingEstimator):
                 m.d.sync += log_sum[t].eq(Mux(more[-1], 2**sum_bits - 1, more))
                 with m.If(larger):
                     m.d.sync += amax[t].eq(beat["largest"])
-            with m.If(counts.finished & is_number(counts.work_type, t)):
+            with m.If(counts.finished & is_number(counts.job_type, t)):
                 m.d.sync += [log_sum[t].eq(0), amax[t].eq(0)]
         self._work(m, counts, log_sum, amax, results)
         halves = [part[:32] for part in log_sum], [part[32:] for part in log_sum]
@@ -103,7 +103,7 @@ class LogMoments(CountingEstimator):
         return wire(m, _LOG_BITS, magnitude[15:] + correction, f"logarithm_{name}")
 
     def _work(self, m, counts, log_sum, amax, results):
-        type_, tick, value = counts.work_type, counts.tick, counts.value
+        type_, tick, value = counts.job_type, counts.tick, counts.value
         own_sum, own_amax = Signal.like(log_sum[0]), Signal(MAGNITUDE_BITS)
         m.d.comb += [own_sum.eq(pick(log_sum, type_)), own_amax.eq(pick(amax, type_))]
         empty, total = Signal(), Signal(self.cnt_width)
@@ -138,7 +138,7 @@ class LogMoments(CountingEstimator):
 
     def _window(self, m, counts, own_amax, empty):
         """Write the largest magnitude over the oldest one of its type, and find the largest of those that are there."""
-        history, tick, type_ = self.history, counts.tick, counts.work_type
+        history, tick, type_ = self.history, counts.tick, counts.job_type
         place_bits = max((history - 1).bit_length(), 1)
         oldest = self._registers(place_bits, "oldest")
         filled = self._registers(1, "filled")
@@ -152,7 +152,7 @@ class LogMoments(CountingEstimator):
             place.eq(tick - 3),
             writer.addr.eq(Cat(own_oldest[:place_bits], type_)),
             writer.data.eq(own_amax),
-            writer.en.eq(counts.at_work & (tick == 2) & ~empty),
+            writer.en.eq(counts.in_job & (tick == 2) & ~empty),
             reader.addr.eq(Cat(place[:place_bits], type_)),
         ]
         m.d.sync += is_there.eq((tick >= 3) & (tick < 3 + history) & (own_filled | (place <= own_oldest)))

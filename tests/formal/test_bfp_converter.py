@@ -186,5 +186,5 @@ def broken_count_of_sums(folder, change=lambda text: text):
 def test_conversion_with_sums_loses_and_repeats_nothing(tmp_path):
     assert not broken_count_of_sums(tmp_path)
     # Conversion that goes on while sums wait loses them.
-    careless = faulty(r"(assign block_goes_on = ).*;", r"\g<1>1'h1;")
+    careless = faulty(r"(assign block_may_leave = ).*;", r"\g<1>1'h1;")
     assert "no sums are lost or repeated" in broken_count_of_sums(tmp_path, careless)

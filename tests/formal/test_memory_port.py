@@ -126,10 +126,10 @@ def stages(now):
         return [(now["encoded_o__valid"], fields(now["encoded_o__payload"]))]
     found = []
     for name in ("output", "middle"):
-        # the beat is the tag in the squeezer, whose own fields are below
-        payload, size = now[f"squeezer_{name}_register_o__payload"], sum(LAYOUT.values())
+        # the beat is the tag in the S2FP8 encoder, whose own fields are below
+        payload, size = now[f"s2_encoder_{name}_register_o__payload"], sum(LAYOUT.values())
         beat = z3.Extract(payload.size() - 1, payload.size() - size, payload)
-        found.append((now[f"squeezer_{name}_register_o__valid"], fields(beat)))
+        found.append((now[f"s2_encoder_{name}_register_o__valid"], fields(beat)))
     return found
 
 
@@ -258,15 +258,15 @@ def leaving(now):
 
     Of each: whether there is a beat, its fields, and whether its words are to be S2FP8's.
     """
-    if "expander_output_register_o__valid" not in now:
+    if "s2_decoder_output_register_o__valid" not in now:
         return [(now["m_core__valid"], fields(now["m_core__payload"]), NO)]
     found = []
     for name in ("output", "middle"):
-        # the tag in the expander is the beat and, on top, whether it is squeezed
-        payload, size = now[f"expander_{name}_register_o__payload"], now["m_core__payload"].size()
+        # the tag in the S2FP8 decoder is the beat and, on top, whether it is squeezed
+        payload, size = now[f"s2_decoder_{name}_register_o__payload"], now["m_core__payload"].size()
         top = payload.size() - 1
         beat = fields(z3.Extract(top - 1, top - size, payload))
-        found.append((now[f"expander_{name}_register_o__valid"], beat, bit(payload, top)))
+        found.append((now[f"s2_decoder_{name}_register_o__valid"], beat, bit(payload, top)))
     return found
 
 

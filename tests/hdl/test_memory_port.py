@@ -120,7 +120,7 @@ def test_s2fp8_comes_with_its_parameters_and_registers():
     assert points == {"mean": 8, "inverse": 17}
     registers = {register["name"]: register["address"] for register in manifest["registers"]}
     assert registers["MOMENTS"] == 0x18 and registers["LOAD"] == 0x1C
-    assert [registers[f"{name}2"] for name in ("CONTROL", "SQUEEZE", "EXPAND")] == [0x80, 0x94, 0x98]
+    assert [registers[f"{name}2"] for name in ("CONTROL", "S2_ENCODE", "S2_DECODE")] == [0x80, 0x94, 0x98]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_parameters_are_kept_of_one_tensor_and_at_last_of_the_latest(types):
     async def bench(context):
         allowed, latest = [{(0, 127 << 8, 1 << 17)} for _ in range(types)], {}
         for _ in range(15):
-            given = {name: int(rng.integers(2**16)) for name in ("mean", "largest")}
+            given = {name: int(rng.integers(2**16)) for name in ("mean", "max")}
             context.set(keeper.given, given)
             for cycle in range(80 + 39 * (types + 1)):
                 context.set(keeper.ends, 0)
@@ -183,7 +183,7 @@ def test_parameters_are_kept_of_one_tensor_and_at_last_of_the_latest(types):
                 elif cycle < 80 and rng.random() < 0.05:
                     latest[t] = tuple(int(value) for value in rng.integers(2**16, size=2))
                     context.set(keeper.mean[t], latest[t][0])
-                    context.set(keeper.largest[t], latest[t][1])
+                    context.set(keeper.max[t], latest[t][1])
                     context.set(keeper.ends, 1 << t)
                 allowed[t] |= {expected(latest[t])} if t in latest else set()
                 await context.tick()
@@ -200,7 +200,7 @@ def test_parameters_come_38_cycles_after_an_end():
 
     async def bench(context):
         context.set(keeper.mean[0], 1000)
-        context.set(keeper.largest[0], 9000)
+        context.set(keeper.max[0], 9000)
         context.set(keeper.ends, 1)
         await context.tick()
         context.set(keeper.ends, 0)

@@ -33,10 +33,10 @@ def test_manifests_hold_what_a_reader_needs():
         assert manifest["initiation_interval"] == (35 if design == "s2_parameters" else 1)
         for port in manifest["ports"]:
             for field in port.get("fields", ()):
-                assert field.get("fraction_bits") == {"mean": 8, "largest": 8, "inverse": 17}.get(field["name"])
+                assert field.get("fraction_bits") == {"mean": 8, "max": 8, "inverse": 17}.get(field["name"])
     assert ports["s2_encoder"]["s_axis_tuser"] == [("alpha", 0, 10), ("mean", 11, 26)]
     assert ports["s2_decoder"]["s_axis_tuser"] == [("inverse", 0, 21), ("mean", 22, 37)]
-    assert ports["s2_parameters"]["s_axis_tdata"] == [("mean", 0, 15), ("largest", 16, 31)]
+    assert ports["s2_parameters"]["s_axis_tdata"] == [("mean", 0, 15), ("max", 16, 31)]
     assert ports["s2_parameters"]["m_axis_tdata"] == [("alpha", 0, 10), ("mean", 11, 26), ("inverse", 27, 48)]
 
 
