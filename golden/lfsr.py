@@ -1,10 +1,18 @@
 """Random bits for stochastic rounding, bit-exact to `hdl.parts.lfsr`.
 
-A register is a Fibonacci LFSR of 32 bits and maximal length. A step is ``s = s << 1 | (s[31] ^ s[30] ^ s[29] ^ s[9])``: each
-bit that enters is the sum of those that entered 32, 31, 30 and 10 steps before, and the polynomial is
-x^32 + x^31 + x^30 + x^10 + 1. Every beat uses the whole word and is 32 steps, so that no bit is used twice.
+All bits come from one sequence of maximal length, ``u[n] = u[n-89] ^ u[n-86] ^ u[n-81] ^ u[n-78]``, whose period 2**89 - 1 is a
+prime. A register holds 89 bits of it and moves by as many bits per beat as it gives, at most 128, so that no bit is used twice.
+
+Register r of the seed s starts ``(8 * s + r) * 2**48`` bits into the sequence. In 2**40 beats a register passes at most 2**47
+bits: no two registers, of whatever seeds, pass the same ones. Nor do two lanes ever pass the same words within 2**40 beats of
+each other: with w bits per beat that would ask for a distance ``t * w = d * 2**48 + l`` in the sequence, where t is below 2**40
+and l, the distance of the lanes in their registers, is below w.
+
+What a register holds is the sequence XOR `MASK`, so that a register that starts from zero, as a flip-flop without reset does,
+is in the midst of the sequence, and the one state that it could not leave is MASK.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,63 +20,123 @@ from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.rounding import MAX_SR_BITS
 from numpy.typing import NDArray
 
-WIDTH = 32  # bits of a register, and steps per word
-DISTANCES = (32, 31, 30, 10)  # how many steps ago the bits entered that make the next one
-SEED_STEP = 0x9E3779B9  # from a register's seed to the next one's: 2**32 over the golden ratio keeps the sequences apart
-_PERIOD = 2**WIDTH - 1
+WIDTH = 89  # bits of a register
+DISTANCES = (89, 86, 81, 78)  # how many bits ago those were that make the next one
+REGISTER_BITS = 128  # the most that a register gives per beat
+REGISTERS = 8  # that a seed has
+SPACING_BITS = 48  # log2 of the bits from one register's start to the next one's
+MASK = 0x16A09E667F3BCC908B2FB13  # the root of 2, times 2**88
+_FIRST = 0x19E3779B97F4A7C15F39CC0  # u[0] and on, lowest bit first: the golden ratio, times 2**88
+_POLYNOMIAL = 1 << WIDTH | sum(1 << WIDTH - distance for distance in DISTANCES)
+_MAX_BEATS = 2**32 - 1
 
 
-def words(seed: int, count: int) -> NDArray[np.uint32]:
-    """What a register holds, beat after beat.
+def start(seed: int, register: int) -> int:
+    """What a register holds after reset.
 
     Parameters
     ----------
     seed : int
-        The first word, 1 to 2**32 - 1.
-    count : int
-        How many words, 0 to 2**32 - 1.
+        0 to 2**32 - 1.
+    register : int
+        0 to 7.
 
     Returns
     -------
-    numpy.ndarray
-        uint32, shape (count,).
+    int
+        WIDTH bits, the oldest the lowest.
 
     Raises
     ------
     ValueError
-        `seed` or `count` is out of range.
+        A parameter is out of range.
     """
-    check_int("seed", seed, 1, 2**32 - 1)
-    check_int("count", count, 0, _PERIOD)
-    # oldest bit first
-    bits = _continue(np.unpackbits(np.array([seed], ">u4").view(np.uint8)), 32 * 32)
-    first = np.packbits(bits).view(">u4").astype(np.uint32)
-    return _continue(first, count)
+    check_int("seed", seed, 0, 2**32 - 1)
+    check_int("register", register, 0, REGISTERS - 1)
+    jump = _power(_power(2, 2**SPACING_BITS), REGISTERS * seed + register)
+    sequence = _first_bits()
+    return sum(((sequence >> n & jump).bit_count() & 1) << n for n in range(WIDTH)) ^ MASK
+
+
+@cache
+def _first_bits():
+    """u[0] to u[2 * WIDTH], lowest bit first."""
+    bits = _continue(np.array([_FIRST >> n & 1 for n in range(WIDTH)], np.uint8), 2 * WIDTH)
+    return sum(int(bit) << n for n, bit in enumerate(bits))
+
+
+def _power(base, exponent):
+    """In the field of polynomials over GF(2) modulo that of the sequence: u[n + e] is the sum of u[n + j], x^j being in x^e."""
+    result = 1
+    while exponent:
+        if exponent & 1:
+            result = _product(result, base)
+        base = _product(base, base)
+        exponent >>= 1
+    return result
+
+
+def _product(a, b):
+    result = 0
+    while b:
+        if b & 1:
+            result ^= a
+        a <<= 1
+        if a >> WIDTH:
+            a ^= _POLYNOMIAL
+        b >>= 1
+    return result
 
 
 def _continue(first, count):
-    """`count` elements of the sequence ``a[n] = a[n-32] ^ a[n-31] ^ a[n-30] ^ a[n-10]``, of which `first` are the first 32.
+    """`count` bits of the sequence, of which `first` are WIDTH in a row.
 
-    Over GF(2) the square of a polynomial p(x) is p(x^2), so the rule also holds with all distances doubled, and doubled again.
-    Doubled five times it says that words of 32 bits obey the same rule as bits; and the larger the distances, the more elements
-    follow at once from those already there.
+    Over GF(2) the square of a polynomial p(x) is p(x^2), so the rule also holds with all distances doubled, and doubled again;
+    and the larger the distances, the more bits follow at once from those already there.
     """
-    sequence = np.empty(max(count, 32), first.dtype)
-    sequence[:32] = first
-    known = 32
+    sequence = np.empty(max(count, WIDTH), np.uint8)
+    sequence[:WIDTH] = first
+    known = WIDTH
     while known < count:
-        scale = 1 << (known // 32).bit_length() - 1
+        scale = 1 << (known // WIDTH).bit_length() - 1
         new = min(min(DISTANCES) * scale, count - known)
         sequence[known : known + new] = np.bitwise_xor.reduce([sequence[known - t * scale :][:new] for t in DISTANCES])
         known += new
     return sequence[:count]
 
 
+def words(seed: int, register: int, beats: int, width: int = REGISTER_BITS) -> NDArray[np.uint8]:
+    """What a register gives, beat after beat.
+
+    Parameters
+    ----------
+    seed, register : int
+        As of `start`.
+    beats : int
+        0 to 2**32 - 1.
+    width : int
+        Bits per beat, 1 to 128.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of 0 and 1: uint8, shape (beats, width); of bits that are numbers the first is the lowest.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of range.
+    """
+    check_int("beats", beats, 0, _MAX_BEATS)
+    check_int("width", width, 1, REGISTER_BITS)
+    state, mask = (np.array([n >> bit & 1 for bit in range(REGISTER_BITS)], np.uint8) for n in (start(seed, register), MASK))
+    return _continue((state ^ mask)[:WIDTH], beats * width).reshape(beats, width) ^ mask[:width]
+
+
 def lane_bits(seed: int, beats: int, lanes: int, sr_bits: int = 8) -> NDArray[Any]:
     """The random bits of each lane, beat after beat.
 
-    A register serves ``32 // sr_bits`` lanes, the lowest bits the first of them. Register j starts from
-    ``(seed + 0x9E3779B9 * j) % 2**32``, or from 1 where that is 0.
+    A register serves ``128 // sr_bits`` lanes, the lowest bits the first of them.
 
     Parameters
     ----------
@@ -91,13 +159,19 @@ def lane_bits(seed: int, beats: int, lanes: int, sr_bits: int = 8) -> NDArray[An
     ValueError
         A parameter is out of range.
     """
-    check_int("seed", seed, 0, 2**32 - 1)
-    check_int("beats", beats, 0, _PERIOD)
     check_int("lanes", lanes, 1, 64)
     check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
-    per_register = 32 // sr_bits
-    lane = np.arange(lanes)
-    registers = [words((seed + SEED_STEP * j) % 2**32 or 1, beats) for j in range((lanes + per_register - 1) // per_register)]
-    taken = np.stack(registers, axis=1)[:, lane // per_register]
-    shift = (sr_bits * (lane % per_register)).astype(np.uint32)
-    return (taken >> shift & 2**sr_bits - 1).astype(np.uint8 if sr_bits <= 8 else np.uint16)
+    check_int("beats", beats, 0, _MAX_BEATS)
+    dtype = np.uint8 if sr_bits <= 8 else np.uint16
+    weights: NDArray[Any] = (1 << np.arange(sr_bits)).astype(dtype)
+    parts = []
+    for register, width in enumerate(register_widths(lanes, sr_bits)):
+        bits = words(seed, register, beats, width).reshape(beats, width // sr_bits, sr_bits)
+        parts.append(bits @ weights)
+    return np.concatenate(parts, axis=1, dtype=dtype)
+
+
+def register_widths(lanes: int, sr_bits: int) -> list[int]:
+    """How many bits per beat each register gives to that many lanes."""
+    most = REGISTER_BITS // sr_bits
+    return [min(most, lanes - first) * sr_bits for first in range(0, lanes, most)]

@@ -58,14 +58,15 @@ def align(
     exponent: Any = (words >> FP32_MAN_BITS & 0xFF).astype(np.int32)
     is_subnormal = exponent == 0
     exponent += bias - FP32_BIAS
-    significand: Any = words & 0x7FFFFF
-    hidden = np.uint32(1 << FP32_MAN_BITS)
+    # with eight bits below, into which it may be shifted
+    significand: Any = words << 8 & 0x7FFFFF00
+    hidden = np.uint32(1 << 31)
     lost: Any = np.uint32(0)
     if fmt.underflow == "gradual":
         exponent += is_subnormal
         significand += ~is_subnormal * hidden
-        # by 24 places or more the whole significand leaves, and is less than half of the last bit of M
-        shift = np.clip(1 - exponent, 0, 24).astype(np.uint32)
+        # by 31 places or more less is left than any rounding looks at
+        shift = np.clip(1 - exponent, 0, 31).astype(np.uint32)
         lost = (significand & (np.uint32(1) << shift) - np.uint32(1)) != 0
         significand >>= shift
         exponent = np.maximum(exponent, 1)
@@ -75,8 +76,8 @@ def align(
     else:
         significand += hidden
     # the hidden one, being added, makes E - 1 into E
-    whole = (exponent - 1 << fmt.man_bits) + (significand >> FP32_MAN_BITS - fmt.man_bits).astype(np.int32)
-    fraction = significand << 9 + fmt.man_bits | lost
+    whole = (exponent - 1 << fmt.man_bits) + (significand >> 31 - fmt.man_bits).astype(np.int32)
+    fraction = significand << 1 + fmt.man_bits | lost
     return whole, fraction
 
 
@@ -95,7 +96,9 @@ def round_increment(
          that is the hidden one: odd)
     rna  to the nearest; a tie goes away from zero
     rtz  toward zero
-    sr   stochastically: up if ``floor(2**sr_bits * discarded fraction) + random bits >= 2**sr_bits``
+    sr   stochastically: up if ``2**sr_bits * discarded fraction``, rounded to the nearest integer, ties to even, plus
+         the random bits is ``2**sr_bits`` or more. Over all random bits the mean error of a value is at most
+         ``2**-(sr_bits + 1)`` of the last bit; over all fractions too it is 0, which cutting the fraction would not give
     ===  =================================================================================================
 
     Parameters
@@ -122,7 +125,9 @@ def round_increment(
         return fraction >= half
     if rounding == "sr":
         assert random_bits is not None
-        return (fraction >> 32 - sr_bits) + random_bits >> sr_bits != 0
+        cut, rest = fraction >> 32 - sr_bits, fraction << sr_bits
+        cut = cut + ((rest > half) | (rest == half) & (cut & 1 != 0))
+        return cut + random_bits >> sr_bits != 0
     if fmt.man_bits:
         is_odd = whole & 1 != 0
     else:

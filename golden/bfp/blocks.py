@@ -98,8 +98,8 @@ def convert(
     ===  ====================================================================================================================
     rtz  toward zero
     rne  to the nearest, ties to even
-    sr   stochastically: of |x| in units of k 8 fraction bits are kept, the rest is dropped; 8 random bits are added there,
-         and the fraction is dropped
+    sr   stochastically: |x| in units of k is rounded to 8 fraction bits (to the nearest, ties to even), 8 random bits are
+         added there, and the fraction is dropped: over all fractions the mean error is 0
     ===  ====================================================================================================================
 
     With `bits` below `man_bits` numbers are rounded to so many, the highest, and the others are zero: so a tensor of 2 bits
@@ -210,10 +210,13 @@ def _round(significands, distances, man_bits, rounding, random_bits):
     # From 40 places on nothing is left, of 24 bits and 16 below, to be seen or to round up.
     shift = FP32_MAN_BITS + 1 + np.minimum(distances, 39)
     if rounding == "sr":
-        return ((significands << man_bits + SR_BITS) >> shift) + random_bits >> SR_BITS
+        return _nearest(significands << man_bits + SR_BITS, shift) + random_bits >> SR_BITS
     scaled = significands << man_bits
-    whole = scaled >> shift
-    if rounding == "rtz":
-        return whole
-    rest, half = scaled - (whole << shift), np.int64(1) << shift - 1
+    return scaled >> shift if rounding == "rtz" else _nearest(scaled, shift)
+
+
+def _nearest(values, shift):
+    """``values / 2**shift`` to the nearest, ties to even: int64."""
+    whole = values >> shift
+    rest, half = values - (whole << shift), np.int64(1) << shift - 1
     return whole + ((rest > half) | (rest == half) & (whole & 1 != 0))

@@ -10,9 +10,8 @@ from narrowfloat.golden.bfp import MAX_SUM_BITS, MIN_SUM_BITS, ROUNDINGS, SR_BIT
 from narrowfloat.golden.formats import FP32_MAN_BITS, MAX_GROUP, BlockFormat
 from narrowfloat.hdl.bfp.common import element
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
-from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
-from narrowfloat.hdl.parts.lfsr import lane_words
-from narrowfloat.hdl.parts.logic import decide, pick, wire
+from narrowfloat.hdl.parts.lfsr import MAX_SEED, lane_words
+from narrowfloat.hdl.parts.logic import carries, decide, pick, wire
 from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.parts.stream import Register, beats, beats_of
 
@@ -33,8 +32,8 @@ class BfpConverter(Block):
     Equation: E is the largest exponent of a group, ``k = |x| / 2**(E - 127 - (man_bits - 1))``, rounded.
 
     ============  =======================================================================================================
-    rounding      rtz toward zero; rne nearest, ties to even; sr stochastic: up if 8 bits of what is discarded plus 8 random
-                  bits carry
+    rounding      rtz toward zero; rne nearest, ties to even; sr stochastic: up if what is discarded, rounded to 8 bits
+                  (nearest, ties to even), plus 8 random bits carries
     overflow      what rounds to ``2**bits`` becomes the largest k: E stays
     zero          k = 0 without sign; so are FP32's subnormals. A group of nothing else has E = 0
     Inf, NaN      the largest finite number with their sign, and the flag `invalid`
@@ -84,9 +83,9 @@ class BfpConverter(Block):
     sum_bits = Integer(SUM_BITS, MIN_SUM_BITS, MAX_SUM_BITS, "Width of each sum.")
     seed = Integer(
         1,
-        1,
-        2**LFSR_WIDTH - 1,
-        "Seed of the first register of random bits; see `golden.lfsr.lane_bits`. Registers step with every beat.",
+        0,
+        MAX_SEED,
+        "Seed of the random bits, see `golden.lfsr`: instances with different ones share none. They step with every beat.",
     )
     user_bits = Integer(0, 0, 64, "Width of a tag that passes through.", place=3)
 
@@ -106,9 +105,9 @@ class BfpConverter(Block):
         self._precisions = self.precisions or (self.fmt.man_bits,)
         self._beats = self.fmt.group // self.lanes
         # Rounding looks at so many bits below k; of those further down only at whether there is any.
-        looks_at = SR_BITS if "sr" in self.roundings else int("rne" in self.roundings)
+        looks_at = SR_BITS + 1 if "sr" in self.roundings else int("rne" in self.roundings)
         self._width = max(self.fmt.man_bits + looks_at, POLICY_BITS if self.sums else 0)
-        self._sticky = "rne" in self.roundings
+        self._sticky = self.roundings != ("rtz",)
         self._control = data.StructLayout(
             {
                 **({"rounding": BlockRounding} if len(self.roundings) > 1 else {}),
@@ -263,8 +262,8 @@ class BfpConverter(Block):
             # Long shifts first, and zeros at the end: fewer gates and LUTs than a case for each distance.
             for power in reversed(range(near_bits)):
                 places = 2**power
-                # What falls off counts where the leading one is among the bits of k or the one below: not after long shifts.
-                if self._sticky and places <= self.fmt.man_bits:
+                # What falls off counts where the leading one is among the bits that rounding looks at: not after long shifts.
+                if self._sticky and places < self._width:
                     sticky = sticky | (distance[power] & bits[:places].any())
                 bits = wire(m, self._width, Mux(distance[power], bits[places:], bits), f"lane{index}_by_{places}")
             near = nonzero & ~distance[near_bits:8].any()
@@ -311,8 +310,10 @@ class BfpConverter(Block):
             odd = choose(lambda extra: result.bits[below + extra])
             decisions["rne"] = guard & (lower | result.sticky | odd)
         if "sr" in self.roundings:
-            # The sum of both carries exactly if one is above the other inverted.
-            decisions["sr"] = random > ~choose(lambda extra: result.bits[below + extra - SR_BITS : below + extra])
+            discarded = choose(lambda extra: result.bits[below + extra - SR_BITS : below + extra])
+            guard = choose(lambda extra: result.bits[below + extra - SR_BITS - 1])
+            lower = choose(lambda extra: result.bits[: below + extra - SR_BITS - 1].any())
+            decisions["sr"] = carries(discarded, random, guard & (lower | result.sticky | discarded[0]))
         decide(m, up, group.control, {BlockRounding[rounding.upper()]: decisions[rounding] for rounding in self.roundings})
         return kept, up
 

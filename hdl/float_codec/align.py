@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import FP32_MAN_BITS
-from narrowfloat.hdl.parts.logic import Circuit, decide
+from narrowfloat.hdl.parts.logic import Circuit, carries, decide
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Float32
 
 
@@ -31,7 +31,7 @@ class Align(Circuit):
     def __init__(self, codec):
         self._codec = codec
         # The discarded bits that rounding looks at one by one; of those below only "any of them set" counts.
-        self._discarded = codec.random_bits or 1
+        self._discarded = codec.random_bits + 1
         super().__init__(
             {
                 "word": In(Float32),
@@ -42,9 +42,11 @@ class Align(Circuit):
         )
 
     def build(self, m):
-        fraction, exponent = self.word.fraction, self.word.exponent
+        exponent, no_fraction = self.word.exponent, ~self.word.fraction.any()
         width = 1 + self._codec.man_bits + self._discarded
-        cut = FP32_MAN_BITS + 1 - width
+        cut = max(FP32_MAN_BITS + 1 - width, 0)
+        # with the most mantissa bits and the most random ones there is a bit more than FP32 has
+        fraction = Cat(Const(0, cut + width - 1 - FP32_MAN_BITS), self.word.fraction)
         significand = Signal(width)
         sticky = Signal()
         m.d.comb += [
@@ -54,12 +56,11 @@ class Align(Circuit):
             sticky.eq(fraction[:cut].any()),
         ]
         if self._codec.formats[0].specials == "fnu":
-            self._align_full_range(m, cut, significand, sticky)
+            self._align_full_range(m, fraction, cut, significand, sticky)
         elif locates(self._codec.formats):
-            self._align_subnormals(m, cut, significand, sticky)
+            self._align_subnormals(m, fraction, cut, significand, sticky)
         self._round(m, significand, sticky)
 
-        no_fraction = ~fraction.any()
         m.d.comb += [
             self.o.sign.eq(self.word.sign),
             self.o.nan.eq(exponent.all() & ~no_fraction),
@@ -67,17 +68,16 @@ class Align(Circuit):
             self.o.nonzero.eq(exponent.any() | ~no_fraction),
         ]
 
-    def _align_full_range(self, m, cut, significand, sticky):
+    def _align_full_range(self, m, fraction, cut, significand, sticky):
         """Without a sign and a zero, code 0 is 2**-127: a subnormal of FP32, whose leading one is the top fraction bit."""
-        fraction = self.word.fraction
         with m.If(~self.word.exponent.any()):
             m.d.comb += [significand.eq(fraction[cut - 1 :]), sticky.eq(fraction[: cut - 1].any())]
             with m.If(~fraction[-1]):
                 m.d.comb += [significand.eq(0), sticky.eq(1), self.o.exponent[8].eq(1)]
 
-    def _align_subnormals(self, m, cut, significand, sticky):
+    def _align_subnormals(self, m, fraction, cut, significand, sticky):
         """Shift right by 1 - E where E < 1. The sum below is E + 127, so its low bits inverted are that distance less one."""
-        raw, raw_sticky = Cat(self.word.fraction[cut:], Const(1, 1)), self.word.fraction[:cut].any()
+        raw, raw_sticky = Cat(fraction[cut:], Const(1, 1)), fraction[:cut].any()
         total = Signal(9)
         m.d.comb += [
             total.eq(self.word.exponent + self._codec.bias(self.control)),
@@ -118,8 +118,10 @@ class Align(Circuit):
         ]
         decisions = {"rne": guard & (lower | odd), "rna": guard, "rtz": Const(0, 1)}
         if "sr" in self._codec.roundings:
-            # The sum of both carries exactly if one is above the other inverted.
-            decisions["sr"] = self.random > ~choose(lambda extra: significand[extra : k + extra])
+            discarded = choose(lambda extra: significand[1 + extra : k + extra])
+            next_bit = choose(lambda extra: significand[extra])
+            below = choose(lambda extra: significand[:extra].any()) | sticky
+            decisions["sr"] = carries(discarded, self.random, next_bit & (below | discarded[0]))
         built = {ROUNDINGS[rounding]: decisions[rounding] for rounding in self._codec.roundings}
         decide(m, self.o.round_up, self.control, built)
 

@@ -7,8 +7,7 @@ from narrowfloat.hdl.block import Choice, Integer, Several, Switch
 from narrowfloat.hdl.float_codec.align import Align, located
 from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.float_codec.pack import Pack
-from narrowfloat.hdl.parts.lfsr import WIDTH as LFSR_WIDTH
-from narrowfloat.hdl.parts.lfsr import lane_words
+from narrowfloat.hdl.parts.lfsr import MAX_SEED, lane_words
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Flags, Float32
 
 
@@ -19,7 +18,7 @@ class FloatEncoder(FloatCodec):
 
     ==============  =====================================================================================================
     rounding        rne nearest, ties to even; rna nearest, ties away from zero; rtz toward zero; sr stochastic: up if the
-                    discarded fraction, cut to `sr_bits` bits, plus as many random bits carries
+                    discarded fraction, rounded to `sr_bits` bits (nearest, ties to even), plus as many random bits carries
     underflow       as the format says: gradual, zero_code, clamp_exponent
     overflow        decided after rounding. saturate: the largest finite number; format: infinity, else NaN, else the
                     largest finite number (which rtz gives for every finite input)
@@ -50,7 +49,7 @@ class FloatEncoder(FloatCodec):
     random = Choice(
         "lfsr", ("lfsr", "port"), "Where random bits come from: registers inside that step with each beat taken, or each beat."
     )
-    seed = Integer(1, 1, 2**LFSR_WIDTH - 1, "Seed of the first register.")
+    seed = Integer(1, 0, MAX_SEED, "Seed of the random bits, see `golden.lfsr`: instances with different ones share none.")
 
     def prepare(self):
         super().prepare()

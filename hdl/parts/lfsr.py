@@ -6,63 +6,54 @@ from operator import xor
 from amaranth.hdl import Cat, Signal
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.checks import check_int
-from narrowfloat.golden.lfsr import SEED_STEP
+from narrowfloat.golden.lfsr import DISTANCES, MASK, REGISTER_BITS, WIDTH, register_widths, start
 from narrowfloat.hdl.parts.logic import Circuit
 
-WIDTH = 32
-# x**32 + x**31 + x**30 + x**10 + 1, the reciprocal of the tap set 32, 22, 2, 1. In this orientation a new bit depends on none
-# of the nine before it, so that a whole word of new bits is one 4-input XOR per bit and at most four in series.
-TAPS = (31, 30, 29, 9)
-
-
-def seeds(seed, count):
-    """Start words of `count` registers, each 32 bits and never zero."""
-    return [(seed + SEED_STEP * index) % 2**WIDTH or 1 for index in range(count)]
+MAX_SEED = 2**32 - 1
 
 
 def lane_words(m, seed, lanes, bits, step):
     """Random bits for each lane, as `golden.lfsr.lane_bits` gives them, from registers that move on where `step` is set."""
-    per_register = WIDTH // bits
     words = []
-    for index, start in enumerate(seeds(seed, -(-lanes // per_register))):
-        m.submodules[f"lfsr{index}"] = lfsr = Lfsr(start)
+    for index, width in enumerate(register_widths(lanes, bits)):
+        m.submodules[f"lfsr{index}"] = lfsr = Lfsr(seed, index, width)
         m.d.comb += lfsr.step.eq(step)
-        words.append(lfsr.word)
-    return [words[lane // per_register].word_select(lane % per_register, bits) for lane in range(lanes)]
+        words += [lfsr.word[first : first + bits] for first in range(0, width, bits)]
+    return words
 
 
 class Lfsr(Circuit):
-    """A linear feedback shift register that gives 32 new bits per step.
+    """A linear feedback shift register that gives `width` new bits per step: see `golden.lfsr`.
 
-    One bit step is ``s = (s << 1) | (s[31] ^ s[30] ^ s[29] ^ s[9])``, one step of this block is 32 of them. The first word is
-    the seed. The period is 2**32 - 1 words, as 32 and 2**32 - 1 have no common factor.
+    Equation: with ``s = state ^ MASK``, `width` times ``s = s >> 1 | (s[0] ^ s[3] ^ s[8] ^ s[11]) << 88``. A new bit depends on
+    none of the 77 before it: it is one XOR of four bits, of which neighbours share pairs.
 
     Parameters
     ----------
     seed : int
-        1 to 2**32 - 1.
+        0 to 2**32 - 1.
+    register : int
+        0 to 7: registers of one seed are as far apart as those of two.
+    width : int
+        1 to 128. More than 89 take a second XOR behind the register, and fewer gates than another register.
 
     Members
     -------
     step : In(1)
-        Move to the next word at the clock edge.
-    word : Out(32)
+        Move on at the clock edge.
+    word : Out(width)
     """
 
-    step: In(1)
-    word: Out(WIDTH)
-
-    def __init__(self, seed):
-        check_int("seed", seed, 1, 2**WIDTH - 1)
-        self._seed = seed
-        super().__init__()
+    def __init__(self, seed, register, width):
+        self._start = start(seed, register)
+        self._width = check_int("width", width, 1, REGISTER_BITS)
+        super().__init__({"step": In(1), "word": Out(width)})
 
     def build(self, m):
-        state = Signal(WIDTH, init=self._seed)
-        history = list(state)[::-1]  # oldest bit first
-        for _ in range(WIDTH):
-            oldest_first = history[-WIDTH:]
-            history.append(reduce(xor, (oldest_first[WIDTH - 1 - tap] for tap in TAPS)))
+        state = Signal(WIDTH, init=self._start)
+        bits = list(state ^ MASK)
+        for _ in range(self._width):
+            bits.append(reduce(xor, (bits[len(bits) - distance] for distance in DISTANCES)))
         with m.If(self.step):
-            m.d.sync += state.eq(Cat(history[-WIDTH:][::-1]))
-        m.d.comb += self.word.eq(state)
+            m.d.sync += state.eq(Cat(bits[self._width :]) ^ MASK)
+        m.d.comb += self.word.eq(Cat(state, bits[WIDTH:])[: self._width])

@@ -47,6 +47,11 @@ def decide(m, round_up, control, decisions):
         switch(m, control.rounding, {mode: round_up.eq(decision) for mode, decision in decisions.items()})
 
 
+def carries(a, b, one):
+    """Whether the sum of `a` and `b`, both of one width, and of the bit `one` has a bit more than they."""
+    return (a + b + one)[len(b)]
+
+
 def count_ones(bits):
     """How many of `bits` are set, added by halves, which takes fewer adders than one after the other."""
     if len(bits) == 1:

@@ -95,7 +95,7 @@ def _encoder(codec, ports):
     mode = z3.If(rounding == ROUNDINGS.index("rne"), z3.RNE(), z3.If(toward_zero, z3.RTZ(), z3.RNA()))
     rounded = narrow.round(operand, mode)
     if "sr" in codec.roundings:
-        more = narrow.round(operand, z3.RTZ(), codec.sr_bits)
+        more = narrow.round(operand, z3.RNE(), codec.sr_bits)
         total = more + z3.ZeroExt(more.size() - codec.sr_bits, ports["random"])
         rounded = z3.If(rounding == ROUNDINGS.index("sr"), z3.Extract(more.size() - 1, codec.sr_bits, total), rounded)
 

@@ -204,7 +204,9 @@ def _threshold(codec, code, rounding, random):
     if rounding == "rtz":
         return _word(above)
     if rounding == "sr":
-        return _word(above - Fraction(random, 2**codec.sr_bits) * (above - below))
+        # the fraction is rounded to sr_bits bits, and with this or more of them the random bits carry; a tie goes to even
+        enough = 2**codec.sr_bits - random
+        return _word(below + Fraction(2 * enough - 1, 2 ** (codec.sr_bits + 1)) * (above - below)) + enough % 2
     # Zero is even. Of other numbers without mantissa the hidden one is the last bit, and a tie takes the one above, which as a
     # multiple of the one below is 2.
     tie_goes_down = code % 2 == 1 if codec.fmt.man_bits else below == 0

@@ -82,7 +82,7 @@ def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, 
             "rne": discarded > HALF or (discarded == HALF and lower % 2 == 1),
             "rna": discarded >= HALF,
             "rtz": False,
-            "sr": math.floor(discarded * 2**sr_bits) + random_bits >= 2**sr_bits,
+            "sr": round(discarded * 2**sr_bits) + random_bits >= 2**sr_bits,  # Python rounds ties to even
         }
         rounded = (lower + goes_up[rounding]) * ulp
 

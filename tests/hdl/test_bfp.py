@@ -101,7 +101,7 @@ def test_ports_of_an_array():
             r"precisions must not be above the mantissa bits of fmt, unlike fmt=bfp4 precisions=2,6",
         ),
         (lambda: BfpConverter(sum_bits=15), r"sum_bits must be an integer from 16 to 64, not 15"),
-        (lambda: BfpConverter(seed=0), r"seed must be an integer from 1 to 4294967295, not 0"),
+        (lambda: BfpConverter(seed=-1), r"seed must be an integer from 0 to 4294967295, not -1"),
         (lambda: BfpConverter(user_bits=65), r"user_bits must be an integer from 0 to 64, not 65"),
         (lambda: PrecisionPolicy(sum_bits=65), r"sum_bits must be an integer from 16 to 64, not 65"),
         (lambda: PrecisionPolicy(user_bits=-1), r"user_bits must be an integer from 0 to 64, not -1"),

@@ -219,7 +219,7 @@ def test_module_names_differ():
         ),
         (["emit", "float_encoder", "--set", "overflow=wrap"], "overflow must be one of saturate, format, not 'wrap'"),
         (["emit", "float_encoder", "--set", "flags=yes"], "flags must be one of 0, 1, false, true, not 'yes'"),
-        (["emit", "float_encoder", "--set", "seed=0"], "seed must be an integer from 1 to 4294967295, not 0"),
+        (["emit", "float_encoder", "--set", "seed=4294967296"], "seed must be an integer from 0 to 4294967295, not 4294967296"),
         (
             ["emit", "float_encoder", "--set", "reset=none"],
             "reset must be one of sync_high, sync_low, async_high, async_low, not",

@@ -1,4 +1,4 @@
-"""The random bits of the hardware are those of the model."""
+"""The random bits of the hardware are those of the model, from any state."""
 
 import pytest
 from amaranth.sim import Simulator
@@ -6,9 +6,9 @@ from narrowfloat.golden.lfsr import words
 from narrowfloat.hdl.parts.lfsr import Lfsr
 
 
-@pytest.mark.parametrize("seed", [1, 0x80000000, 0xFFFFFFFF, 0x9E3779B9])
-def test_first_words(seed):
-    lfsr, count, got = Lfsr(seed), 200, []
+@pytest.mark.parametrize(("seed", "register", "width"), [(0, 0, 1), (1, 0, 32), (1, 7, 128), (2**32 - 1, 3, 95)])
+def test_first_words(seed, register, width):
+    lfsr, count, got = Lfsr(seed, register, width), 200, []
 
     async def testbench(ctx):
         for number in range(count):
@@ -23,10 +23,18 @@ def test_first_words(seed):
     simulator.add_clock(1e-6)
     simulator.add_testbench(testbench)
     simulator.run()
-    assert got == words(seed, count).tolist()
+    assert [[word >> n & 1 for n in range(width)] for word in got] == words(seed, register, count, width).tolist()
 
 
-@pytest.mark.parametrize("seed", [0, -1, 2**32])
-def test_seed_out_of_range(seed):
-    with pytest.raises(ValueError, match=f"seed must be an integer from 1 to 4294967295, not {seed}"):
-        Lfsr(seed)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((-1, 0, 1), "seed must be an integer from 0 to 4294967295, not -1"),
+        ((2**32, 0, 1), "seed must be an integer from 0 to 4294967295, not 4294967296"),
+        ((1, 8, 1), "register must be an integer from 0 to 7, not 8"),
+        ((1, 0, 129), "width must be an integer from 1 to 128, not 129"),
+    ],
+)
+def test_parameters_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Lfsr(*arguments)
