@@ -259,7 +259,7 @@ def bfp_units():
             (f"`fast_mac`, `accumulator={accumulator}`", "fast_mac", {"accumulator": accumulator})
             for accumulator in ("fixed", "fp32")
         ),
-        ("`bfp_converter`, 16 lanes", "bfp_converter", {"lanes": 16}),
+        ("`bfp_converter`, 16 lanes", "bfp_converter", {"lanes": 16, "sums": True}),
         ("`bfp_converter`, 4 lanes, three roundings", "bfp_converter", {"lanes": 4}),
         ("`precision_policy`", "precision_policy", {}),
     )
