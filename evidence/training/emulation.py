@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from narrowfloat.golden.formats import LogBlockFormat
 from narrowfloat.golden.lbfp import antilog_table, decode, encode, lsb_exponent, matmul
-from narrowfloat.golden.lbfp.calibration import Histogram, calibrate, divergence
+from narrowfloat.golden.lbfp.calibration import Histogram, calibrate
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from evidence.training.entropy import INT8_LEVELS, entropy_threshold
+
 MULTIPLYING = nn.Linear, nn.Conv1d, nn.Conv2d
-INT8_LEVELS = 128
 _PART = 512  # rows of a matrix product by OneHot
 
 
@@ -159,17 +160,6 @@ class OneHot:
     def __call__(self, rows):
         parts = (functional.embedding(part.int(), self._hot) for part in torch.from_numpy(rows).split(_PART))
         return torch.cat([part.flatten(1) @ self._weights for part in parts])
-
-
-def entropy_threshold(histogram):
-    """The clipping threshold of integers of 8 bits: that of the least Kullback-Leibler divergence (Migacz 2017)."""
-    bins = histogram.counts.size
-    if histogram.largest == 0:
-        return 0.0
-    used = int(np.flatnonzero(histogram.counts)[-1]) + 1
-    kept = range(min(INT8_LEVELS, used), used + 1)
-    best = min(kept, key=lambda n: divergence(histogram.counts, np.arange(n) * INT8_LEVELS // n))
-    return (best + 0.5) * histogram.top / bins
 
 
 def with_weights(layer, x, weights):

@@ -8,11 +8,10 @@ torch = pytest.importorskip("torch", reason="PyTorch is for experiments only")
 from narrowfloat.golden.formats import LOGARITHMS
 from narrowfloat.golden.lbfp import decode, encode, matmul, multiply
 from narrowfloat.golden.lbfp import lsb_exponent as weight_of_lsb
-from narrowfloat.golden.lbfp.calibration import Histogram
 from narrowfloat.golden.reference.stimulus import special_words
 from torch import nn
 
-from evidence.training.emulation import Emulated, Int8, Lbfp, OneHot, Rounding, emulate, entropy_threshold
+from evidence.training.emulation import Emulated, Int8, Lbfp, OneHot, Rounding, emulate
 
 LBFP8 = LOGARITHMS["lbfp8"]
 LAYERS = {
@@ -104,15 +103,6 @@ def test_int8_of_a_grid_is_exact():
     x = torch.arange(-63, 64).float()[None]
     x[0, 1] = -127
     assert torch.equal(Int8(method="max").layer(calibrated(layer, x), False)(x), layer(x))
-
-
-def test_entropy_clips_outliers_only():
-    histogram = Histogram()
-    histogram.observe(np.random.default_rng(1).standard_normal(10**6))
-    assert 0.7 * histogram.largest < entropy_threshold(histogram) <= 1.01 * histogram.largest
-    histogram.observe(np.array([50.0]))
-    assert entropy_threshold(histogram) < 8
-    assert entropy_threshold(Histogram()) == 0
 
 
 def test_every_layer_with_products_is_replaced():
