@@ -8,7 +8,7 @@ from narrowfloat.golden.statistics.estimator import MAX_TYPES, REFERENCE_EXPONEN
 from narrowfloat.golden.statistics.exact import exact_median_bias
 from narrowfloat.golden.statistics.histogram import ExponentHistogram
 from narrowfloat.golden.statistics.median import MedianEstimator
-from narrowfloat.golden.statistics.moments import LOGS, LogMoments, log_table
+from narrowfloat.golden.statistics.moments import LOGS, LogMoments, fit_bias, log_table
 from narrowfloat.golden.statistics.tracker import RUNS, MedianTracker
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "MedianEstimator",
     "MedianTracker",
     "exact_median_bias",
+    "fit_bias",
     "log_table",
 ]

@@ -1,10 +1,10 @@
 """Mean and maximum of logarithms, and the largest magnitude of a window of tensors."""
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, FP32_SMALLEST_NORMAL, FloatFormat
+from narrowfloat.golden.checks import check_choice, check_int, integers_for
+from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL, FloatFormat
 from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Counting
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 LOGS = ("mitchell", "table")
 
@@ -32,6 +32,44 @@ def log_table(log: str = "table") -> NDArray[np.int64]:
     return fraction if log == "mitchell" else np.rint(256 * np.log2(1 + fraction / 256)).astype(np.int64)
 
 
+def fit_bias(fmt: FloatFormat | str, magnitudes: ArrayLike) -> NDArray[np.int64]:
+    """The largest bias at which the largest finite number of `fmt` is not below a magnitude.
+
+    >>> fit_bias("ab_e5m2", np.float32([14, 14.4]).view(np.uint32))
+    array([28, 27])
+
+    Then no rounding saturates, or goes to infinity. With a bias larger by one, what is above the largest number by less than
+    half a step still rounds to it: 14.4 to 14 at bias 28. That is not counted on, since stochastic rounding at times takes it
+    up to 16, which overflows.
+
+    Parameters
+    ----------
+    fmt : FloatFormat or str
+        One with a bias, or its name.
+    magnitudes : numpy.ndarray
+        Integers, any shape: the 31 bits of normal FP32 numbers without their signs.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 in the shape of `magnitudes`; within no range.
+
+    Raises
+    ------
+    TypeError
+        `fmt` is neither a FloatFormat nor a name; `magnitudes` are not integers.
+    ValueError
+        One is not that of a normal FP32 number.
+    """
+    fmt = FloatFormat.of(fmt)
+    shape = np.shape(magnitudes)
+    magnitudes = integers_for("magnitudes", magnitudes, FP32_SMALLEST_NORMAL, FP32_INFINITY - 1, shape).reshape(shape)
+    top, fraction = divmod(fmt.max_finite, 2**fmt.man_bits)
+    # one exponent more where the fraction is above that of the largest number
+    exponents = magnitudes - (fraction << FP32_MAN_BITS - fmt.man_bits) + 2**FP32_MAN_BITS - 1 >> FP32_MAN_BITS
+    return top + FP32_BIAS - exponents
+
+
 class LogMoments(Counting):
     """Mean and maximum of log2|x| of a tensor, which S2FP8 needs (Cambier et al. 2020, arXiv 2001.05674), and the largest
     magnitude in a window of tensors, from which delayed scaling chooses a scale.
@@ -43,7 +81,7 @@ class LogMoments(Counting):
 
     Raw statistics: the counts "total", "zeros", "specials", the sum "log_sum" and the largest magnitude "amax" of this tensor,
     "missed" since reset; of the last finished tensor "mean" and "max" of U; and "amax_window", the largest of the last
-    `history` tensors' amax, with "fit_bias", the largest bias at which `fmt` still holds it without saturation.
+    `history` tensors' amax, with its `fit_bias`, kept in range.
 
     Parameters
     ----------
@@ -55,6 +93,13 @@ class LogMoments(Counting):
         Tensors in the window, 1 to 64; with 1 it is the most recent one alone.
     fmt : FloatFormat or str
         One with a bias, or its name, for "fit_bias".
+
+    Raises
+    ------
+    TypeError
+        `fmt` is neither a FloatFormat nor a name.
+    ValueError
+        A parameter is out of its range.
     """
 
     def __init__(
@@ -78,8 +123,7 @@ class LogMoments(Counting):
         self._sum_limit = 2 ** (cnt_width + 16) - 1
         self._table = table.astype(np.uint8)
         self._is_table = log == "table"
-        magnitude = fmt.max_finite
-        self._fit = (magnitude >> fmt.man_bits) + FP32_BIAS, magnitude % 2**fmt.man_bits << FP32_MAN_BITS - fmt.man_bits
+        self._fmt = fmt
         self._log_sum, self._amax = [0] * types, [0] * types
         self._amaxes: list[list[int]] = [[] for _ in range(types)]
         self._last = [{"mean": 0, "max": 0, "amax_window": 0, "fit_bias": initial_bias} for _ in range(types)]
@@ -107,12 +151,11 @@ class LogMoments(Counting):
         self._amaxes[type_] = [*self._amaxes[type_], amax][-self._history :]
         window = max(self._amaxes[type_])
         mean = min(log_sum // counts["total"], 0xFFFF)
-        top, fraction = self._fit
         self._last[type_] = {
             "mean": mean,
             "max": int(self._logs(np.array([amax], np.uint32))[0]),
             "amax_window": window,
-            "fit_bias": self._clamped(top - (window - fraction + 0x7FFFFF >> 23)),
+            "fit_bias": self._clamped(int(fit_bias(self._fmt, window))),
         }
         self.bias[type_] = self._clamped(REFERENCE_EXPONENT - (mean + 128 >> 8))
         self.settled[type_] = True

@@ -21,8 +21,8 @@ class LogMoments(CountingEstimator):
     """Mean and maximum of log2|x| for S2FP8, and the largest magnitude in a window of tensors for delayed scaling.
 
     Equation: logarithms have 8 fraction bits; their mean is their sum divided by their number, rounded down; the bias is 143
-    less the mean, rounded. `fit_bias` is the bias at which the largest finite number of `fmt` is not below the largest
-    magnitude of the window. All as in `golden.statistics.LogMoments`, which is bit-exact.
+    less the mean, rounded. `fit_bias` is the largest bias at which the largest finite number of `fmt` is not below the largest
+    magnitude of the window, kept in range. All as in `golden.statistics.LogMoments`, which is bit-exact.
 
     Latency: at the end of a tensor the division for the mean gives a bit per cycle, and meanwhile the window is looked through;
     by default the results are there 24 cycles after the end, unless ends of other types are being dealt with. Until then beats

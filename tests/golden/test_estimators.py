@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from narrowfloat.golden.formats import CATALOG
+from narrowfloat.golden.float_codec import decode, encode
+from narrowfloat.golden.formats import CATALOG, FloatFormat
 from narrowfloat.golden.reference.stimulus import real_tensors
+from narrowfloat.golden.rounding import ROUNDINGS, Flag
 from narrowfloat.golden.statistics import (
     ExponentHistogram,
     LogMoments,
     MedianEstimator,
     MedianTracker,
     exact_median_bias,
+    fit_bias,
     readout,
 )
 
@@ -126,7 +129,7 @@ def test_log_moments_by_exact_sums(words, log):
 
 
 @pytest.mark.parametrize("name", ["ab_e5m2", "float8_e4m3fn", "float8_e5m2", "float6_e2m3fn"])
-def test_fit_bias_is_the_largest_that_does_not_saturate(name):
+def test_fit_bias_of_estimators_is_that_of_the_window(name):
     fmt = CATALOG[name]
     moments = LogMoments(1, fmt=fmt, bias_min=0, bias_max=63, history=1)
     rng = np.random.default_rng(5)
@@ -138,6 +141,70 @@ def test_fit_bias_is_the_largest_that_does_not_saturate(name):
         moments.end(0)
         fits = [b for b in range(64) if Fraction(float(x)) <= largest * Fraction(2) ** -b]
         assert moments.raw(0)["fit_bias"] == max(fits, default=0)
+
+
+BIASED = {name: fmt for name, fmt in CATALOG.items() if isinstance(fmt, FloatFormat) and fmt.exp_bits <= 7}
+every_biased = pytest.mark.parametrize("fmt", BIASED.values(), ids=BIASED)
+
+
+@every_biased
+def test_fit_bias_of_every_value(fmt):
+    """Of every fraction, and of those about the largest number's with every exponent."""
+    exponent, fraction = divmod(fmt.max_finite, 2**fmt.man_bits)
+    largest = (1 + fraction / 2**fmt.man_bits) * 2.0**exponent
+    near = (fraction << 23 - fmt.man_bits) + np.arange(-2, 3)
+    words = np.add.outer(np.arange(1, 255) << 23, near[(near >= 0) & (near < 2**23)]).reshape(-1)
+    for magnitudes in (np.arange(127 << 23, 128 << 23, dtype=np.uint32), words.astype(np.uint32)):
+        biases, exact = fit_bias(fmt, magnitudes), magnitudes.view(np.float32).astype(np.float64)
+        assert np.all(np.ldexp(largest, -biases) >= exact) and np.all(np.ldexp(largest, -biases - 1) < exact)
+
+
+@every_biased
+def test_no_rounding_overflows_at_fit_bias(fmt):
+    """One bias further, nearest rounding may come back to the largest number from above; stochastic rounding overflows."""
+    low, high = fmt.bias_range
+    words = np.random.default_rng(6).integers(127 << 23, 128 << 23, 4000, dtype=np.uint32)
+    for shift in (-9, 0, 9):
+        magnitudes = words + np.uint32(shift % 512 << 23)
+        biases = fit_bias(fmt, magnitudes)
+        for bias in set(biases.tolist()) & set(range(low, high)):
+            x = magnitudes[biases == bias].view(np.float32)
+            every = {"random_bits": np.full(x.shape, 255), "sr_bits": 8}
+            for rounding in ROUNDINGS:
+                _, raised = encode(x, fmt, bias=bias, rounding=rounding, flags=True, **(every if rounding == "sr" else {}))
+                assert not np.any(raised & Flag.OVERFLOW), (rounding, bias)
+            _, raised = encode(x, fmt, bias=bias + 1, rounding="sr", flags=True, **every)
+            largest = decode(np.array(fmt.max_finite, np.uint8), fmt, bias=bias + 1)
+            step = largest - decode(np.array(fmt.max_finite - 1, np.uint8), fmt, bias=bias + 1)
+            above = x > largest + step / 256
+            assert np.all(raised[above] & Flag.OVERFLOW), bias
+
+
+def test_fit_bias_does_not_count_on_rounding():
+    """14.4 becomes 14, without a flag, at bias 28; and 16 by stochastic rounding."""
+    x = np.float32([14.4])
+    assert fit_bias("ab_e5m2", x.view(np.uint32)) == 27
+    code, raised = encode(x, CATALOG["ab_e5m2"], bias=28, flags=True)
+    assert decode(code, CATALOG["ab_e5m2"], bias=28) == 14 and not raised & Flag.OVERFLOW
+    _, raised = encode(x, CATALOG["ab_e5m2"], bias=28, rounding="sr", random_bits=np.array([255]), sr_bits=8, flags=True)
+    assert raised & Flag.OVERFLOW
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: fit_bias("ab_e5m2", [0x7FFFFF]),
+            ValueError,
+            "magnitudes must be an integer from 8388608 to 2139095039, not 8388607",
+        ),
+        (lambda: fit_bias("ab_e5m2", 14.4), TypeError, "magnitudes must be of integers, not float64"),
+        (lambda: fit_bias(5, [0x800000]), TypeError, "fmt must be a FloatFormat"),
+    ],
+)
+def test_what_fit_bias_refuses(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
 
 
 def test_window_forgets_the_oldest_tensor():
