@@ -8,16 +8,17 @@ from functools import lru_cache
 from typing import Any, Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_codes, check_dtype, check_int, check_random_bits, integers_for
+from narrowfloat.golden.arrays import as_fp32
+from narrowfloat.golden.checks import check_choice, check_codes, check_int, check_random_bits, integers_for
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FloatFormat
 from narrowfloat.golden.parts import parts
 from narrowfloat.golden.rounding import MAX_SR_BITS, OVERFLOWS, ROUNDINGS, Flag, round_and_pack
 from numpy.typing import ArrayLike, NDArray
 
 
-def code_dtype(fmt: FloatFormat) -> np.dtype[Any]:
-    """The dtype of arrays of codes of `fmt`: uint8 up to 8 bits, above that uint16."""
-    return np.dtype(np.uint8 if fmt.bits <= 8 else np.uint16)
+def code_dtype(fmt: FloatFormat | str) -> np.dtype[Any]:
+    """The dtype of arrays of codes of `fmt`, a format or its name: uint8 up to 8 bits, above that uint16."""
+    return np.dtype(np.uint8 if FloatFormat.of(fmt).bits <= 8 else np.uint16)
 
 
 @overload
@@ -57,13 +58,16 @@ def encode(
 ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.uint8]]:
     """FP32 values as codes of `fmt`.
 
+    Python's own numbers, alone or in lists, are first rounded to the nearest FP32 number; arrays of float64 are refused,
+    because what is rounded twice may not become the nearest number of `fmt`.
+
     >>> encode(np.float32([1, 1.06, -500, np.nan]), "float8_e4m3fn")
     array([ 56,  56, 254, 127], dtype=uint8)
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32, any shape.
+    x : array_like
+        float32, float16, bfloat16 or Python's own numbers (see `golden.arrays.as_fp32`), any shape.
     fmt : FloatFormat or str
         A format or its name.
     bias : int, numpy.ndarray or None
@@ -99,17 +103,17 @@ def encode(
     Raises
     ------
     TypeError
-        `x` is not float32; `bias` or `random_bits` are not integers; `fmt` is neither a FloatFormat nor a name.
+        `x` is of another dtype; `bias` or `random_bits` are not integers; `fmt` is neither a FloatFormat nor a name.
     ValueError
         `fmt` names no float; `bias`, `rounding`, `overflow`, `random_bits` or `sr_bits` are not among what is allowed, or have
         another shape.
     """
-    x, fmt = check_dtype("x", x, np.float32), FloatFormat.of(fmt)
+    x, fmt = as_fp32("x", x), FloatFormat.of(fmt)
     biases = _checked_bias(bias, fmt, x.shape)
     check_choice("rounding", rounding, ROUNDINGS)
     check_choice("overflow", overflow, OVERFLOWS)
     if rounding == "sr":
-        check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
+        sr_bits = check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
         noise = check_random_bits(random_bits, sr_bits, x.shape, "x").reshape(-1)
 
     words = x.reshape(-1).view(np.uint32)

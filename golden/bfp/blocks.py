@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_dtype, check_int, check_random_bits
+from narrowfloat.golden.arrays import as_fp32
+from narrowfloat.golden.checks import check_choice, check_fields, check_int, check_random_bits
 from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, FP32_MAX_EXPONENT, BlockFormat
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,6 +30,11 @@ class Blocks:
         bool [..., groups, group]; False where k = 0.
     magnitudes : numpy.ndarray
         uint8 [..., groups, group]: k.
+
+    Raises
+    ------
+    ValueError
+        `length` or `offset` is out of range.
     """
 
     fmt: BlockFormat
@@ -37,6 +43,9 @@ class Blocks:
     offset: int
     signs: NDArray[np.bool_]
     magnitudes: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        check_fields(self, length=(0, 2**62), offset=(0, 255))
 
     @property
     def exponents(self) -> NDArray[np.int32]:
@@ -111,8 +120,9 @@ def convert(
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32 [..., n], n >= 1; the last group is filled up with zeros.
+    x : array_like
+        float32, float16, bfloat16 or Python's own numbers (see `golden.arrays.as_fp32`), [..., n], n >= 1; the last group is
+        filled up with zeros.
     fmt : BlockFormat or str
         A format or its name.
     rounding : str
@@ -136,7 +146,7 @@ def convert(
     Raises
     ------
     TypeError
-        `x` is not float32; `random_bits` are not integers; `fmt` is neither a BlockFormat nor a name.
+        `x` is of another dtype; `random_bits` are not integers; `fmt` is neither a BlockFormat nor a name.
     ValueError
         `rounding`, `bits`, `offset` or `random_bits` are not what is allowed, or `x` has no last axis or nothing along it.
     """
@@ -185,7 +195,7 @@ def chunks(blocks: Blocks) -> NDArray[np.uint8]:
 
 def _grouped(x, group):
     """The length of the last axis of `x`, and its words in groups, filled up with zeros."""
-    x = check_dtype("x", x, np.float32)
+    x = as_fp32("x", x)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"x must have numbers along its last axis to group, not the shape {x.shape}")
     groups = -(-x.shape[-1] // group)

@@ -48,8 +48,8 @@ def to_mxint8(x: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32 [..., n].
+    x : array_like
+        As for `convert`, [..., n].
 
     Returns
     -------

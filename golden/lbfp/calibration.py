@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import overload
 
 import numpy as np
+from narrowfloat.golden.arrays import as_fp32, snapshot
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import FP32_MAN_BITS, LogBlockFormat
 from narrowfloat.golden.lbfp import decode, encode
@@ -44,28 +45,32 @@ class Histogram:
     Attributes
     ----------
     counts : numpy.ndarray
-        int64, shape (255 * 1024,): by the magnitude's upper 18 bits.
+        int64, shape (255 * 1024,): by the magnitude's upper 18 bits; a copy, read-only.
     largest : float
         The largest magnitude that counts; 0 before there was any.
     """
 
     def __init__(self) -> None:
-        self.counts = np.zeros(255 << _BIN_BITS, np.int64)
+        self._counts = np.zeros(255 << _BIN_BITS, np.int64)
         self.largest = 0.0
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """See the class."""
+        return snapshot(self._counts)
+
     def observe(self, x: ArrayLike) -> None:
-        """Count the elements of `x`: real, any shape."""
-        with np.errstate(over="ignore", under="ignore"):
-            words = np.asarray(x, np.float32).reshape(-1).view(np.uint32) & 0x7FFFFFFF
+        """Count the elements of `x`, which is as for `golden.lbfp.encode`; raise TypeError as that does."""
+        words = as_fp32("x", x).reshape(-1).view(np.uint32) & 0x7FFFFFFF
         words = words[(words >= 1 << FP32_MAN_BITS) & (words < 255 << FP32_MAN_BITS)]
         if words.size:
             self.largest = max(self.largest, float(words.max().view(np.float32)))
-            self.counts += np.bincount(words >> _SHIFT, minlength=self.counts.size)
+            self._counts += np.bincount(words >> _SHIFT, minlength=self._counts.size)
 
     def merge(self, other: "Histogram") -> None:
         """Count what `other` has counted, too."""
         self.largest = max(self.largest, other.largest)
-        self.counts += other.counts
+        self._counts += other._counts
 
     def filled(self, outliers: float = 0.0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The middles of bins that are not empty, rising, and their counts, without outliers.
@@ -90,8 +95,8 @@ class Histogram:
             `outliers` is not from 0 to below 1/2.
         """
         check_share(outliers)
-        (bins,) = np.nonzero(self.counts)
-        counts = self.counts[bins]
+        (bins,) = np.nonzero(self._counts)
+        counts = self._counts[bins]
         middles = (bins.astype(np.uint32) << np.uint32(_SHIFT) | np.uint32(1 << _SHIFT - 1)).view(np.float32)
         end = _without_outliers(np.log(middles.astype(np.float64)), counts, int(outliers * counts.sum()))
         return middles[:end], counts[:end]
@@ -170,9 +175,10 @@ def calibrate(
 
     Parameters
     ----------
-    x : numpy.ndarray or Histogram
-        Real, any shape. What does not count in a `Histogram` does not count here.
+    x : array_like or Histogram
+        An array as for `golden.lbfp.encode`: float32, float16, bfloat16 or Python's own numbers, any shape.
     fmt : LogBlockFormat or str
+        A format or its name.
     method : str
         One of `METHODS`.
     axis : int or None
@@ -191,7 +197,8 @@ def calibrate(
     Raises
     ------
     TypeError
-        `fmt` is neither a LogBlockFormat nor a name; `axis` is given with a Histogram.
+        `x` is of another dtype; `fmt` is neither a LogBlockFormat nor a name; `axis` is given
+        with a Histogram.
     ValueError
         `method` or `outliers` is not among what is allowed; `axis` is out of range.
 
@@ -210,7 +217,7 @@ def calibrate(
         return exponent
     if isinstance(x, Histogram):
         raise TypeError("axis needs an array: a Histogram has none")
-    x = np.asarray(x)
+    x = as_fp32("x", x)
     check_int("axis", axis, -x.ndim, x.ndim - 1)
     slices = np.moveaxis(x, axis, 0)
     exponents = np.zeros(len(slices), np.int32)

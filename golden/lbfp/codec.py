@@ -4,14 +4,15 @@ from functools import partial
 from typing import Literal, overload
 
 import numpy as np
-from narrowfloat.golden.checks import check_codes, check_dtype, check_integers, integers_for
+from narrowfloat.golden.arrays import as_fp32
+from narrowfloat.golden.checks import check_codes, check_integers, integers_for
 from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, LogBlockFormat
 from narrowfloat.golden.parts import codes_and_flags
 from narrowfloat.golden.rounding import LogFlag
 from numpy.typing import ArrayLike, NDArray
 
 
-def thresholds(fmt: LogBlockFormat) -> NDArray[np.int64]:
+def thresholds(fmt: LogBlockFormat | str) -> NDArray[np.int64]:
     """Where the fraction of a logarithm is rounded up, on the upper bits of a significand's fraction.
 
     ``T_j = 2**((j - 1/2) / 2**frac_bits)`` for j from 1 to ``2**frac_bits``: a significand from T_j on has a fraction of at
@@ -23,6 +24,7 @@ def thresholds(fmt: LogBlockFormat) -> NDArray[np.int64]:
     numpy.ndarray
         int64, shape (2**frac_bits,): ``ceil((T_j - 1) * 2**(frac_bits + 4))``.
     """
+    fmt = LogBlockFormat.of(fmt)
     steps = 2**fmt.frac_bits
     return np.ceil((np.exp2((np.arange(steps) + 0.5) / steps) - 1) * 2 ** _compared_bits(fmt)).astype(np.int64)
 
@@ -58,8 +60,8 @@ def encode(
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32, any shape.
+    x : array_like
+        float32, float16, bfloat16 or Python's own numbers (see `golden.arrays.as_fp32`), any shape.
     fmt : LogBlockFormat or str
         A format or its name.
     exponent : int or numpy.ndarray
@@ -78,11 +80,11 @@ def encode(
     Raises
     ------
     TypeError
-        `x` is not float32; `exponent` is not of integers; `fmt` is neither a LogBlockFormat nor a name.
+        `x` is of another dtype; `exponent` is not of integers; `fmt` is neither a LogBlockFormat nor a name.
     ValueError
         `exponent` is out of range or of another shape.
     """
-    x, fmt = check_dtype("x", x, np.float32), LogBlockFormat.of(fmt)
+    x, fmt = as_fp32("x", x), LogBlockFormat.of(fmt)
     exponents = _checked_exponent(exponent, fmt, x.shape)
     encoded = codes_and_flags(partial(_encode_words, fmt), x, exponents)
     return encoded if flags else encoded[0]
@@ -186,9 +188,9 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32 [..., n]. Blocks of ``fmt.block`` numbers lie along the last axis, of which n must be a multiple; without
-        ``fmt.block`` all n numbers are one block. Subnormals count as zero, infinity and NaN as 2**128.
+    x : array_like
+        As for `encode`, [..., n]. Blocks of ``fmt.block`` numbers lie along the last axis, of which n must be a multiple;
+        without ``fmt.block`` all n numbers are one block. Subnormals count as zero, infinity and NaN as 2**128.
 
     Returns
     -------
@@ -198,11 +200,11 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
     Raises
     ------
     TypeError
-        `x` is not float32; `fmt` is neither a LogBlockFormat nor a name.
+        `x` is of another dtype; `fmt` is neither a LogBlockFormat nor a name.
     ValueError
         `x` is a scalar or empty, or its last axis is no multiple of the block.
     """
-    x, fmt = check_dtype("x", x, np.float32), LogBlockFormat.of(fmt)
+    x, fmt = as_fp32("x", x), LogBlockFormat.of(fmt)
     block = fmt.block or (x.shape[-1] if x.ndim else 0)
     if x.size == 0 or x.ndim == 0 or x.shape[-1] % block:
         raise ValueError(f"the last axis of x must be a multiple of the block, {block or 'not empty'}, not of shape {x.shape}")

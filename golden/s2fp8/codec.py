@@ -3,6 +3,7 @@
 from typing import Literal, overload
 
 import numpy as np
+from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_dtype, integers_for
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import codes_and_flags
@@ -58,8 +59,8 @@ def encode(
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32, any shape.
+    x : array_like
+        float32, float16, bfloat16 or Python's own numbers (see `golden.arrays.as_fp32`), any shape.
     alpha, mean : int or numpy.ndarray
         As of `Parameters`; arrays of integers broadcast to the shape of `x`.
     flags : bool
@@ -75,11 +76,11 @@ def encode(
     Raises
     ------
     TypeError
-        `x` is not float32; `alpha` or `mean` is not of integers.
+        `x` is of another dtype; `alpha` or `mean` is not of integers.
     ValueError
         `alpha` or `mean` is out of range or of another shape.
     """
-    x = check_dtype("x", x, np.float32)
+    x = as_fp32("x", x)
     alpha, mean = integers_for("alpha", alpha, *ALPHA_RANGE, x.shape), integers_for("mean", mean, *MEAN_RANGE, x.shape)
     encoded = codes_and_flags(_encode, x, alpha, mean)
     return encoded if flags else encoded[0]

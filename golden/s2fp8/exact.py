@@ -1,7 +1,7 @@
 """S2FP8 exactly as Cambier et al. have it, in float64."""
 
 import numpy as np
-from narrowfloat.golden.checks import check_dtype
+from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.s2fp8.tensor import FORMAT, INFINITY, MEAN_FRACTION_BITS, MIN_SPREAD
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,8 +13,8 @@ def exact_parameters(x: ArrayLike) -> tuple[float, float]:
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32, any shape; what counts is as for `tensor_parameters`, and so is m - mu, which is ``2**-3`` at least.
+    x : array_like
+        As for `golden.s2fp8.encode`; what counts is as for `tensor_parameters`, and so is m - mu, which is ``2**-3`` at least.
 
     Returns
     -------
@@ -23,9 +23,9 @@ def exact_parameters(x: ArrayLike) -> tuple[float, float]:
     Raises
     ------
     TypeError
-        `x` is not float32.
+        `x` is of another dtype.
     """
-    magnitude = np.abs(check_dtype("x", x, np.float32))
+    magnitude = np.abs(as_fp32("x", x))
     logs = np.log2(magnitude[(magnitude >= 2.0**-126) & (magnitude < np.inf)].astype(np.float64))
     if logs.size == 0:
         return 1.0, 0.0
@@ -41,8 +41,8 @@ def exact_encode(x: ArrayLike, alpha: float, beta: float) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32, any shape.
+    x : array_like
+        As for `golden.s2fp8.encode`.
     alpha, beta : float
         alpha is above 0.
 
@@ -54,9 +54,9 @@ def exact_encode(x: ArrayLike, alpha: float, beta: float) -> NDArray[np.uint8]:
     Raises
     ------
     TypeError
-        `x` is not float32.
+        `x` is of another dtype.
     """
-    x = check_dtype("x", x, np.float32)
+    x = as_fp32("x", x)
     magnitude = np.where(np.isnan(x) | (np.abs(x) < 2.0**-126), 0, np.abs(x)).astype(np.float64)
     # Scaled by a power of two near the mean, which is exact, so that the power is of numbers near 1: ties then stay ties.
     center = round(-beta / alpha)

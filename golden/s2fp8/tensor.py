@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
-from narrowfloat.golden.checks import check_dtype, check_fields, check_int
+from narrowfloat.golden.arrays import as_fp32
+from narrowfloat.golden.checks import check_fields, check_int
 from narrowfloat.golden.formats import FLOATS, FP32_BIAS
 from narrowfloat.golden.statistics import LogMoments
 from numpy.typing import ArrayLike
@@ -55,8 +55,7 @@ class Parameters:
     @classmethod
     def of_bias(cls, bias: int) -> Self:
         """Those of the plain codec with an exponent bias, an integer from 0 to 63: alpha = 1, beta = bias - 15."""
-        FORMAT.check_bias(bias)
-        return cls(0, FP32_BIAS + FORMAT.bias - bias << MEAN_FRACTION_BITS, 1 << INVERSE_FRACTION_BITS)
+        return cls(0, FP32_BIAS + FORMAT.bias - FORMAT.check_bias(bias) << MEAN_FRACTION_BITS, 1 << INVERSE_FRACTION_BITS)
 
 
 def parameters(mean: int, largest: int) -> Parameters:
@@ -105,8 +104,9 @@ def tensor_parameters(x: ArrayLike) -> Parameters:
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32, any shape. Zeros, subnormals, infinities and NaN do not count; without any that does, alpha = 1 and mu = 0.
+    x : array_like
+        As for `golden.s2fp8.encode`. Zeros, subnormals, infinities and NaN do not count; without any that does, alpha = 1 and
+        mu = 0.
 
     Returns
     -------
@@ -115,15 +115,15 @@ def tensor_parameters(x: ArrayLike) -> Parameters:
     Raises
     ------
     TypeError
-        `x` is not float32.
+        `x` is of another dtype.
     """
     return parameters(*tensor_statistics(x))
 
 
 def tensor_statistics(x: ArrayLike) -> tuple[int, int]:
-    """Mean and largest logarithm of a tensor, float32 of any shape, as `parameters` takes them."""
+    """Mean and largest logarithm of a tensor, which is as for `tensor_parameters`, as `parameters` takes them."""
     moments = LogMoments(types=1)
-    moments.observe(check_dtype("x", x, np.float32).reshape(-1, 1))
+    moments.observe(as_fp32("x", x).reshape(-1, 1))
     moments.end(0)
     raw = moments.raw(0)
     return raw["mean"], raw["max"]

@@ -1,7 +1,8 @@
 """The bias that suits a tensor, from the exact median of its magnitudes."""
 
 import numpy as np
-from narrowfloat.golden.checks import check_dtype, check_int
+from narrowfloat.golden.arrays import as_fp32
+from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.formats import BIAS_MAX, FP32_INFINITY, FP32_SMALLEST_NORMAL
 from numpy.typing import ArrayLike
 
@@ -17,8 +18,8 @@ def exact_median_bias(x: ArrayLike, *, bias_min: int = 10, bias_max: int = 40) -
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32, any shape.
+    x : array_like
+        float32, float16, bfloat16 or Python's own numbers (see `golden.arrays.as_fp32`), any shape.
     bias_min, bias_max : int
         The result is clamped to these, which are from 0 to 63. The paper's table of biases goes from 10 to 40.
 
@@ -29,11 +30,11 @@ def exact_median_bias(x: ArrayLike, *, bias_min: int = 10, bias_max: int = 40) -
     Raises
     ------
     TypeError
-        `x` is not float32.
+        `x` is of another dtype.
     ValueError
         `x` holds no finite normal value, or `bias_min` and `bias_max` are out of range or exchanged.
     """
-    x = check_dtype("x", x, np.float32)
+    x = as_fp32("x", x)
     bias_max = check_int("bias_max", bias_max, 0, BIAS_MAX)
     bias_min = check_int("bias_min", bias_min, 0, bias_max)
     magnitude = x.reshape(-1).view(np.uint32) & 0x7FFFFFFF

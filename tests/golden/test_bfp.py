@@ -410,7 +410,7 @@ def test_mxint8_is_rounded_to_nearest(values):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: convert(x.astype(float), BFP4), TypeError, r"x must be float32, not float64: convert with"),
+        (lambda x: convert(x.astype(float), BFP4), TypeError, r"x must be float32, .*, not float64, .*: convert with"),
         (
             lambda x: convert(x, CATALOG["lbfp8"]),
             TypeError,

@@ -321,8 +321,8 @@ ONE = np.ones((2, 3), np.float32)
 @pytest.mark.parametrize(
     ("x", "keywords", "error", "message"),
     [
-        (np.ones(3), {}, TypeError, r"x must be float32, not float64: convert with \.astype\(np\.float32\)"),
-        ([1, 2], {}, TypeError, r"x must be float32, not int64"),
+        (np.ones(3), {}, TypeError, r"x must be float32, .*, not float64, .*: convert with \.astype\(np\.float32\)"),
+        (np.array([1, 2]), {}, TypeError, r"x must be float32, .*, not int64"),
         (
             ONE,
             {"fmt": "float8"},

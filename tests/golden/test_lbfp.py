@@ -380,7 +380,7 @@ ONE = np.array([1], np.float32)
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: encode(np.ones(2), LBFP8, 0), TypeError, r"x must be float32, not float64: convert"),
+        (lambda: encode(np.ones(2), LBFP8, 0), TypeError, r"x must be float32, .*, not float64, .*: convert"),
         (
             lambda: encode(ONE, CATALOG["ab_e5m2"], 0),
             TypeError,
