@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
-def check_int(name: str, value: SupportsIndex, low: int, high: int) -> int:
-    """`value`, of any integral type, as an int; raise ValueError unless it is from `low` to `high`, inclusive."""
+def check_int(name: str, value: SupportsIndex, low: int, high: int | None) -> int:
+    """`value`, of any integral type, as an int; raise ValueError unless it is from `low` to `high`, if that is not None."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
-    if number is None or not low <= number <= high:
-        allowed = f"{low}" if low == high else f"an integer from {low} to {high}"
+    if number is None or number < low or (high is not None and number > high):
+        up_to = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+        allowed = f"{low}" if low == high else up_to
         raise ValueError(f"{name} must be {allowed}, not {value!r}")
     return number
 
@@ -26,10 +27,12 @@ def check_fields(owner: Any, **limits: tuple[int, int]) -> None:
         object.__setattr__(owner, name, check_int(name, getattr(owner, name), low, high))
 
 
-def check_choice(name: str, value: object, allowed: Iterable[object]) -> None:
-    """Raise ValueError unless `value` is one of `allowed`."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+def check_choice(name: str, value: object, allowed: Iterable[Any]) -> Any:
+    """The one of `allowed`, texts or ints, that `value` is, if an integer then of any type; raise ValueError if it is none."""
+    choices = tuple(allowed)
+    if isinstance(value, bool) or not isinstance(value, (str, int, np.integer)) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+    return choices[choices.index(value)]
 
 
 def check_integers(name: str, values: ArrayLike) -> NDArray[Any]:

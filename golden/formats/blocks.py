@@ -50,8 +50,8 @@ class BlockFormat(Format):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("man_bits", self.man_bits, BLOCK_MAN_BITS)
-        check_choice("exp_bits", self.exp_bits, BLOCK_EXP_BITS)
+        for name, allowed in (("man_bits", BLOCK_MAN_BITS), ("exp_bits", BLOCK_EXP_BITS)):
+            object.__setattr__(self, name, check_choice(name, getattr(self, name), allowed))
         check_fields(self, group=(MIN_GROUP, MAX_GROUP))
 
     @property

@@ -5,11 +5,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
-from narrowfloat.golden.checks import check_dtype
+from narrowfloat.golden.checks import check_dtype, check_int
 from numpy.typing import ArrayLike, NDArray
 
 SLOTS = 4
 WORD_BYTES = 4
+MAX_LANES = 16
+TYPES = (1, 2, 4, 8)  # how many tensor types there may be
 
 
 @dataclass
@@ -49,7 +51,16 @@ class CoreBeats(_Table):
 
     @classmethod
     def of_tensor(cls, x: ArrayLike, type: int, *, lanes: int = 4) -> Self:
-        """The beats of one tensor, float32 or uint32 of any shape and not empty; `keep` marks what fills the last beat."""
+        """The beats of one tensor, float32 or uint32 of any shape and not empty; `keep` marks what fills the last beat.
+
+        Raises
+        ------
+        TypeError
+            `x` is neither float32 nor uint32.
+        ValueError
+            `x` is empty; `type` is not from 0 to 7, or `lanes` not from 1 to 16.
+        """
+        type, lanes = check_int("type", type, 0, max(TYPES) - 1), check_int("lanes", lanes, 1, MAX_LANES)
         words = np.ascontiguousarray(check_dtype("x", x, np.float32, np.uint32)).reshape(-1)
         if not words.size:
             raise ValueError("x must not be empty: without a beat a tensor has no end")

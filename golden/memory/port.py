@@ -5,19 +5,19 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from narrowfloat.golden.checks import check_choice, check_int
+from narrowfloat.golden.arrays import snapshot
+from narrowfloat.golden.checks import check_choice, check_int, integers_for
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import BIAS_MAX, FloatFormat
-from narrowfloat.golden.memory.beats import SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, kept_words
+from narrowfloat.golden.memory.beats import MAX_LANES, SLOTS, TYPES, WORD_BYTES, CoreBeats, MemoryBeats, kept_words
 from narrowfloat.golden.rounding import Flag, LogFlag
 from narrowfloat.golden.s2fp8 import Parameters
 from narrowfloat.golden.s2fp8 import decode as s2_decode
 from narrowfloat.golden.s2fp8 import encode as s2_encode
 from narrowfloat.golden.s2fp8 import parameters as s2_parameters
 from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
+from numpy.typing import NDArray
 
-MAX_LANES = 16
-TYPES = (1, 2, 4, 8)
 # In the order of the register's codes.
 ESTIMATORS = {"median": MedianEstimator, "histogram": ExponentHistogram, "tracker": MedianTracker, "moments": LogMoments}
 # In the order of the register's codes; which encode, and which are observed. The last two are there where S2FP8 is.
@@ -47,8 +47,8 @@ class MemoryPort:
     fmt : FloatFormat or str
         A format or its name: 8 bits, 5 of them exponent.
     estimators : dict, or sequence of str
-        Which of `ESTIMATORS` there are; the first is chosen at first. In a dictionary each name comes with its parameters, if
-        they are not the defaults.
+        Which of `ESTIMATORS` there are, each once; the first is chosen at first. In a dictionary each name comes with its
+        parameters, if they are not the defaults.
     bias_min, bias_max : int
         Range of the estimators' biases.
     s2fp8 : bool
@@ -59,21 +59,15 @@ class MemoryPort:
     mode : list of str, one per type
         One of `MODES`: "fp32" words pass; "calibrate" they pass and are observed; "fp8" they are encoded, and observed;
         "frozen" they are encoded; "s2fp8" and "s2fp8_frozen" likewise, in S2FP8. A tensor keeps the mode, and the bias or the
-        parameters, that it starts with.
+        parameters, that it starts with. This list and the next three are settings, to be written at any time.
     estimator : list of str, one per type
         Which one gives the bias.
     force : list, one per type
         A bias in its place, or None.
     end_on_epoch : list of bool, one per type
         Whether the estimators' passes end with `epoch`, and not with each tensor.
-    open : bool array, one per type
-        Whether a tensor has begun and not ended.
-    next_parameters : list of golden.s2fp8.Parameters, one per type
-        S2FP8's of a tensor that starts once none of its type is open. They follow the end of each pass of "moments".
-    tensor_mode : list of str, one per type
-        The mode of the tensor that began last.
-    flags : uint8 array, one per type
-        `golden.rounding.Flag` that encoding has raised; set it to 0 to clear.
+    open, next_parameters, tensor_mode, flags
+        State, one per type, as copies.
     estimators : dict
         The estimators of `golden.statistics` by name.
 
@@ -95,15 +89,16 @@ class MemoryPort:
         s2fp8: bool = False,
     ) -> None:
         lanes = check_int("lanes", lanes, 1, MAX_LANES)
-        check_choice("types", types, TYPES)
+        types = check_choice("types", types, TYPES)
         fmt = FloatFormat.of(fmt)
         if (fmt.bits, fmt.exp_bits) != (8, 5):
             raise ValueError(f"fmt must have 8 bits, 5 of them exponent, unlike {fmt.name}")
-        chosen = dict(estimators) if isinstance(estimators, Mapping) else {name: {} for name in estimators}
-        if not chosen:
-            raise ValueError(f"estimators must be one or more of {', '.join(ESTIMATORS)}")
-        for name in chosen:
+        names = [] if isinstance(estimators, str) else list(estimators)
+        for name in names:
             check_choice("estimator", name, ESTIMATORS)
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"estimators must be one or more different ones of {', '.join(ESTIMATORS)}, not {estimators!r}")
+        chosen = dict(estimators) if isinstance(estimators, Mapping) else {name: {} for name in names}
         if s2fp8 and "moments" not in chosen:
             raise ValueError(f"s2fp8 needs moments among the estimators, which are {', '.join(chosen)}")
         limits = {"initial_bias": fmt.bias, "bias_min": bias_min, "bias_max": bias_max}
@@ -114,21 +109,49 @@ class MemoryPort:
         self.estimator = [next(iter(chosen))] * types
         self.force: list[int | None] = [None] * types
         self.end_on_epoch = [False] * types
-        self.flags = np.zeros(types, np.uint8)
-        self.open = np.zeros(types, bool)
-        self.tensor_mode = ["fp32"] * types
+        self._flags = np.zeros(types, np.uint8)
+        self._open = np.zeros(types, bool)
+        self._tensor_mode = ["fp32"] * types
         self._tensor_bias = [fmt.bias] * types
-        self.next_parameters = [s2_parameters(0, 0)] * types
-        self._tensor_parameters = list(self.next_parameters)
+        self._next_parameters = [s2_parameters(0, 0)] * types
+        self._tensor_parameters = self.next_parameters
         self._held: MemoryBeats | None = None
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Whether a tensor of each type has begun and not ended: bool [types], read-only."""
+        return snapshot(self._open)
+
+    @property
+    def flags(self) -> NDArray[np.uint8]:
+        """What encoding has raised of `golden.rounding.Flag` since `clear_flags`: uint8 [types], read-only."""
+        return snapshot(self._flags)
+
+    @property
+    def tensor_mode(self) -> list[str]:
+        """For each type the mode of the tensor that began last."""
+        return list(self._tensor_mode)
+
+    @property
+    def next_parameters(self) -> list[Parameters]:
+        """For each type S2FP8's parameters of a tensor that starts once none of it is open; see `load`."""
+        return list(self._next_parameters)
+
+    def _type(self, type_):
+        return check_int("type", type_, 0, self.types - 1)
+
+    def clear_flags(self, type_: int, flags: int = 0xF) -> None:
+        """Clear these flags of a type, by default all; raise ValueError if there is no such type or flag."""
+        self._flags[self._type(type_)] &= 0xF ^ check_int("flags", flags, 0, 0xF)
 
     @property
     def bias(self) -> list[int]:
         """For each type the bias of its open tensor or, if none is open, of one that starts now."""
-        return [self._tensor_bias[t] if self.open[t] else self.next_bias(t) for t in range(self.types)]
+        return [self._tensor_bias[t] if self._open[t] else self.next_bias(t) for t in range(self.types)]
 
     def next_bias(self, type_: int) -> int:
-        """The bias of a tensor that starts once none of its type is open."""
+        """The bias of a tensor that starts once none of its type is open; ValueError if there is no such type."""
+        type_ = self._type(type_)
         force = self.force[type_]
         if force is not None:
             return check_int("force", force, 0, BIAS_MAX)
@@ -138,14 +161,18 @@ class MemoryPort:
     @property
     def parameters(self) -> list[Parameters]:
         """For each type S2FP8's parameters of its open tensor or, if none is open, of one that starts now."""
-        return [self._tensor_parameters[t] if self.open[t] else self.next_parameters[t] for t in range(self.types)]
+        return [self._tensor_parameters[t] if self._open[t] else self._next_parameters[t] for t in range(self.types)]
 
     def load(self, type_: int, mean: int, largest: int) -> None:
         """Take S2FP8's parameters from these statistics until the next pass of "moments" ends.
 
-        They are integers as `golden.s2fp8.parameters` takes them, which raises ValueError if they are out of range.
+        They are integers as `golden.s2fp8.parameters` takes them. ValueError says what is out of range, as `type_` may be.
         """
-        self.next_parameters[type_] = s2_parameters(mean, largest)
+        self.use(type_, s2_parameters(mean, largest))
+
+    def use(self, type_: int, parameters: Parameters) -> None:
+        """Take these parameters of S2FP8 until the next pass of "moments" ends; ValueError if there is no such type."""
+        self._next_parameters[self._type(type_)] = parameters
 
     def write(self, beats: CoreBeats) -> MemoryBeats:
         """Write to memory.
@@ -159,7 +186,13 @@ class MemoryPort:
         Returns
         -------
         MemoryBeats
+
+        Raises
+        ------
+        ValueError
+            There is no such type or mode, or `force` is out of range.
         """
+        integers_for("type", beats.type, 0, self.types - 1, beats.type.shape)
         encoded = MemoryBeats(
             np.ascontiguousarray(beats.words, "<u4").view(np.uint8).copy(),
             beats.keep.copy(),
@@ -185,7 +218,7 @@ class MemoryPort:
         starts = np.empty(types.shape, bool)
         for type_ in range(self.types):
             rows = np.flatnonzero(types == type_)
-            starts[rows[:1]] = not self.open[type_]
+            starts[rows[:1]] = not self._open[type_]
             starts[rows[1:]] = last[rows[:-1]]
         return starts
 
@@ -194,21 +227,21 @@ class MemoryPort:
         if starts:
             type_ = int(beats.type[rows[0]])
             check_choice("mode", self.mode[type_], self._modes)
-            self.tensor_mode[type_], self._tensor_bias[type_] = self.mode[type_], self.next_bias(type_)
-            self._tensor_parameters[type_] = self.next_parameters[type_]
+            self._tensor_mode[type_], self._tensor_bias[type_] = self.mode[type_], self.next_bias(type_)
+            self._tensor_parameters[type_] = self._next_parameters[type_]
         types, last = beats.type[rows], beats.last[rows]
         present = np.unique(types).tolist()
         observed = np.zeros(rows.size, bool)
         for type_ in present:
             here = types == type_
-            self.open[type_] = not last[here].any()
-            observed |= here & (self.tensor_mode[type_] in OBSERVED)
+            self._open[type_] = not last[here].any()
+            observed |= here & (self._tensor_mode[type_] in OBSERVED)
             chosen, found = rows[here], self._tensor_parameters[type_]
-            encoded.packed[chosen] = self.tensor_mode[type_] in ENCODING
-            if self.tensor_mode[type_] in SQUEEZING:
+            encoded.packed[chosen] = self._tensor_mode[type_] in ENCODING
+            if self._tensor_mode[type_] in SQUEEZING:
                 encoded.squeezed[chosen], alpha[chosen] = True, found.alpha
                 encoded.mean[chosen], encoded.inverse[chosen] = found.mean, found.inverse
-            elif self.tensor_mode[type_] in ENCODING:
+            elif self._tensor_mode[type_] in ENCODING:
                 encoded.bias[chosen] = self._tensor_bias[type_]
         seen = rows[observed]
         if not seen.size:
@@ -222,13 +255,20 @@ class MemoryPort:
                 self.end_pass(type_)
 
     def epoch(self, types: Iterable[int]) -> None:
-        """An epoch of `types`, a sequence of int, ends; it concerns those with `end_on_epoch`."""
-        for type_ in types:
+        """An epoch of `types`, a sequence of int, ends; it concerns those with `end_on_epoch`. ValueError as `end_pass`."""
+        for type_ in [self._type(each) for each in types]:
             if self.end_on_epoch[type_]:
                 self.end_pass(type_)
 
     def end_pass(self, type_: int, late: int | Mapping[str, int] = 0) -> None:
-        """The pass of a type's estimators ends; the hardware misses `late` of its next beats, a number for all or by name."""
+        """The pass of a type's estimators ends; the hardware misses `late` of its next beats, a number for all or by name.
+
+        Raises
+        ------
+        ValueError
+            There is no such type, or `late` is out of range.
+        """
+        type_ = self._type(type_)
         for name, estimator in self.estimators.items():
             estimator.end(type_, late=late.get(name, 0) if isinstance(late, Mapping) else late)
         if "moments" in self.estimators:
@@ -246,14 +286,14 @@ class MemoryPort:
             rows = np.flatnonzero(packed & ~squeezed & (groups == group))
             codes, flags = encode(beats.words[rows].view(np.float32), self.fmt, bias=group // self.types, flags=True)
             data[rows, : self.lanes] = codes
-            self.flags[group % self.types] |= np.bitwise_or.reduce(flags[kept[rows]])
+            self._flags[group % self.types] |= np.bitwise_or.reduce(flags[kept[rows]])
         for type_ in np.unique(beats.type[squeezed]).tolist():
             rows = np.flatnonzero(squeezed & (beats.type == type_))
             own = alpha[rows, None], encoded.mean[rows, None]
             codes, flags = s2_encode(beats.words[rows].view(np.float32), *own, flags=True)
             data[rows, : self.lanes] = codes
             raised = np.bitwise_or.reduce(flags[kept[rows]])
-            self.flags[type_] |= sum(meaning for flag, meaning in _S2_FLAGS.items() if raised & flag)
+            self._flags[type_] |= sum(meaning for flag, meaning in _S2_FLAGS.items() if raised & flag)
 
     def _pack(self, encoded):
         if self._held is not None:

@@ -181,7 +181,7 @@ class MemoryPort(PortsReference):
         elif register.startswith("FORCE") and kind == "starts":
             port.force[t] = values["bias"] if values["enable"] else None
         elif register.startswith("FLAGS") and kind == "clears":
-            port.flags[t] &= 0xF ^ self.pack_fields(register, values)
+            port.clear_flags(t, self.pack_fields(register, values))
         elif register == "MOMENTS":
             self.moments = values
         elif register == "LOAD" and kind == "starts":
@@ -306,7 +306,8 @@ class _Replay:
             together.append(what)
             if self.waiting or alone[what]:
                 write_together(cycle)
-                port.force[t], port.next_parameters[t] = chosen
+                port.force[t] = chosen[0]
+                port.use(t, chosen[1])
                 self.note(cycle)
                 observed = not self.beats.bypass[what] and port.tensor_mode[t] in OBSERVED
                 if self.waiting and not (observed and self.beats.last[what] and not port.end_on_epoch[t]):
@@ -366,7 +367,7 @@ class _Replay:
         if port.mode[t] in SQUEEZING:
             allowed = {(each.mean, each.inverse): each for _, _, each in recent}
             if (mean, inverse) in allowed:
-                port.next_parameters[t] = allowed[mean, inverse]
+                port.use(t, allowed[mean, inverse])
                 return
             name, got = "mean and inverse", (mean, inverse)
         else:

@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
-from narrowfloat.golden.checks import check_dtype, check_int
+from narrowfloat.golden.arrays import snapshot
+from narrowfloat.golden.checks import check_dtype, check_int, integers_for
 from narrowfloat.golden.formats import BIAS_MAX, FP32_INFINITY, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import parts
 from numpy.typing import ArrayLike, NDArray
@@ -29,10 +30,19 @@ class Estimator(ABC):
         self.types = types = check_int("types", types, 1, MAX_TYPES)
         self._bias_max = bias_max = check_int("bias_max", bias_max, 0, BIAS_MAX)
         self._bias_min = bias_min = check_int("bias_min", bias_min, 0, bias_max)
-        initial_bias = check_int("initial_bias", initial_bias, bias_min, bias_max)
-        self.bias = np.full(types, initial_bias)
-        self.settled = np.zeros(types, bool)
+        self._bias = np.full(types, check_int("initial_bias", initial_bias, self._bias_min, self._bias_max))
+        self._settled = np.zeros(types, bool)
         self._late = [0] * types
+
+    @property
+    def bias(self) -> NDArray[np.int64]:
+        """The bias of each type: int64 [types], a copy, read-only."""
+        return snapshot(self._bias)
+
+    @property
+    def settled(self) -> NDArray[np.bool_]:
+        """Whether the bias of each type is one from data: bool [types], a copy, read-only."""
+        return snapshot(self._settled)
 
     def observe(self, words: ArrayLike, types: int | NDArray[np.integer] = 0, keep: NDArray[np.bool_] | None = None) -> None:
         """Let beats pass.
@@ -49,7 +59,7 @@ class Estimator(ABC):
         Raises
         ------
         TypeError
-            `words` are neither float32 nor uint32.
+            `words` are neither float32 nor uint32, or an array of `types` is not of integers.
         ValueError
             A shape is wrong, or a type out of range.
         """
@@ -60,12 +70,9 @@ class Estimator(ABC):
             raise ValueError(f"words and keep must be [beats, lanes], not {shapes}")
         words = np.ascontiguousarray(words).view(np.uint32)
         if np.ndim(types) == 0:
-            self._observe_in_order(words, check_int("types", int(types), 0, self.types - 1), keep)
-            return
-        types = np.asarray(types)
-        if types.shape != words.shape[:1] or not np.isin(types, range(self.types)).all():
-            raise ValueError(f"types must be [{len(words)}], each from 0 to {self.types - 1}")
-        self._observe_mixed(words, types, keep)
+            self._observe_in_order(words, self._type(types), keep)
+        else:
+            self._observe_mixed(words, integers_for("types", types, 0, self.types - 1, words.shape[:1]), keep)
 
     def end(self, type: int, late: int = 0) -> None:
         """The tensor or epoch of `type` ends.
@@ -74,12 +81,27 @@ class Estimator(ABC):
         ----------
         type : int
         late : int
-            How many of the next beats of this type come too early for the hardware, and are missed.
+            How many of the next beats of this type come too early for the hardware, and are missed; 0 to 2**31.
+
+        Raises
+        ------
+        ValueError
+            `type` or `late` is out of range.
         """
-        check_int("type", type, 0, self.types - 1)
-        late = check_int("late", late, 0, 2**31)
+        type, late = self._type(type), check_int("late", late, 0, 2**31)
         self._end(type)
         self._late[type] = late
+
+    def raw(self, type: int) -> dict[str, int]:
+        """Raw statistics of `type`, int by name; see the class. Raises ValueError if there is no such type."""
+        return self._raw(self._type(type))
+
+    def _type(self, type_):
+        return check_int("type", type_, 0, self.types - 1)
+
+    @abstractmethod
+    def _raw(self, type_):
+        """What `raw` gives."""
 
     @abstractmethod
     def _end(self, type_):

@@ -42,11 +42,10 @@ class ExponentHistogram(Counting):
         first = check_int("first", first, 1, last)
         super().__init__(readout.histogram_slots(first, last), cnt_width, types, initial_bias, bias_min, bias_max)
         self._first, self._last = first, last
-        self._median = [0] * types
+        self._median = [0] * self.types
 
-    def raw(self, type: int) -> dict[str, int]:
-        """Raw statistics of `type`, int by name; see the class."""
-        return self._counts[type] | {"median_exponent": self._median[type]}
+    def _raw(self, type_):
+        return self._counts[type_] | {"median_exponent": self._median[type_]}
 
     def _count_values(self, type_, offsets):
         by_exponent = np.bincount((offsets >> np.uint32(23)).astype(np.uint8), minlength=254)
@@ -61,5 +60,5 @@ class ExponentHistogram(Counting):
         running = np.cumsum(np.array([counts[f"exponent{e}"] for e in exponents], object))
         reached = running >= -(-counts["total"] // 2)
         self._median[type_] = int(exponents[np.argmax(reached)] if reached.any() else self._last)
-        self.bias[type_] = self._clamped(REFERENCE_EXPONENT - self._median[type_])
-        self.settled[type_] = True
+        self._bias[type_] = self._clamped(REFERENCE_EXPONENT - self._median[type_])
+        self._settled[type_] = True

@@ -53,7 +53,7 @@ class MedianEstimator(Counting):
     ----------
     bias : int array [types]
     settled : bool array [types]
-        Whether the bias is one from data.
+        Whether the bias is one from data. Both are copies, read-only.
     """
 
     def __init__(
@@ -74,15 +74,12 @@ class MedianEstimator(Counting):
         super().__init__(readout.median_slots(bins), cnt_width, types, initial_bias, bias_min, bias_max)
         self._bins, self._passes, self._continuous = bins, passes, continuous
         self._linear = domain == "linear"
-        self._pass = [0] * types
-        self._drift = [0] * types
-        self._low = [_LARGEST] * types
-        self._reach = [0] * types
+        self._pass, self._drift = [0] * self.types, [0] * self.types
+        self._low, self._reach = [_LARGEST] * self.types, [0] * self.types
 
-    def raw(self, type: int) -> dict[str, int]:
-        """Raw statistics of `type`, int by name; see the class."""
-        own = {"low": self._low[type], "reach": self._reach[type], "pass": self._pass[type], "drift": self._drift[type]}
-        return self._counts[type] | own
+    def _raw(self, type_):
+        own = {"low": self._low[type_], "reach": self._reach[type_], "pass": self._pass[type_], "drift": self._drift[type_]}
+        return self._counts[type_] | own
 
     def _count(self, type_, offsets, zeros, specials):
         if self._pass[type_] <= self._passes:
@@ -151,8 +148,8 @@ class MedianEstimator(Counting):
         self._reach[type_] = max(1, -(-width // self._bins))
 
     def _finish(self, type_):
-        self.bias[type_] = self._clamped(REFERENCE_EXPONENT - (self._low[type_] + 0x400000 >> 23))
-        self.settled[type_] = True
+        self._bias[type_] = self._clamped(REFERENCE_EXPONENT - (self._low[type_] + 0x400000 >> 23))
+        self._settled[type_] = True
         if self._continuous:
             self._pass[type_], self._low[type_], self._reach[type_] = 0, _LARGEST, 0
 

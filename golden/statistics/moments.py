@@ -92,7 +92,7 @@ class LogMoments(Counting):
     history : int
         Tensors in the window, 1 to 64; with 1 it is the most recent one alone.
     fmt : FloatFormat or str
-        One with a bias, or its name, for "fit_bias".
+        One with at most 7 exponent bits, or its name, for "fit_bias".
 
     Raises
     ------
@@ -115,22 +115,23 @@ class LogMoments(Counting):
         bias_max: int = 40,
     ) -> None:
         fmt = FloatFormat.of(fmt)
+        if fmt.exp_bits > 7:
+            raise ValueError(f"fmt must have at most 7 exponent bits, unlike {fmt.name}")
         table = log_table(log)
         history = check_int("history", history, 1, 64)
         names = ("total", "zeros", "specials", "missed")
         super().__init__(names, cnt_width, types, initial_bias, bias_min, bias_max)
         self._history = history
-        self._sum_limit = 2 ** (cnt_width + 16) - 1
+        self._sum_limit = (self._limit + 1 << 16) - 1
         self._table = table.astype(np.uint8)
         self._is_table = log == "table"
         self._fmt = fmt
-        self._log_sum, self._amax = [0] * types, [0] * types
-        self._amaxes: list[list[int]] = [[] for _ in range(types)]
-        self._last = [{"mean": 0, "max": 0, "amax_window": 0, "fit_bias": initial_bias} for _ in range(types)]
+        self._log_sum, self._amax = [0] * self.types, [0] * self.types
+        self._amaxes: list[list[int]] = [[] for _ in range(self.types)]
+        self._last = [{"mean": 0, "max": 0, "amax_window": 0, "fit_bias": int(bias)} for bias in self._bias]
 
-    def raw(self, type: int) -> dict[str, int]:
-        """Raw statistics of `type`, int by name; see the class."""
-        return self._counts[type] | {"log_sum": self._log_sum[type], "amax": self._amax[type]} | self._last[type]
+    def _raw(self, type_):
+        return self._counts[type_] | {"log_sum": self._log_sum[type_], "amax": self._amax[type_]} | self._last[type_]
 
     def _logs(self, magnitudes):
         logs = magnitudes >> np.uint32(15)
@@ -157,5 +158,5 @@ class LogMoments(Counting):
             "amax_window": window,
             "fit_bias": self._clamped(int(fit_bias(self._fmt, window))),
         }
-        self.bias[type_] = self._clamped(REFERENCE_EXPONENT - (mean + 128 >> 8))
-        self.settled[type_] = True
+        self._bias[type_] = self._clamped(REFERENCE_EXPONENT - (mean + 128 >> 8))
+        self._settled[type_] = True

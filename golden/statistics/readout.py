@@ -6,6 +6,9 @@ A count is a pair: its lower 32 bits, and under its name with ``_high`` the rest
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
+from narrowfloat.golden.checks import check_int
+from narrowfloat.golden.formats import FP32_MAX_EXPONENT
+
 _EXCLUDED = ("zeros", "specials", "missed")
 
 
@@ -16,12 +19,14 @@ def counts(*names: str) -> tuple[str, ...]:
 
 def median_slots(bins: int) -> tuple[str, ...]:
     """The counters of a median estimator."""
-    return ("total", "below", *(f"bin{i}" for i in range(bins)), "above", *_EXCLUDED)
+    return ("total", "below", *(f"bin{i}" for i in range(check_int("bins", bins, 2, 32))), "above", *_EXCLUDED)
 
 
 def histogram_slots(first: int, last: int) -> tuple[str, ...]:
     """The counters of an exponent histogram."""
-    return ("total", *(f"exponent{exponent}" for exponent in range(first, last + 1)), *_EXCLUDED)
+    last = check_int("last", last, 1, FP32_MAX_EXPONENT)
+    exponents = range(check_int("first", first, 1, last), last + 1)
+    return ("total", *(f"exponent{exponent}" for exponent in exponents), *_EXCLUDED)
 
 
 def median_estimator(bins: int) -> tuple[str, ...]:
@@ -40,4 +45,4 @@ LOG_MOMENTS = (*counts("total", *_EXCLUDED, "log_sum"), "amax", "mean", "max", "
 
 def words(raw: Mapping[str, int], names: Iterable[str]) -> list[int]:
     """The 32-bit words of `raw`, whole values by name, in the order of `names`."""
-    return [raw[name.removesuffix("_high")] >> 32 * name.endswith("_high") & 0xFFFFFFFF for name in names]
+    return [int(raw[name.removesuffix("_high")]) >> 32 * name.endswith("_high") & 0xFFFFFFFF for name in names]

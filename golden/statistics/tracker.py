@@ -42,22 +42,20 @@ class MedianTracker(Estimator):
         bias_max: int = 40,
     ) -> None:
         fraction = check_int("fraction", fraction, 1, 15)
-        check_choice("run", run, RUNS)
         super().__init__(types, initial_bias, bias_min, bias_max)
-        self._fraction, self._run = fraction, run
+        self._fraction, self._run = fraction, check_choice("run", run, RUNS)
         self._lowest, self._highest = (
-            REFERENCE_EXPONENT - bias_max << fraction,
-            (REFERENCE_EXPONENT + 1 - bias_min << fraction) - 1,
+            REFERENCE_EXPONENT - self._bias_max << fraction,
+            (REFERENCE_EXPONENT + 1 - self._bias_min << fraction) - 1,
         )
         self._largest_step = fraction + 3  # 8 octaves
-        start = (REFERENCE_EXPONENT - initial_bias << fraction) + (1 << fraction - 1)
+        start = (REFERENCE_EXPONENT - int(self._bias[0]) << fraction) + (1 << fraction - 1)
         # position, step, direction, equal directions since the last doubling
-        self._state = [(start, self._largest_step, False, 0)] * types
+        self._state = [(start, self._largest_step, False, 0)] * self.types
         self._beats = 0
 
-    def raw(self, type: int) -> dict[str, int]:
-        """Raw statistics of `type`, int by name; see the class."""
-        return {"position": self._state[type][0]}
+    def _raw(self, type_):
+        return {"position": self._state[type_][0]}
 
     def _end(self, type_):
         pass
@@ -82,7 +80,7 @@ class MedianTracker(Estimator):
     def _walk(self, type_, targets):
         position, step, rising, equal = self._state[type_]
         lowest, highest, largest, run = self._lowest, self._highest, self._largest_step, self._run
-        smallest_reached = bool(self.settled[type_])
+        smallest_reached = bool(self._settled[type_])
         for target in targets:
             up = target > position
             moved = position + (1 << step) if up else position - (1 << step)
@@ -100,5 +98,5 @@ class MedianTracker(Estimator):
                 equal += 1
             smallest_reached |= step == 0
         self._state[type_] = position, step, rising, equal
-        self.settled[type_] = smallest_reached
-        self.bias[type_] = REFERENCE_EXPONENT - (position >> self._fraction)
+        self._settled[type_] = smallest_reached
+        self._bias[type_] = REFERENCE_EXPONENT - (position >> self._fraction)

@@ -362,7 +362,8 @@ def test_tracker_holds_on_every_real_tensor(lanes):
         (lambda: LogMoments(log="ln"), "log must be one of mitchell, table, not 'ln'"),
         (lambda: MedianTracker(run=3), "run must be one of 2, 4, 8, 16, 32, 64, not 3"),
         (lambda: MedianTracker().observe(np.ones(3, np.float32)), r"words and keep must be \[beats, lanes\], not \(3,\)"),
-        (lambda: MedianTracker().observe(np.ones((2, 1), np.float32), [0, 4]), r"types must be \[2\], each from 0 to 3"),
+        (lambda: MedianTracker().observe(np.ones((2, 1), np.float32), [0, 4]), "types must be an integer from 0 to 3, not 4"),
+        (lambda: LogMoments(fmt="e8m5_ieee"), "fmt must have at most 7 exponent bits, unlike e8m5_ieee"),
         (lambda: MedianTracker().end(4), "type must be an integer from 0 to 3, not 4"),
     ],
 )

@@ -279,7 +279,7 @@ def test_flags_of_s2fp8():
         (np.nan, Flag.INVALID),
         (1, 0),
     ):
-        memory.flags[:] = 0
+        memory.clear_flags(1)
         memory.write(CoreBeats.of_tensor(f32(value), 1, lanes=LANES))
         assert memory.flags.tolist() == [0, flag]
 
@@ -307,7 +307,9 @@ def test_flags_are_sticky_and_of_kept_words_only():
     beats = CoreBeats.of_tensor(f32(1e30, 1, np.nan), 1, lanes=LANES)
     memory.write(beats)
     assert memory.flags.tolist() == [0, Flag.OVERFLOW | Flag.INEXACT | Flag.INVALID]
-    memory.flags[:] = 0
+    memory.clear_flags(1, Flag.OVERFLOW)
+    assert memory.flags.tolist() == [0, Flag.INEXACT | Flag.INVALID]
+    memory.clear_flags(1)
     beats.keep[0, 3] = beats.keep[1, 0] = False
     memory.write(beats)
     assert not memory.flags.any()
@@ -350,8 +352,10 @@ def test_read_skips_slots_without_kept_codes():
         ({"types": 3}, "types must be one of 1, 2, 4, 8, not 3"),
         ({"fmt": CATALOG["float8_e4m3fn"]}, "fmt must have 8 bits, 5 of them exponent, unlike float8_e4m3fn"),
         ({"fmt": "e4m3"}, "fmt must have 8 bits, 5 of them exponent, unlike e4m3"),
-        ({"estimators": ()}, "estimators must be one or more of median, histogram, tracker, moments"),
+        ({"estimators": ()}, r"estimators must be one or more different ones of median, histogram, tracker, moments, not \(\)"),
         ({"estimators": ("mode",)}, "estimator must be one of median, histogram, tracker, moments, not 'mode'"),
+        ({"estimators": "median"}, "estimators must be one or more different ones of .*, not 'median'"),
+        ({"estimators": ["median"] * 2}, r"estimators must be one or more different .*, not \['median', 'median'\]"),
         ({"s2fp8": True}, "s2fp8 needs moments among the estimators, which are tracker"),
         ({"bias_min": 16}, "initial_bias must be an integer from 16 to 40, not 15"),
     ],
