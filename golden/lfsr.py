@@ -51,8 +51,7 @@ def start(seed: int, register: int) -> int:
     ValueError
         A parameter is out of range.
     """
-    check_int("seed", seed, 0, 2**32 - 1)
-    check_int("register", register, 0, REGISTERS - 1)
+    seed, register = check_int("seed", seed, 0, 2**32 - 1), check_int("register", register, 0, REGISTERS - 1)
     jump = _power(_power(2, 2**SPACING_BITS), REGISTERS * seed + register)
     sequence = _first_bits()
     return sum(((sequence >> n & jump).bit_count() & 1) << n for n in range(WIDTH)) ^ MASK
@@ -127,8 +126,7 @@ def words(seed: int, register: int, beats: int, width: int = REGISTER_BITS) -> N
     ValueError
         A parameter is out of range.
     """
-    check_int("beats", beats, 0, _MAX_BEATS)
-    check_int("width", width, 1, REGISTER_BITS)
+    beats, width = check_int("beats", beats, 0, _MAX_BEATS), check_int("width", width, 1, REGISTER_BITS)
     state, mask = (np.array([n >> bit & 1 for bit in range(REGISTER_BITS)], np.uint8) for n in (start(seed, register), MASK))
     return _continue((state ^ mask)[:WIDTH], beats * width).reshape(beats, width) ^ mask[:width]
 
@@ -159,19 +157,19 @@ def lane_bits(seed: int, beats: int, lanes: int, sr_bits: int = 8) -> NDArray[An
     ValueError
         A parameter is out of range.
     """
-    check_int("lanes", lanes, 1, 64)
-    check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
-    check_int("beats", beats, 0, _MAX_BEATS)
+    widths = register_widths(lanes, sr_bits)
+    sr_bits, beats = check_int("sr_bits", sr_bits, 1, MAX_SR_BITS), check_int("beats", beats, 0, _MAX_BEATS)
     dtype = np.uint8 if sr_bits <= 8 else np.uint16
     weights: NDArray[Any] = (1 << np.arange(sr_bits)).astype(dtype)
     parts = []
-    for register, width in enumerate(register_widths(lanes, sr_bits)):
+    for register, width in enumerate(widths):
         bits = words(seed, register, beats, width).reshape(beats, width // sr_bits, sr_bits)
         parts.append(bits @ weights)
     return np.concatenate(parts, axis=1, dtype=dtype)
 
 
 def register_widths(lanes: int, sr_bits: int) -> list[int]:
-    """How many bits per beat each register gives to that many lanes."""
+    """How many bits per beat each register gives to `lanes` lanes, 1 to 64, of 1 to 16 bits each."""
+    lanes, sr_bits = check_int("lanes", lanes, 1, 64), check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
     most = REGISTER_BITS // sr_bits
     return [min(most, lanes - first) * sr_bits for first in range(0, lanes, most)]

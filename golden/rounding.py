@@ -8,6 +8,7 @@ import enum
 from typing import Any
 
 import numpy as np
+from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, FloatFormat
 from numpy.typing import NDArray
 
@@ -57,7 +58,7 @@ def align(
     """
     exponent: Any = (words >> FP32_MAN_BITS & 0xFF).astype(np.int32)
     is_subnormal = exponent == 0
-    exponent += bias - FP32_BIAS
+    exponent += np.asarray(bias, np.int32) - FP32_BIAS
     # with eight bits below, into which it may be shifted
     significand: Any = words << 8 & 0x7FFFFF00
     hidden = np.uint32(1 << 31)
@@ -125,6 +126,7 @@ def round_increment(
         return fraction >= half
     if rounding == "sr":
         assert random_bits is not None
+        sr_bits = check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
         cut, rest = fraction >> 32 - sr_bits, fraction << sr_bits
         cut = cut + ((rest > half) | (rest == half) & (cut & 1 != 0))
         return cut + random_bits >> sr_bits != 0

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 ACCUMULATORS = ("fixed", "fp32")
 MIN_FIXED_BITS, MAX_FIXED_BITS = 8, 62
+_BASES = -(2**31), 2**31 - 1
 
 
 def dot(a: Blocks, b: Blocks) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -91,6 +92,7 @@ def accumulate_fixed(
     width : int
         8 to 62.
     base : int
+        -2**31 to 2**31 - 1.
 
     Returns
     -------
@@ -102,10 +104,11 @@ def accumulate_fixed(
     Raises
     ------
     ValueError
-        `width` is out of range.
+        `width` or `base` is out of range.
     """
-    check_int("width", width, MIN_FIXED_BITS, MAX_FIXED_BITS)
-    sums, shift = np.asarray(sums, np.int64), np.asarray(weights, np.int64) - np.int64(base)
+    width = check_int("width", width, MIN_FIXED_BITS, MAX_FIXED_BITS)
+    base = check_int("base", base, *_BASES)
+    sums, shift = np.asarray(sums, np.int64), np.asarray(weights, np.int64) - base
     # Twice the range of `acc` in either direction is as good as any larger number.
     far = np.int64(2**MAX_FIXED_BITS)
     left = np.clip(shift, 0, MAX_FIXED_BITS + 1)
@@ -133,7 +136,7 @@ def matmul(a: Blocks, b: Blocks, *, accumulator: str = "fp32", start: Any = None
     width : int
         Of "fixed", 8 to 62.
     window : int
-        Of "fixed".
+        Of "fixed", -2**31 to 2**31 - 1.
 
     Returns
     -------
@@ -146,6 +149,7 @@ def matmul(a: Blocks, b: Blocks, *, accumulator: str = "fp32", start: Any = None
         The shapes do not fit, or a parameter is not allowed.
     """
     check_choice("accumulator", accumulator, ACCUMULATORS)
+    window = check_int("window", window, *_BASES)
     if a.codes.ndim != 2 or b.codes.ndim != 2 or a.length != b.length:
         raise ValueError(
             f"a and b must be matrices with rows of the same length, not {(*a.codes.shape[:-1], a.length)} and "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from narrowfloat.golden.bfp.accumulate import ACCUMULATORS, accumulate_fixed, accumulate_fp32
-from narrowfloat.golden.checks import check_choice
+from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import FP32_BIAS
 from numpy.typing import NDArray
 
@@ -69,8 +69,8 @@ def to_passes(
     chunk_bits : int
         One of `CHUNKS`.
     window : int
-        What the exponents of x are given less, for a "fixed" accumulator whose last bit then means ``2**(window - 256)`` with
-        chunks of 2 bits.
+        -1024 to 1023: what the exponents of x are given less, for a "fixed" accumulator whose last bit then means
+        ``2**(window - 256)`` with chunks of 2 bits.
 
     Returns
     -------
@@ -79,9 +79,9 @@ def to_passes(
     Raises
     ------
     ValueError
-        `chunk_bits` is not allowed, or `bits` has another number than its multiples.
+        `chunk_bits` or `window` is not allowed, or `bits` has another number than its multiples.
     """
-    check_choice("chunk_bits", chunk_bits, CHUNKS)
+    chunk_bits, window = check_choice("chunk_bits", chunk_bits, CHUNKS), check_int("window", window, -1024, 1023)
     for wrong in bits[(bits < chunk_bits) | (bits % chunk_bits != 0)][:1]:
         raise ValueError(f"bits must be multiples of chunk_bits, which is {chunk_bits}, not {wrong}")
     chunks = bits // chunk_bits
@@ -134,7 +134,7 @@ def accumulate_passes(
         `accumulator`, `chunk_bits` or `width` is not allowed.
     """
     check_choice("accumulator", accumulator, ACCUMULATORS)
-    check_choice("chunk_bits", chunk_bits, CHUNKS)
+    chunk_bits = check_choice("chunk_bits", chunk_bits, CHUNKS)
     sign = 1 << chunk_bits
     x, y = (np.where(chunks & sign, -(chunks % sign), chunks % sign) for chunks in (passes.x, passes.y))
     sums = (x * y).sum(axis=1)

@@ -22,8 +22,8 @@ def relative_improvement(
 
     Parameters
     ----------
-    x : numpy.ndarray
-        float32 [..., n].
+    x : array_like
+        As for `convert`, [..., n].
     fmt : BlockFormat or str
         Its group and exponent count, its mantissa does not.
     reference : int
@@ -95,17 +95,9 @@ def precision(
     ValueError
         `alpha` or `beta` is out of range, a number is negative, or `iterations` or `layers` is 0.
     """
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        check_int(name, value, 0, 2**EPSILON_BITS - 1)
-    for name, value, low in (
-        ("numerator", numerator, 0),
-        ("denominator", denominator, 0),
-        ("iteration", iteration, 0),
-        ("layer", layer, 0),
-        ("iterations", iterations, 1),
-        ("layers", layers, 1),
-    ):
-        if not isinstance(value, int) or value < low:
-            raise ValueError(f"{name} must be an integer of at least {low}, not {value!r}")
+    alpha, beta = (check_int(name, value, 0, 2**EPSILON_BITS - 1) for name, value in (("alpha", alpha), ("beta", beta)))
+    numerator, denominator = check_int("numerator", numerator, 0, None), check_int("denominator", denominator, 0, None)
+    iteration, iterations = check_int("iteration", iteration, 0, None), check_int("iterations", iterations, 1, None)
+    layer, layers = check_int("layer", layer, 0, None), check_int("layers", layers, 1, None)
     epsilon = alpha * iterations * layers - beta * iteration * layers - beta * layer * iterations
     return 4 if (numerator << EPSILON_BITS) * iterations * layers >= max(0, epsilon) * denominator else 2

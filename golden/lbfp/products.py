@@ -103,18 +103,27 @@ def lsb_exponent(
     fmt : LogBlockFormat or str
         A format or its name.
     exponent : int or numpy.ndarray
-        Sum of the two shared exponents.
+        Sum of the two shared exponents, of integers.
     antilog, guard_bits, out_bits
         As for `multiply`.
 
     Returns
     -------
     int or numpy.ndarray
-        ``exponent - 2**(int_bits + 1) - G``, plus the number of bits that were cut off.
+        ``exponent - 2**(int_bits + 1) - G``, plus the number of bits that were cut off; int32 for an array.
+
+    Raises
+    ------
+    TypeError
+        `exponent` is not of integers; `fmt` is neither a LogBlockFormat nor a name.
+    ValueError
+        Another argument is not among what is allowed.
     """
     fmt = LogBlockFormat.of(fmt)
     dropped = _dropped_bits(fmt, antilog, guard_bits, out_bits)
-    return exponent - 2 ** (fmt.int_bits + 1) - table_guard_bits(fmt, antilog, guard_bits) + dropped
+    offset = dropped - 2 ** (fmt.int_bits + 1) - table_guard_bits(fmt, antilog, guard_bits)
+    exponents = check_integers("exponent", exponent)
+    return exponents.astype(np.int32) + offset if exponents.ndim else int(exponents) + offset
 
 
 def multiply(
