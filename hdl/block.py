@@ -93,7 +93,7 @@ class Integer(Parameter):
         return int(value)
 
     def _read(self, text):
-        return int(text) if re.fullmatch(r"-?[0-9]{1,99}", text) else text
+        return int(text) if re.fullmatch(r"0|-?[1-9][0-9]{0,98}", text) else text
 
     def _drawn(self, rng):
         span = self.high - self.low
@@ -245,6 +245,13 @@ class Relation:
         return bool(self.holds(*(values[name] for name in self.parameters)))
 
 
+@dataclass(frozen=True)
+class Effect(Relation):
+    """Where the parameters `names` have an effect: elsewhere they stay at their defaults. `text` follows "an effect only"."""
+
+    names: tuple[str, ...] = ()
+
+
 class Block(Circuit):
     """A component that can be a design: its parameters are class attributes, and a top is made for it from its attributes.
 
@@ -258,10 +265,10 @@ class Block(Circuit):
         All, of base classes too, in the order of lists, manifests and module names.
     relations : tuple of Relation
         A subclass adds to those of its base class.
+    effects : tuple of Effect
+        As `relations`.
     latency : int or dict
         Clock cycles from input to output, or those of each way through the block; a subclass says.
-    clocked : bool
-        Whether it has registers of any kind: without, its top has no clock and no reset.
     facts : dict
         What its manifest says besides ports and latency; "initiation_interval" is 1 unless it is here.
     registers : tuple of hdl.parts.registers.Register
@@ -276,13 +283,13 @@ class Block(Circuit):
     Raises
     ------
     ValueError
-        A parameter is out of its range, or a relation does not hold.
+        A parameter is out of its range or has no effect beside the others, or a relation does not hold.
     """
 
     parameters = ()
     relations = ()
+    effects = ()
     user_bits = 0
-    clocked = True
     statistics = ()
     facts = MappingProxyType({})
     registers = ()
@@ -291,15 +298,16 @@ class Block(Circuit):
 
     def __init_subclass__(cls, **more):
         super().__init_subclass__(**more)
-        found, related = {}, {}
+        found, related, effective = {}, {}, {}
         for base in reversed(cls.__mro__):
             for name, value in vars(base).items():
                 if isinstance(value, Parameter):
                     found.pop(name, None)
                     found[name] = value
             related |= dict.fromkeys(vars(base).get("relations", ()))
+            effective |= dict.fromkeys(vars(base).get("effects", ()))
         cls.parameters = tuple(sorted(found.values(), key=lambda parameter: parameter.place))
-        cls.relations = tuple(related)
+        cls.relations, cls.effects = tuple(related), tuple(effective)
         if cls.__doc__ and cls.parameters:
             cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\n{_section(cls.parameters)}"
 
@@ -311,6 +319,11 @@ class Block(Circuit):
             setattr(self, name, value)
         self.prepare()
         super().__init__(self.members())
+
+    @classmethod
+    def clocked(cls, values):
+        """Whether a block with these parameters has registers of any kind: without, its top has no clock and no reset."""
+        return True
 
     @property
     def tag(self):
@@ -329,7 +342,17 @@ class Block(Circuit):
         for relation in cls.relations:
             if not relation.of(values):
                 raise ValueError(f"{relation.text}, unlike {' '.join(cls.settings(values, relation.parameters))}")
+        for effect, parameter in cls._idle(values):
+            if values[parameter.name] != parameter.default:
+                beside = " ".join(cls.settings(values, effect.parameters))
+                raise ValueError(f"{parameter.name} has an effect only {effect.text}: leave it out beside {beside}")
         return values
+
+    @classmethod
+    def _idle(cls, values):
+        """The parameters that have no effect in `values`, each with its `Effect`."""
+        idle = [effect for effect in cls.effects if not effect.of(values)]
+        return [(effect, parameter) for effect in idle for parameter in cls.parameters if parameter.name in effect.names]
 
     @classmethod
     def settings(cls, values, names=None):
@@ -349,6 +372,7 @@ class Block(Circuit):
         }
         for _ in range(10_000):
             values = {parameter.name: parameter.draw(rng) for parameter in cls.parameters} | fixed
+            values |= {parameter.name: parameter.default for _, parameter in cls._idle(values)} | fixed
             if all(relation.of(values) for relation in cls.relations):
                 return values
         raise ValueError(f"no legal {cls.__name__} with {' '.join(cls.settings(fixed))} was found")
@@ -389,9 +413,9 @@ class Lanewise(Block):
     def latency(self):
         return self.stages
 
-    @property
-    def clocked(self):
-        return bool(self.latency)
+    @classmethod
+    def clocked(cls, values):
+        return values["stages"] > 0
 
     def in_each_lane(self, m, name, make, connect):
         """Put a component ``make()`` into each lane, and assign what ``connect(lane, component)`` lists."""

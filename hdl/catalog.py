@@ -1,5 +1,6 @@
 """The one list of what is shipped, tested and synthesized."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from narrowfloat.hdl import bfp, float_codec, lbfp, memory, s2fp8, statistics
 from narrowfloat.hdl.block import Block, Choice
 from narrowfloat.hdl.parts.axi import RESETS, AxiStreamTop, TapTop
 
+MAX_NAME = 100  # characters of a module's name: some tools take 127 of a name within a hierarchy
 # The one parameter of a top.
 RESET = Choice("sync_high", RESETS, "Polarity of the reset, and whether it is synchronous.").named("reset")
 
@@ -55,7 +57,7 @@ def given(kind, settings):
     Raises
     ------
     ValueError
-        A setting is not NAME=VALUE, names no parameter, or its value is not allowed.
+        A setting is not NAME=VALUE, names no parameter or one that was named before, or its value is not allowed.
     """
     known = {parameter.name: parameter for parameter in kind.parameters}
     values = {}
@@ -64,6 +66,8 @@ def given(kind, settings):
         if not equals or name not in known:
             allowed = f"use NAME=VALUE with one of {', '.join(known)}" if known else "it has none"
             raise ValueError(f"{kind.name} has no parameter {setting!r}: {allowed}")
+        if name in values:
+            raise ValueError(f"{kind.name}: {name} is given more than once: give it once")
         values[name] = known[name].parse(text)
     return values
 
@@ -107,12 +111,16 @@ class Design:
         """
         values = given(self, settings)
         reset = values.pop(RESET.name, RESET.default)
-        return self.component.checked(values) | {RESET.name: reset}
+        values = self.component.checked(values)
+        if reset != RESET.default and not self.component.clocked(values):
+            raise ValueError(f"{RESET.name} has an effect only in blocks with registers: leave it out")
+        return values | {RESET.name: reset}
 
     def draw(self, rng, **given):
         """Random legal values of all parameters but those `given`, as a dict, from `rng`, a `random.Random`."""
         reset = given.pop(RESET.name, None) or RESET.draw(rng)
-        return self.component.draw(rng, **given) | {RESET.name: reset}
+        values = self.component.draw(rng, **given)
+        return values | {RESET.name: reset if self.component.clocked(values) else RESET.default}
 
     def settings(self, values):
         """NAME=VALUE of each of `values` that is not at its default."""
@@ -129,7 +137,10 @@ class Design:
         return {parameter.name: parameter.to_json(values[parameter.name]) for parameter in self.parameters}
 
     def module(self, values):
-        """The module's name: the design, its formats and lanes if it has any, and each parameter that is not at its default."""
+        """The module's name: the design, its formats and lanes if it has any, and each parameter that is not at its default.
+
+        What is longer than MAX_NAME is cut, and ends in a hash of the whole.
+        """
         words = [self.name, *(fmt.name for fmt in values.get("formats", ()))]
         if "lanes" in values:
             words.append(f"x{values['lanes']}")
@@ -137,7 +148,9 @@ class Design:
             value = values[parameter.name]
             if parameter.name not in ("formats", "lanes") and value != parameter.default:
                 words += [parameter.name, *parameter.to_text(value).split(",")]
-        return "_".join(words)
+        name = "_".join(words)
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 9]}_{digest}"
 
 
 _SINGLE_FORMATS = tuple((f"formats={name}",) for name in ("ab_e5m2", "float8_e4m3fn", "float8_e5m2"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from narrowfloat import cache, shell
 from narrowfloat.freshness import fingerprint
+from narrowfloat.hdl.catalog import MAX_NAME
 from narrowfloat.hdl.parts import registers
 from narrowfloat.tools import YOSYS, yosys
 
@@ -43,6 +44,18 @@ proc -noopt -norom
 write_json top.json
 """
 
+# Of Verilog-2005 and SystemVerilog, those that a module could be named after by mistake, and all short ones.
+_KEYWORDS = frozenset(
+    """
+    always and assign automatic begin bit buf byte case cell class const cover default design disable do edge else end
+    endmodule enum event final for force fork function if import initial inout input int integer join large local logic
+    macromodule medium modport module nand new nor not null or output package parameter priority program property
+    protected pulldown pullup rand ref reg release repeat return sequence signed small specify static string strong0
+    strong1 struct super supply0 supply1 table task this time tran tri tri0 tri1 triand trior type typedef union unique
+    unsigned use var vectored virtual void wait wand weak0 weak1 while wire with wor xnor xor
+    """.split()  # noqa: SIM905
+)
+
 
 @dataclass(frozen=True)
 class Emission:
@@ -57,21 +70,21 @@ class Emission:
         return shell.write_all(folder, self.files)
 
 
-def emit(design, settings=()):
-    """Emit `design` (`hdl.catalog.Design`) with `settings`, texts NAME=VALUE, as an `Emission`.
+def emit(design, settings=(), name=None):
+    """Emit `design` (`hdl.catalog.Design`) with `settings`, texts NAME=VALUE, as an `Emission`; `name` is that of the module.
 
-    The same arguments give the same bytes anywhere.
+    The same parameters give the same bytes anywhere, however they are spelled.
 
     Raises
     ------
     ValueError
-        A setting is not allowed.
+        A setting or the name is not allowed.
     narrowfloat.tools.ToolError
         Yosys is missing or fails.
     """
     values = design.parse(settings)
     top = design.top(values)
-    module = design.module(values)
+    module = design.module(values) if name is None else _checked_name(name)
     ports = [
         {
             "name": name,
@@ -88,7 +101,7 @@ def emit(design, settings=()):
         yosys(_SCRIPT, folder)
         netlist = json.loads((folder / "top.json").read_text())["modules"][module]
         body = (folder / "top.sv").read_text()
-    text = _tidy(body, module, [port["name"] for port in ports], *_unused(netlist), _header(design, settings))
+    text = _tidy(body, module, [port["name"] for port in ports], *_unused(netlist), _header(design, values))
     manifest = {
         "design": design.name,
         "module": module,
@@ -116,8 +129,15 @@ def kept(design, settings=()):
     return Emission(**cache.value("emissions", parts, lambda: asdict(emit(design, settings))))
 
 
-def _header(design, settings):
-    built = " ".join(settings) or "all parameters at their defaults"
+def _checked_name(name):
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > MAX_NAME or name in _KEYWORDS:
+        allowed = f"1 to {MAX_NAME} of A to Z, a to z, 0 to 9 and _, not beginning with a digit, and no keyword of Verilog"
+        raise ValueError(f"a module's name must be {allowed}, not {name!r}")
+    return name
+
+
+def _header(design, values):
+    built = " ".join(design.settings(values)) or "all parameters at their defaults"
     title = f"Narrowfloat {version('narrowfloat')}: {design.summary}"
     return f"// {title}\n// {design.name}: {built}\n// SPDX-License-Identifier: Apache-2.0\n"
 

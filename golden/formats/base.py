@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+NUMBER = "(?:0|[1-9][0-9]*)"  # in spellings: in one way only
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -30,6 +31,8 @@ class Format:
 
     _catalogue: ClassVar[dict[str, "Format"]] = {}
     _spelling: ClassVar[re.Pattern[str] | None] = None
+    _letters: ClassVar[Mapping[str, str]] = MappingProxyType({})  # what stands before each field of a spelling
+    _always_spelled: ClassVar[tuple[str, ...]] = ()
     _example: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
@@ -38,13 +41,17 @@ class Format:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The format that `text` names: a catalogued one, or one that `text` spells and that then has this name.
+        """The format that `text` names: a catalogued one, or one that `text` spells.
+
+        Whatever the spelling, a format has one name: that of the catalogue, or else the shortest spelling.
 
         >>> from narrowfloat.golden.formats import FloatFormat, Format
         >>> FloatFormat.parse("e5m2b9").bias
         9
         >>> Format.parse("lbfp8").bits
         8
+        >>> FloatFormat.parse("e5m2b9_none_gradual").name, FloatFormat.parse("e4m3_fn").name
+        ('e5m2b9', 'float8_e4m3fn')
 
         Parameters
         ----------
@@ -66,7 +73,7 @@ class Format:
         for kind in kinds:
             match = kind._spelling.fullmatch(text) if kind._spelling and isinstance(text, str) else None
             if match:
-                return kind._spelled(text, {key: value for key, value in match.groupdict().items() if value})
+                return kind._spelled(text, {key: value for key, value in match.groupdict().items() if value})._with_one_name()
         names = [name for name, fmt in cls._catalogue.items() if isinstance(fmt, cls)]
         examples = ", or ".join(kind._example for kind in kinds)
         raise ValueError(f"unknown format {text!r}: use one of {', '.join(names)}, or spell one like {examples}")
@@ -74,6 +81,18 @@ class Format:
     @classmethod
     def _spelled(cls, name: str, fields: dict[str, str]) -> Self:
         return cls(name=name, **{key: int(value) for key, value in fields.items()})
+
+    def _with_one_name(self) -> Self:
+        for fmt in self._catalogue.values():
+            if isinstance(fmt, type(self)) and replace(self, name=fmt.name) == fmt:
+                return fmt
+        values = {key: getattr(self, key) for key in self._letters}
+        said = [key for key, value in values.items() if key in self._always_spelled or value != self._default(key)]
+        return replace(self, name="".join(f"{self._letters[key]}{values[key]}" for key in said))
+
+    def _default(self, key: str) -> Any:
+        """What a field is that a spelling leaves out."""
+        return next(field.default for field in fields(self) if field.name == key)
 
     @classmethod
     def of(cls, fmt: "Self | str") -> Self:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from narrowfloat.golden.checks import check_choice, check_fields
-from narrowfloat.golden.formats.base import Format
+from narrowfloat.golden.formats.base import NUMBER, Format
 
 BLOCK_MAN_BITS = (2, 4, 6, 8)
 BLOCK_EXP_BITS = (3, 4, 8)
@@ -45,7 +45,9 @@ class BlockFormat(Format):
     exp_bits: int = 8
     group: int = 16
 
-    _spelling: ClassVar = re.compile(r"m(?P<man_bits>\d+)(?:e(?P<exp_bits>\d+))?(?:g(?P<group>\d+))?")
+    _spelling: ClassVar = re.compile(rf"m(?P<man_bits>{NUMBER})(?:e(?P<exp_bits>{NUMBER}))?(?:g(?P<group>{NUMBER}))?")
+    _letters: ClassVar = {"man_bits": "m", "exp_bits": "e", "group": "g"}
+    _always_spelled: ClassVar = ("man_bits",)
     _example: ClassVar = "m4e8g16 (exponent bits and group may be left out)"
 
     def __post_init__(self) -> None:

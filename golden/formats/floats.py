@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self, SupportsIndex
 
 from narrowfloat.golden.checks import check_choice, check_fields, check_int
-from narrowfloat.golden.formats.base import Format
+from narrowfloat.golden.formats.base import NUMBER, Format
 
 SPECIALS = ("ieee", "fn", "fnuz", "none", "fnu")
 UNDERFLOWS = ("gradual", "zero_code", "clamp_exponent")
@@ -70,9 +70,11 @@ class FloatFormat(Format):
     underflow: str = "gradual"
 
     _spelling: ClassVar = re.compile(
-        rf"e(?P<exp_bits>\d+)m(?P<man_bits>\d+)(?:b(?P<bias>\d+))?"
+        rf"e(?P<exp_bits>{NUMBER})m(?P<man_bits>{NUMBER})(?:b(?P<bias>{NUMBER}))?"
         rf"(?:_(?P<specials>{'|'.join(SPECIALS)}))?(?:_(?P<underflow>{'|'.join((*UNDERFLOWS, *_OLD_UNDERFLOWS))}))?"
     )
+    _letters: ClassVar = {"exp_bits": "e", "man_bits": "m", "bias": "b", "specials": "_", "underflow": "_"}
+    _always_spelled: ClassVar = "exp_bits", "man_bits"
     _example: ClassVar = (
         f"e4m3b7_fn_gradual (bias, specials {', '.join(SPECIALS)} and underflow {', '.join(UNDERFLOWS)} may be left out)"
     )
@@ -100,6 +102,9 @@ class FloatFormat(Format):
         if "underflow" in given:
             given["underflow"] = _OLD_UNDERFLOWS.get(given["underflow"], given["underflow"])
         return cls(name=name, **given)
+
+    def _default(self, key: str) -> Any:
+        return 2 ** (self.exp_bits - 1) - 1 if key == "bias" else super()._default(key)
 
     def check_bias(self, bias: SupportsIndex) -> int:
         """`bias` as an int; raise ValueError unless it lies in `bias_range`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, SupportsIndex
 
 from narrowfloat.golden.checks import check_fields, check_int
-from narrowfloat.golden.formats.base import Format
+from narrowfloat.golden.formats.base import NUMBER, Format
 
 LOG_BITS = 4, 8  # the narrowest and the widest logarithmic code
 
@@ -46,7 +46,11 @@ class LogBlockFormat(Format):
     exp_bits: int = 8
     block: int | None = None
 
-    _spelling: ClassVar = re.compile(r"i(?P<int_bits>\d+)f(?P<frac_bits>\d+)(?:e(?P<exp_bits>\d+))?(?:b(?P<block>\d+))?")
+    _spelling: ClassVar = re.compile(
+        rf"i(?P<int_bits>{NUMBER})f(?P<frac_bits>{NUMBER})(?:e(?P<exp_bits>{NUMBER}))?(?:b(?P<block>{NUMBER}))?"
+    )
+    _letters: ClassVar = {"int_bits": "i", "frac_bits": "f", "exp_bits": "e", "block": "b"}
+    _always_spelled: ClassVar = "int_bits", "frac_bits"
     _example: ClassVar = "i3f4e8b32 (exponent bits and block may be left out)"
 
     def __post_init__(self) -> None:

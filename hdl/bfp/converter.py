@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import MAX_SUM_BITS, MIN_SUM_BITS, ROUNDINGS, SR_BITS, SUM_BITS
 from narrowfloat.golden.formats import FP32_MAN_BITS, MAX_GROUP, BlockFormat
 from narrowfloat.hdl.bfp.common import element
-from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
+from narrowfloat.hdl.block import Block, Choice, Effect, Format, Integer, Relation, Several, Switch
 from narrowfloat.hdl.parts.lfsr import MAX_SEED, lane_words
 from narrowfloat.hdl.parts.logic import carries, decide, pick, wire
 from narrowfloat.hdl.parts.shapes import Float32
@@ -95,6 +95,11 @@ class BfpConverter(Block):
             "precisions must not be above the mantissa bits of fmt",
             lambda fmt, precisions: max(precisions or [0]) <= fmt.man_bits,
         ),
+    )
+
+    effects = (
+        Effect("where sr is among roundings", lambda roundings: "sr" in roundings, ("seed",)),
+        Effect("with sums", lambda sums: sums, ("sum_bits",)),
     )
 
     @property

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import ACCUMULATORS, CHUNKS
 from narrowfloat.golden.formats import FP32_BIAS, MAX_GROUP, MIN_GROUP
 from narrowfloat.hdl.bfp.common import fields_of
-from narrowfloat.hdl.block import Block, Choice, Integer, Relation
+from narrowfloat.hdl.block import Block, Choice, Effect, Integer, Relation
 from narrowfloat.hdl.parts.logic import Circuit, normalised_to_top, wire
 
 CHUNK_BITS = 2
@@ -280,6 +280,7 @@ class FastMac(Block):
     )
     user_bits = Integer(0, 0, 64, "Width of a tag: that of the last pass goes out with the result.", place=3)
 
+    effects = (Effect("with the fixed accumulator", lambda accumulator: accumulator == "fixed", ("width",)),)
     relations = (
         Relation(
             "max_bits must be a multiple of chunk_bits where the accumulator is fp32",

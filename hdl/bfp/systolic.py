@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS, PassUnit
-from narrowfloat.hdl.block import Block, Choice, Integer
+from narrowfloat.hdl.block import Block, Choice, Effect, Integer
 from narrowfloat.hdl.parts.logic import pick
 
 MAX_SIDE = 16
@@ -84,6 +84,7 @@ class SystolicArray(Block):
     max_bits = Choice(4, BLOCK_MAN_BITS, "The most mantissa bits of a group. Of a narrower group the bits are the highest.")
     accumulator = Choice("fixed", ACCUMULATORS, "What passes are added to: fixed-point sums, or binary32.")
     width = Integer(32, *FIXED_WIDTHS, "Bits of the fixed accumulators.")
+    effects = (Effect("with the fixed accumulators", lambda accumulator: accumulator == "fixed", ("width",)),)
 
     @property
     def latency(self):

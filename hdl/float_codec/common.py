@@ -3,7 +3,7 @@
 from amaranth.hdl import Array, Const
 from amaranth.lib import data
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
-from narrowfloat.hdl.block import Format, Integer, Lanewise, Relation, Several, Switch
+from narrowfloat.hdl.block import Effect, Format, Integer, Lanewise, Relation, Several, Switch
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Rounding
 
 
@@ -21,6 +21,7 @@ class FloatCodec(Lanewise):
             lambda formats: len(formats) == 1 or all(fmt.exp_bits < 8 for fmt in formats),
         ),
     )
+    effects = (Effect("for formats of fewer than 8 exponent bits", lambda formats: formats[0].exp_bits < 8, ("bias_port",)),)
     roundings = ()
 
     @property

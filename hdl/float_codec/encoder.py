@@ -3,7 +3,7 @@
 from amaranth.hdl import Const
 from amaranth.lib import data
 from narrowfloat.golden.rounding import OVERFLOWS
-from narrowfloat.hdl.block import Choice, Integer, Several, Switch
+from narrowfloat.hdl.block import Choice, Effect, Integer, Several, Switch
 from narrowfloat.hdl.float_codec.align import Align, located
 from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.float_codec.pack import Pack
@@ -51,14 +51,23 @@ class FloatEncoder(FloatCodec):
     )
     seed = Integer(1, 0, MAX_SEED, "Seed of the random bits, see `golden.lfsr`: instances with different ones share none.")
 
+    effects = (
+        Effect("where sr is among roundings", lambda roundings: "sr" in roundings, ("sr_bits", "random")),
+        Effect(
+            "where sr is among roundings, and random is lfsr",
+            lambda roundings, random: "sr" in roundings and random == "lfsr",
+            ("seed",),
+        ),
+    )
+
     def prepare(self):
         super().prepare()
         self.random_bits = self.sr_bits if "sr" in self.roundings else 0
         self._from_lfsr = self.random_bits > 0 and self.random == "lfsr"
 
-    @property
-    def clocked(self):
-        return self.stages > 0 or self._from_lfsr
+    @classmethod
+    def clocked(cls, values):
+        return super().clocked(values) or ("sr" in values["roundings"] and values["random"] == "lfsr")
 
     def input_shapes(self):
         random = {"random": data.ArrayLayout(self.random_bits, self.lanes)}

@@ -59,6 +59,10 @@ class LbfpEncoder(Lanewise):
     def latency(self):
         return self.stages + (self.fmt.block // self.lanes + BLOCK_LATENCY if self._blocks else 0)
 
+    @classmethod
+    def clocked(cls, values):
+        return super().clocked(values) or values["exponent"] == "max"
+
     @property
     def _blocks(self):
         return self.exponent == "max"

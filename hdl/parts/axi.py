@@ -87,7 +87,7 @@ class _Top(Circuit):
         if block.statistics:
             self.facts["statistics"] = list(block.statistics)
         self.fields, self._inner = {}, {}
-        members = {"clk": In(1), self.reset_name: In(1)} if block.clocked else {}
+        members = {"clk": In(1), self.reset_name: In(1)} if block.clocked(vars(block)) else {}
         for name, flow, inner, shape, element in self._ports():
             if width := Shape.cast(shape).width:
                 members[name] = flow(width)
@@ -97,7 +97,7 @@ class _Top(Circuit):
         super().__init__(members)
 
     def build(self, m):
-        if self._block.clocked:
+        if self._block.clocked(vars(self._block)):
             _clock(m, self, self._reset)
         m.submodules.block = self._block
         for name, (flow, inner) in self._inner.items():

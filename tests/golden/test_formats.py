@@ -85,25 +85,44 @@ def test_default_bias(exp_bits, bias):
 
 
 @pytest.mark.parametrize(
-    ("text", "fields"),
+    ("text", "name", "fields"),
     [
-        ("e4m3", {}),
-        ("e4m3b11", {"bias": 11}),
-        ("e4m3_fn", {"specials": "fn"}),
-        ("e4m3_fnuz", {"specials": "fnuz"}),
-        ("e3m4_ieee", {"exp_bits": 3, "man_bits": 4, "specials": "ieee"}),
-        ("e4m3_zero_code", {"underflow": "zero_code"}),
-        ("e2m5b9_none_zero_code", {"exp_bits": 2, "man_bits": 5, "bias": 9, "underflow": "zero_code"}),
-        ("e5m0_fnu_paper", {"exp_bits": 5, "man_bits": 0, "specials": "fnu", "underflow": "clamp_exponent"}),
+        ("e4m3", "e4m3", {}),
+        ("e4m3b7_none_gradual", "e4m3", {}),
+        ("e4m3b11", "e4m3b11", {"bias": 11}),
+        ("e4m3_fn", "float8_e4m3fn", {"specials": "fn"}),
+        ("e4m3_fnuz", "e4m3_fnuz", {"specials": "fnuz"}),
+        ("e3m4_ieee", "float8_e3m4", {"exp_bits": 3, "man_bits": 4, "specials": "ieee"}),
+        ("e4m3_zero_code", "e4m3_zero_code", {"underflow": "zero_code"}),
+        ("e2m5b9_none_zero_code", "e2m5b9_zero_code", {"exp_bits": 2, "man_bits": 5, "bias": 9, "underflow": "zero_code"}),
+        (
+            *("e5m0_fnu_paper", "e5m0_fnu_clamp_exponent"),
+            {"exp_bits": 5, "man_bits": 0, "specials": "fnu", "underflow": "clamp_exponent"},
+        ),
     ],
 )
-def test_parse_spelled_formats(text, fields):
-    assert FloatFormat.parse(text) == make(**{**fields, "name": text})
+def test_parse_spelled_formats(text, name, fields):
+    """Whatever its spelling, a format has one name."""
+    assert FloatFormat.parse(text) == make(**{**fields, "name": name}) == FloatFormat.parse(name)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["float8_e9m9", "", "e4m3 ", "E4M3", "e4m3-fn", "e4m3_signed", "e4m3_fn_fn", "e4m3_zero_code_fn", "e4m3b", "e4", "e4m3\n"],
+    [
+        "float8_e9m9",
+        "",
+        "e4m3 ",
+        "E4M3",
+        "e4m3-fn",
+        "e4m3_signed",
+        "e4m3_fn_fn",
+        "e4m3_zero_code_fn",
+        "e4m3b",
+        "e4",
+        "e4m3\n",
+        "e04m3",
+        "e4m٣",
+    ],
 )
 def test_parse_unknown_formats(text):
     allowed = r"use one of ab_e5m2, .*float8_e4m3fn.*, or spell one like e4m3b7_fn_gradual"
@@ -182,7 +201,7 @@ def test_catalogued_logarithmic_formats():
 
 @pytest.mark.parametrize(
     ("text", "fields"),
-    [("i3f4", {}), ("i2f3e6b32", {"int_bits": 2, "frac_bits": 3, "exp_bits": 6, "block": 32}), ("i3f4b8", {"block": 8})],
+    [("lbfp8", {}), ("i2f3e6b32", {"int_bits": 2, "frac_bits": 3, "exp_bits": 6, "block": 32}), ("i3f4b8", {"block": 8})],
 )
 def test_parse_spelled_logarithmic_formats(text, fields):
     assert LogBlockFormat.parse(text) == make_log(**{**fields, "name": text})

@@ -273,3 +273,32 @@ def test_lint_says_of_each_design_that_there_is_no_warning(monkeypatch, capsys):
     assert main(["lint"]) == 0
     modules = [find(name).module(find(name).parse(settings)) for name, settings in SHIPPED[:2]]
     assert capsys.readouterr().out == "".join(f"{module}: no warnings\n" for module in modules)
+
+
+def test_module_takes_the_name_that_is_given(tmp_path, capsys):
+    words = ["emit", "float_decoder", "--set", "formats=e2m0", "--name", "my_Decoder_2", "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {f"my_Decoder_2.{suffix}" for suffix in ("sv", "json", "f", "core")}
+    text = (tmp_path / "my_Decoder_2.sv").read_text()
+    assert "module my_Decoder_2(" in text
+    plain = emit(find("float_decoder"), ["formats=e2m0"])
+    assert text.replace("my_Decoder_2", plain.module) == plain.files[f"{plain.module}.sv"]
+
+
+@pytest.mark.parametrize("name", ["", "2nd", "a-b", "module", "logic", "x" * 101, "größe", "a b"])
+def test_names_that_no_module_can_have_are_refused(name, tmp_path, capsys):
+    assert main(["emit", "float_decoder", "--name", name, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("narrowfloat emit: a module's name must be 1 to 100 of A to Z,") and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((), ("accumulator=fixed",)),
+        (("lanes=4", "accumulator=fp32"), ("accumulator=fp32", "lanes=4", "reset=sync_high")),
+    ],
+)
+def test_one_configuration_is_one_text_however_it_is_spelled(one, other):
+    assert emit(find("fast_mac"), one).files == emit(find("fast_mac"), other).files

@@ -2,9 +2,11 @@
 
 import json
 import random
+import re
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 from amaranth.hdl import Fragment
 from narrowfloat.hdl import lint
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
@@ -118,7 +120,8 @@ def test_texts_of_random_draws_say_what_was_drawn(name):
 @pytest.mark.parametrize("name", DESIGNS)
 def test_given_parameters_are_not_drawn(name):
     design, rng = DESIGNS[name], random.Random(1)
-    assert {design.draw(rng, reset="async_low")["reset"] for _ in range(10)} == {"async_low"}
+    drawn = [design.draw(rng, reset="async_low") for _ in range(10)]
+    assert all(values["reset"] == ("async_low" if design.component.clocked(values) else "sync_high") for values in drawn)
     first = design.component.parameters[0]
     assert {design.draw(rng, **{first.name: first.default})[first.name] for _ in range(10)} == {first.default}
 
@@ -153,8 +156,6 @@ def long_draws():
             rng = random.Random(f"{name} {number}")
             values = design.draw(rng, **SMALL.get(name, {}))
             marks = [pytest.mark.long]
-            if len(design.module(values)) > 127:
-                marks.append(pytest.mark.xfail(strict=True, reason="finding 10: names above 127 characters"))
             if name == "lbfp_decoder" and values["stages"] == 0 and values["fmt"].frac_bits in (2, 3):
                 marks.append(pytest.mark.xfail(strict=True, reason="finding 11: output bits are read back"))
             yield pytest.param(name, design.settings(values), marks=marks, id=f"{name}-{number}")
@@ -210,3 +211,51 @@ def test_unknown_arguments_are_refused(make, message):
 def test_impossible_draws_are_refused():
     with pytest.raises(ValueError, match="no legal Pair with left=9 was found"):
         Pair.draw(random.Random(1), left=9)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_only_blocks_with_registers_have_a_clock(name):
+    design, rng = DESIGNS[name], random.Random(3)
+    for _ in range(6):
+        values = design.draw(rng, **SMALL.get(name, {}))
+        block = design.component(**{key: value for key, value in values.items() if key != "reset"})
+        has_clock = re.search(r"^ *wire (?:width 1 )?input \d+ +\\clk$", rtlil.convert(block), re.MULTILINE) is not None
+        assert has_clock == block.clocked(values)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_configuration_has_one_module_and_one_text(name):
+    """Whatever the order of settings, and whether defaults are said."""
+    design, rng = DESIGNS[name], random.Random(4)
+    for _ in range(20):
+        values = design.draw(rng)
+        settings = design.settings(values)
+        given = [each for each in design.parameters if values[each.name] is not None]
+        said = [f"{each.name}={each.to_text(values[each.name])}" for each in given]
+        rng.shuffle(said)
+        assert design.parse(settings) == design.parse(said) == values
+        assert len(design.module(values)) <= 100 and re.fullmatch(r"\w+", design.module(values), re.ASCII)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("float_encoder lanes=4 lanes=2", "float_encoder: lanes is given more than once: give it once"),
+        ("float_encoder seed=7", "seed has an effect only where sr is among roundings, and random is lfsr: .*"),
+        ("float_encoder sr_bits=3", "sr_bits has an effect only where sr is among roundings: .*"),
+        ("float_encoder roundings=sr random=port seed=2", "seed has an effect only where .*"),
+        ("float_encoder formats=e8m7_ieee bias_port=0", "bias_port has an effect only for formats of fewer .*"),
+        ("float_decoder stages=0 reset=async_low", "reset has an effect only in blocks with registers: leave it out"),
+        ("bfp_converter roundings=rne seed=2", "seed has an effect only where sr is among roundings: .*"),
+        ("bfp_converter sums=0 sum_bits=20", "sum_bits has an effect only with sums: leave it out beside sums=0"),
+        ("fast_mac accumulator=fp32 width=20", "width has an effect only with the fixed accumulator: .*"),
+        ("float_encoder lanes=٤", "lanes must be an integer from 1 to 64, not '٤'"),
+        ("float_encoder lanes=4_0", "lanes must be an integer from 1 to 64, not '4_0'"),
+        ("float_encoder lanes=+4", "lanes must be an integer from 1 to 64, not '\\+4'"),
+        ("float_encoder lanes=04", "lanes must be an integer from 1 to 64, not '04'"),
+    ],
+)  # fmt: skip
+def test_settings_without_effect_or_of_another_spelling_are_refused(words, line):
+    name, *settings = words.split()
+    with pytest.raises(ValueError, match=f"^{line}$"):
+        find(name).parse(settings)
