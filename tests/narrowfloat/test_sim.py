@@ -33,7 +33,7 @@ def jobs(monkeypatch):
         assert job.source.exists() and job.manifest_path.exists()
         found.append(job)
         parameters = json.loads(job.manifest_path.read_text())["parameters"]
-        failure = "corners: lane 0" if "e2m1" in parameters["formats"] else None
+        failure = "corners: lane 0" if "e3m1" in parameters["formats"] else None
         return Result(job, "float_decoder", parameters, 12, 5, 0.5, failure, job.run_folder / "tensors.npz")
 
     monkeypatch.setattr(sim, "simulate", simulate)
@@ -56,9 +56,9 @@ def test_any_parameters_are_simulated(build, jobs, capsys, require_tool):
 def test_failed_run_keeps_its_folder_and_each_has_its_own(build, jobs, capsys, require_tool):
     require_tool("iverilog")
     for _ in range(2):
-        assert main(["sim", "float_decoder", "--set", "formats=e2m1", "--sim", "icarus"]) == 1
+        assert main(["sim", "float_decoder", "--set", "formats=e3m1", "--sim", "icarus"]) == 1
         out = capsys.readouterr().out
-        assert "float_decoder_e2m1_x4: corners: lane 0" in out and "logs and waves: " in out
+        assert "float_decoder_e3m1_x4: corners: lane 0" in out and "logs and waves: " in out
     assert jobs[0].folder != jobs[1].folder and all(job.source.exists() for job in jobs)
 
 

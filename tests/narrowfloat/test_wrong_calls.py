@@ -170,6 +170,8 @@ def attempt(tmp_path, monkeypatch, capsys):
                 patch.setenv(name, value)
             if call.fault == "interrupt":
                 patch.setattr(tools, "start", interrupted)
+                # what another test has emitted with the same tools would be taken from there
+                patch.setenv("PATH", os.pathsep.join([os.environ["PATH"], str(tmp_path)]))
             elif call.fault:
                 patch.setattr(emit_command, "emit", lambda *_: canned)
                 left = iter(range(int(call.fault.split()[-1])))
