@@ -258,7 +258,7 @@ def test_two_simulations_at_once_in_one_checkout_are_right(tmp_path, require_too
     """Each has what it has alone: finding 24."""
     require_tool("iverilog")
     variables = os.environ | {"NARROWFLOAT_BUILD": str(tmp_path / "build")}
-    settings = ("formats=e2m0", "formats=e2m1")
+    settings = ("formats=e2m0", "formats=e3m1")
     rows = {}
     for together in (False, True):
         started = []
