@@ -7,14 +7,13 @@ from itertools import count
 import numpy as np
 import pytest
 from narrowfloat.golden.formats import CATALOG, LogBlockFormat
-from narrowfloat.golden.lbfp import block_exponent, decode, encode
+from narrowfloat.golden.lbfp import block_exponent, calibration, decode, encode
 from narrowfloat.golden.lbfp.calibration import (
     FLUSHED_LIMIT,
     METHODS,
     OUTLIERS,
     FlushedWarning,
     Histogram,
-    calibrate,
     flushed,
     losses,
 )
@@ -31,6 +30,11 @@ DRAWS = {
 }
 
 
+def calibrate(x, *options, **more):
+    """The exponent for the float32 numbers nearest to those in `x`, which most tests draw as float64."""
+    return calibration.calibrate(x if isinstance(x, Histogram) else np.asarray(x, np.float32), *options, **more)
+
+
 def drawn(name, seed=3, size=SAMPLES):
     return DRAWS[name](np.random.default_rng(seed), size).astype(np.float32)
 
@@ -38,7 +42,7 @@ def drawn(name, seed=3, size=SAMPLES):
 def observed(*tensors):
     histogram = Histogram()
     for x in tensors:
-        histogram.observe(x)
+        histogram.observe(np.asarray(x, np.float32))
     return histogram
 
 

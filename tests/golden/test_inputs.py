@@ -50,7 +50,7 @@ def call_with(call, x, arguments):
     if call is Histogram.observe:
         histogram = Histogram()
         histogram.observe(x)
-        return histogram.counts.tolist(), histogram.top
+        return histogram.counts.tolist(), histogram.largest
     found = call(x=x, **arguments)
     if isinstance(found, bfp.Blocks):
         found = found.codes, found.signs, found.magnitudes
