@@ -127,7 +127,9 @@ def machine(design, settings, folder):
 
 
 def check(design, settings, stages, folder):
-    pipeline, core = (machine(design, (*settings, f"stages={number}"), folder) for number in (stages, 0))
+    pipeline = machine(design, (*settings, f"stages={stages}"), folder)
+    # without registers there is nothing to reset
+    core = machine(design, (*(each for each in settings if not each.startswith("reset=")), "stages=0"), folder)
     broken = broken_promises(pipeline, core, stages)
     assert broken is None, broken
 
