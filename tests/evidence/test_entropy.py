@@ -20,7 +20,7 @@ DRAWS = {
 def observed(*tensors):
     histogram = Histogram()
     for x in tensors:
-        histogram.observe(x)
+        histogram.observe(np.asarray(x, np.float32))
     return histogram
 
 

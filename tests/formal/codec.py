@@ -90,7 +90,7 @@ class Codec:
         settings = (f"formats={self.formats}", "lanes=1", "stages=0")
         if self.design == "float_encoder":
             settings += (f"roundings={','.join(self.roundings)}", f"overflow={self.overflow}", f"flags={int(self.flags)}")
-            settings += (f"sr_bits={self.sr_bits}", "random=port")
+            settings += (f"sr_bits={self.sr_bits}", "random=port") if "sr" in self.roundings else ()
         emission = emitted(self.design, settings)
         (operand, *_), (result, *_) = self.inputs, self.outputs
         names = {"input": {"lane0": operand, "random0": "random"}, "output": {"lane0": result, "flags0": "flags"}}

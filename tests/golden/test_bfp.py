@@ -71,7 +71,7 @@ def expected_group(group, fmt, rounding, random, offset):
         k = {
             "rtz": lambda exact=exact: math.floor(exact),
             "rne": lambda exact=exact: round(exact),  # a Fraction's ties go to even
-            "sr": lambda exact=exact, r=r: (math.floor(exact * 256) + r) // 256,
+            "sr": lambda exact=exact, r=r: (round(exact * 256) + r) // 256,
         }[rounding]()
         saturated.append(exponent is not None and exponent > code + offset)
         magnitudes.append(min(k, 2**fmt.man_bits - 1))
