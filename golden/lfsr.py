@@ -52,9 +52,15 @@ def start(seed: int, register: int) -> int:
         A parameter is out of range.
     """
     seed, register = check_int("seed", seed, 0, 2**32 - 1), check_int("register", register, 0, REGISTERS - 1)
-    jump = _power(_power(2, 2**SPACING_BITS), REGISTERS * seed + register)
+    jump = _power(_spacing(), REGISTERS * seed + register)
     sequence = _first_bits()
     return sum(((sequence >> n & jump).bit_count() & 1) << n for n in range(WIDTH)) ^ MASK
+
+
+@cache
+def _spacing():
+    """The polynomial of a jump from one register's start to the next one's."""
+    return _power(2, 2**SPACING_BITS)
 
 
 @cache

@@ -127,14 +127,18 @@ def round_increment(
     if rounding == "sr":
         assert random_bits is not None
         sr_bits = check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
-        cut, rest = fraction >> 32 - sr_bits, fraction << sr_bits
-        cut = cut + ((rest > half) | (rest == half) & (cut & 1 != 0))
-        return cut + random_bits >> sr_bits != 0
+        cut = fraction >> 32 - sr_bits
+        return cut + rounds_to_even(fraction << sr_bits, half, cut & 1 != 0) + random_bits >> sr_bits != 0
     if fmt.man_bits:
         is_odd = whole & 1 != 0
     else:
         is_odd = whole > 0 if fmt.underflow == "gradual" else True
-    return (fraction > half) | (fraction == half) & is_odd
+    return rounds_to_even(fraction, half, is_odd)
+
+
+def rounds_to_even(rest: NDArray[Any], half: NDArray[Any] | np.integer, is_odd: Any) -> NDArray[np.bool_]:
+    """Whether "rne" rounds up what has `rest` cut off, `half` being half of its last bit and `is_odd` whether that is set."""
+    return (rest > half) | (rest == half) & is_odd
 
 
 def round_and_pack(

@@ -125,6 +125,7 @@ def emit(design, settings=(), name=None):
 
 def kept(design, settings=()):
     """As `emit`, from the build folder if it is there, made of the same sources by the same tools."""
+    settings = design.settings(design.parse(settings))
     parts = [design.name, *settings, fingerprint(__name__, "narrowfloat.hdl.catalog"), version("narrowfloat"), YOSYS.version()]
     return Emission(**cache.value("emissions", parts, lambda: asdict(emit(design, settings))))
 

@@ -7,6 +7,7 @@ import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_choice, check_fields, check_int, check_random_bits
 from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, FP32_MAX_EXPONENT, BlockFormat
+from narrowfloat.golden.rounding import rounds_to_even
 from numpy.typing import ArrayLike, NDArray
 
 ROUNDINGS = ("rtz", "rne", "sr")  # with the codes of `golden.rounding.ROUNDINGS`
@@ -229,4 +230,4 @@ def _nearest(values, shift):
     """``values / 2**shift`` to the nearest, ties to even: int64."""
     whole = values >> shift
     rest, half = values - (whole << shift), np.int64(1) << shift - 1
-    return whole + ((rest > half) | (rest == half) & (whole & 1 != 0))
+    return whole + rounds_to_even(rest, half, whole & 1 != 0)

@@ -84,7 +84,7 @@ class Format:
 
     def _with_one_name(self) -> Self:
         for fmt in self._catalogue.values():
-            if isinstance(fmt, type(self)) and replace(self, name=fmt.name) == fmt:
+            if type(fmt) is type(self) and vars(fmt) == vars(self) | {"name": fmt.name}:
                 return fmt
         values = {key: getattr(self, key) for key in self._letters}
         said = [key for key, value in values.items() if key in self._always_spelled or value != self._default(key)]

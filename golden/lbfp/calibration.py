@@ -246,17 +246,18 @@ def losses(
     """
     fmt = LogBlockFormat.of(fmt)
     check_choice("method", method, METHODS)
-    middles, counts = histogram.filled(0.0 if method == "max" else outliers)
-    if not counts.size:
+    check_share(outliers)
+    if histogram.largest == 0:
         return {}
-    top = _exponent_of(middles[-1])
     if method == "max":
+        top = _exponent_of(histogram.largest)
         return {exponent: float(exponent < top) for exponent in _within(fmt, top, top)}
     if method == "mse":
+        middles, counts = histogram.filled(outliers)
         # above the first something is flushed for nothing, below the last all is clipped
-        candidates = _within(fmt, top, _exponent_of(middles[0]))
+        candidates = _within(fmt, _exponent_of(middles[-1]), _exponent_of(middles[0]))
         return {exponent: _squared_error(middles, counts, fmt, exponent) for exponent in candidates}
-    linear, _ = histogram.linear(outliers)
+    linear, top = histogram.linear(outliers)
     lowest = top - (LINEAR_BINS // _LEAST_KEPT).bit_length() + 1
     return {exponent: _divergence(linear, top, fmt, exponent) for exponent in _within(fmt, top, lowest)}
 

@@ -11,6 +11,11 @@ from narrowfloat.hdl.parts.lfsr import MAX_SEED, lane_words
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Flags, Float32
 
 
+def _draws(roundings, random):
+    """Whether the block has registers of random bits."""
+    return "sr" in roundings and random == "lfsr"
+
+
 class FloatEncoder(FloatCodec):
     """FP32 to narrow floats, `lanes` values per beat, one beat per clock.
 
@@ -53,21 +58,17 @@ class FloatEncoder(FloatCodec):
 
     effects = (
         Effect("where sr is among roundings", lambda roundings: "sr" in roundings, ("sr_bits", "random")),
-        Effect(
-            "where sr is among roundings, and random is lfsr",
-            lambda roundings, random: "sr" in roundings and random == "lfsr",
-            ("seed",),
-        ),
+        Effect("where sr is among roundings, and random is lfsr", _draws, ("seed",)),
     )
 
     def prepare(self):
         super().prepare()
         self.random_bits = self.sr_bits if "sr" in self.roundings else 0
-        self._from_lfsr = self.random_bits > 0 and self.random == "lfsr"
+        self._from_lfsr = _draws(self.roundings, self.random)
 
     @classmethod
     def clocked(cls, values):
-        return super().clocked(values) or ("sr" in values["roundings"] and values["random"] == "lfsr")
+        return super().clocked(values) or _draws(values["roundings"], values["random"])
 
     def input_shapes(self):
         random = {"random": data.ArrayLayout(self.random_bits, self.lanes)}

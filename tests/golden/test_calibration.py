@@ -18,16 +18,10 @@ from narrowfloat.golden.lbfp.calibration import (
     losses,
 )
 
+from tests.golden.distributions import DRAWS, observed
+
 LBFP8 = CATALOG["lbfp8"]
 SAMPLES = 300_000
-DRAWS = {
-    "gaussian": lambda rng, size: rng.normal(size=size),
-    "laplace": lambda rng, size: rng.laplace(size=size),
-    "relu": lambda rng, size: np.maximum(rng.normal(size=size), 0),
-    "student_t4": lambda rng, size: rng.standard_t(4, size),
-    "student_t5": lambda rng, size: rng.standard_t(5, size),
-    "lognormal": lambda rng, size: np.exp(rng.normal(size=size)),
-}
 
 
 def calibrate(x, *options, **more):
@@ -37,13 +31,6 @@ def calibrate(x, *options, **more):
 
 def drawn(name, seed=3, size=SAMPLES):
     return DRAWS[name](np.random.default_rng(seed), size).astype(np.float32)
-
-
-def observed(*tensors):
-    histogram = Histogram()
-    for x in tensors:
-        histogram.observe(np.asarray(x, np.float32))
-    return histogram
 
 
 def sqnr(x, fmt):
