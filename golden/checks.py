@@ -43,11 +43,13 @@ def check_integers(name: str, values: ArrayLike) -> NDArray[Any]:
     return values
 
 
-def integers_for(name: str, values: ArrayLike, low: int, high: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """The integers, from `low` to `high`, as int64, of no shape or flat, one for each element of `shape`."""
+def integers_for(name: str, values: ArrayLike, low: int, high: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The integers, from `low` to `high`, of no shape or flat, one for each element of `shape`; of their own type or int32."""
     values = check_integers(name, values)
     _check_range(name, values, low, high)
-    values = values.astype(np.int64)
+    if values.shape == shape:  # as they are, because a copy takes memory
+        return values.reshape(-1) if shape else values
+    values = values.astype(np.int32)
     if values.ndim == 0:
         return values
     try:
@@ -86,5 +88,5 @@ def check_codes(name: str, codes: ArrayLike, bits: int, dtype: DTypeLike = np.ui
 
 
 def _check_range(name, values, low, high):
-    for wrong in values[(values < low) | (values > high)][:1]:
-        check_int(name, int(wrong), low, high)
+    if values.size and (values.min() < low or values.max() > high):
+        check_int(name, int(values[(values < low) | (values > high)][0]), low, high)

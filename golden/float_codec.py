@@ -126,7 +126,7 @@ def encode(
 
     raised = np.empty(words.shape, np.uint8)
     for part in parts(words.size):
-        part_bias = biases[part] if biases.ndim else biases
+        part_bias = (biases[part] if biases.ndim else biases).astype(np.int32)
         part_random = noise[part] if rounding == "sr" else None
         codes[part], is_too_large = round_and_pack(words[part], fmt, part_bias, rounding, overflow, part_random, sr_bits)
         if flags:
@@ -172,7 +172,7 @@ def decode(codes: ArrayLike, fmt: FloatFormat | str, *, bias: ArrayLike | None =
     values = np.empty(flat.shape, np.float32)
     for part in parts(flat.size):
         if biases.ndim:
-            values[part] = _unpack(flat[part], fmt, biases[part])
+            values[part] = _unpack(flat[part], fmt, biases[part].astype(np.int32))
         else:
             np.take(_decode_table(fmt, int(biases)), flat[part], out=values[part], mode="wrap")
     return values.reshape(codes.shape)
@@ -276,6 +276,6 @@ def _flags(x, codes, is_too_large, fmt, bias):
     return overflow * Flag.OVERFLOW + underflow * Flag.UNDERFLOW + inexact * Flag.INEXACT + invalid * Flag.INVALID
 
 
-def _checked_bias(bias: ArrayLike | None, fmt: FloatFormat, shape: tuple[int, ...]) -> NDArray[np.int32]:
+def _checked_bias(bias: ArrayLike | None, fmt: FloatFormat, shape: tuple[int, ...]) -> NDArray[Any]:
     """The bias, of no shape, or for each value of a flat array."""
-    return integers_for(f"bias of {fmt.name}", fmt.bias if bias is None else bias, *fmt.bias_range, shape).astype(np.int32)
+    return integers_for(f"bias of {fmt.name}", fmt.bias if bias is None else bias, *fmt.bias_range, shape)

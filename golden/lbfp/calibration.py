@@ -14,8 +14,9 @@ from typing import overload
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32, snapshot
 from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.golden.formats import FP32_MAN_BITS, LogBlockFormat
+from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL, LogBlockFormat
 from narrowfloat.golden.lbfp import decode, encode
+from narrowfloat.golden.parts import parts
 from numpy.typing import ArrayLike, NDArray
 
 METHODS = ("mse", "kl", "max")
@@ -26,6 +27,8 @@ _LEAST_KEPT = 32  # linear bins: with fewer, codes have no bins to share and no 
 # As many bits of the fraction as the finest format compares, so that all values of a bin become the same code.
 _BIN_BITS = 10
 _SHIFT = FP32_MAN_BITS - _BIN_BITS
+_FIRST = 1 << _BIN_BITS  # bin of normal numbers
+_PART = 2**17  # of a tensor: about as many numbers as there are bins, which are added up once for each part
 _GAP = 1.5  # how far the least outlier is above all other values, if they have no tail
 _TAIL = 100  # values that tell how long a tail is
 _RARE = 0.02  # how often a tail has a gap that makes outliers of its largest values
@@ -61,11 +64,15 @@ class Histogram:
 
     def observe(self, x: ArrayLike) -> None:
         """Count the elements of `x`, which is as for `golden.lbfp.encode`; raise TypeError as that does."""
-        words = as_fp32("x", x).reshape(-1).view(np.uint32) & 0x7FFFFFFF
-        words = words[(words >= 1 << FP32_MAN_BITS) & (words < 255 << FP32_MAN_BITS)]
-        if words.size:
-            self.largest = max(self.largest, float(words.max().view(np.float32)))
-            self._counts += np.bincount(words >> _SHIFT, minlength=self._counts.size)
+        words = as_fp32("x", x).reshape(-1).view(np.uint32)
+        for part in parts(words.size, _PART):
+            magnitudes = words[part] & np.uint32(0x7FFFFFFF)
+            bins = np.bincount(magnitudes >> np.uint32(_SHIFT), minlength=256 << _BIN_BITS)
+            self._counts[_FIRST:] += bins[_FIRST : len(self._counts)]
+            counting = magnitudes[magnitudes < FP32_INFINITY] if magnitudes.max() >= FP32_INFINITY else magnitudes
+            largest = counting.max(initial=0)
+            if largest >= FP32_SMALLEST_NORMAL:
+                self.largest = max(self.largest, float(largest.view(np.float32)))
 
     def merge(self, other: "Histogram") -> None:
         """Count what `other` has counted, too."""

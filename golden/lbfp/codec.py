@@ -1,15 +1,17 @@
 """FP32 and fixed-point numbers to LBFP codes, and codes to FP32."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal, overload
 
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_codes, check_integers, integers_for
 from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, LogBlockFormat
-from narrowfloat.golden.parts import codes_and_flags
+from narrowfloat.golden.parts import codes_and_flags, in_parts, take
 from narrowfloat.golden.rounding import LogFlag
 from numpy.typing import ArrayLike, NDArray
+
+_FP64_BIAS, _FP64_MAN_BITS = 1023, 52
 
 
 def thresholds(fmt: LogBlockFormat | str) -> NDArray[np.int64]:
@@ -86,7 +88,7 @@ def encode(
     """
     x, fmt = as_fp32("x", x), LogBlockFormat.of(fmt)
     exponents = _checked_exponent(exponent, fmt, x.shape)
-    encoded = codes_and_flags(partial(_encode_words, fmt), x, exponents)
+    encoded = codes_and_flags(partial(_encode_words, fmt), x.view(np.uint32), exponents)
     return encoded if flags else encoded[0]
 
 
@@ -129,17 +131,10 @@ def encode_fixed(
     values, fmt = check_integers("values", values), LogBlockFormat.of(fmt)
     if values.dtype == np.uint64 and values.max(initial=0) >= 2**63:
         raise ValueError(f"values must be below 2**63, not {values.max()}")
-    exponent = _checked_exponent(exponent, fmt, values.shape)
-    lsb_exponent = integers_for("lsb_exponent", lsb_exponent, -1024, 1023, values.shape)
-    flat = values.reshape(-1).astype(np.int64)
-    magnitude = np.abs(flat).view(np.uint64)  # of the most negative too: as uint64 it is right
-    leading = _leading_one(magnitude)
-    bits = _compared_bits(fmt)
-    fraction = (magnitude << (63 - leading).astype(np.uint64) << np.uint64(1)) >> np.uint64(64 - bits)
-    c, raised = _round(leading + lsb_exponent, fraction.astype(np.int64), fmt, exponent)
-    raised = np.where(magnitude == 0, 0, raised).astype(np.uint8).reshape(values.shape)
-    codes = _with_sign(np.where(magnitude == 0, 0, c), flat < 0, fmt).reshape(values.shape)
-    return (codes, raised) if flags else codes
+    exponents = _checked_exponent(exponent, fmt, values.shape)
+    weights = integers_for("lsb_exponent", lsb_exponent, -1024, 1023, values.shape)
+    encoded = codes_and_flags(partial(_encode_integers, fmt), values, exponents, weights)
+    return encoded if flags else encoded[0]
 
 
 def decode(codes: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike) -> NDArray[np.float32]:
@@ -171,16 +166,13 @@ def decode(codes: ArrayLike, fmt: LogBlockFormat | str, exponent: ArrayLike) -> 
     """
     fmt = LogBlockFormat.of(fmt)
     codes = check_codes(f"codes of {fmt.name}", codes, fmt.bits)
-    exponent = _checked_exponent(exponent, fmt, codes.shape)
+    exponents = _checked_exponent(exponent, fmt, codes.shape)
     flat = codes.reshape(-1)
-    c = flat.astype(np.int64) & fmt.max_magnitude
-    steps = 2**fmt.frac_bits
-    # Rounded twice, from the exact power to float64 to float32; a test holds every entry to the exact one.
-    significands = np.exp2(np.arange(steps) / steps).astype(np.float32).view(np.uint32) & 2**FP32_MAN_BITS - 1
-    field = exponent - 2**fmt.int_bits + (c >> fmt.frac_bits) + FP32_BIAS
-    words = field << FP32_MAN_BITS | significands[c & steps - 1] | (flat.astype(np.int64) >> fmt.magnitude_bits) << 31
-    words = np.where((c == 0) | (field < 1), 0, words).astype(np.uint32)
-    return words.view(np.float32).reshape(codes.shape)
+    if exponents.ndim == 0:
+        return take(_decode_table(fmt, int(exponents)), flat).reshape(codes.shape)
+    values = np.empty(flat.shape, np.float32)
+    in_parts(lambda *part: (_decode_words(fmt, *part),), (values,), flat, exponents)
+    return values.reshape(codes.shape)
 
 
 def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]:
@@ -240,15 +232,49 @@ def _round(power, fraction, fmt, exponent):
 
 
 def _with_sign(c, negative, fmt):
-    return (c | (negative & (c > 0)) * 2**fmt.magnitude_bits).astype(np.uint8)
+    return c.astype(np.uint8) | (negative & (c > 0)).astype(np.uint8) << fmt.magnitude_bits
 
 
-def _leading_one(magnitude):
-    """Position of the leading one of each uint64, as int64; 0 for 0."""
-    position = np.zeros(magnitude.shape, np.int64)
-    for step in (32, 16, 8, 4, 2, 1):
-        position += np.where(magnitude >> (position + step).astype(np.uint64) != 0, step, 0)
-    return position
+def _encode_integers(fmt, values, exponent, lsb_exponent):
+    """Codes and flags of integers [n]; the exponents are int32 arrays in their shape or of none."""
+    values = values.astype(np.int64)
+    magnitude = np.abs(values).view(np.uint64)  # of the most negative too: as uint64 it is right
+    # With a zero in the twelfth place below the leading one, no rounding to float64 changes what is above, and is seen.
+    magnitude &= ~(magnitude >> np.uint64(12))
+    bits = _compared_bits(fmt)
+    log = (magnitude.astype(np.float64).view(np.int64) >> _FP64_MAN_BITS - bits) - (_FP64_BIAS << bits)
+    log += (lsb_exponent - exponent).astype(np.int64) << bits
+    c, raised, first = _rounded(fmt)
+    log -= first
+    is_nonzero = magnitude != 0
+    return _with_sign(c.take(log, mode="clip") * is_nonzero, values < 0, fmt), raised.take(log, mode="clip") * is_nonzero
+
+
+@lru_cache(maxsize=16)
+def _rounded(fmt):
+    """c and flags by {power, fraction} at E = 0, from the one that is returned too; beyond the ends all are alike."""
+    bits = _compared_bits(fmt)
+    first = -(2**fmt.int_bits) - 2 << bits
+    log = np.arange(first, 1 << bits)
+    c, raised = _round(log >> bits, log & 2**bits - 1, fmt, 0)
+    return c.astype(np.uint8), raised.astype(np.uint8), first
+
+
+@lru_cache(maxsize=64)
+def _decode_table(fmt, exponent):
+    return _decode_words(fmt, np.arange(2**fmt.bits, dtype=np.uint8), exponent)
+
+
+def _decode_words(fmt, codes, exponent):
+    """FP32 values of codes, uint8 [n]; `exponent` is an int, or an int32 array in their shape."""
+    c = codes.astype(np.int32) & fmt.max_magnitude
+    steps = 2**fmt.frac_bits
+    # Rounded twice, from the exact power to float64 to float32; a test holds every entry to the exact one.
+    significands = np.exp2(np.arange(steps) / steps).astype(np.float32).view(np.uint32) & 2**FP32_MAN_BITS - 1
+    field = exponent - 2**fmt.int_bits + (c >> fmt.frac_bits) + FP32_BIAS
+    words = field.astype(np.uint32) << FP32_MAN_BITS | significands[c & steps - 1]
+    words |= (codes >> fmt.magnitude_bits).astype(np.uint32) << 31
+    return np.where((c == 0) | (field < 1), np.uint32(0), words).view(np.float32)
 
 
 def _compared_bits(fmt):

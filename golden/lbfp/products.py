@@ -1,11 +1,14 @@
 """Products and dot products of LBFP codes: additions of logarithms, small tables of powers of two, and shifts."""
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_codes, check_int, check_integers
 from narrowfloat.golden.formats import LogBlockFormat
+from narrowfloat.golden.parts import PART, parts
 from numpy.typing import ArrayLike, NDArray
 
 ANTILOGS = ("lut", "two_segment", "mitchell")
@@ -177,27 +180,50 @@ def multiply(
     ValueError
         A code has more than ``fmt.bits`` bits; another argument is not among what is allowed.
     """
-    magnitude, negative, bits = _products(a, b, fmt, antilog, guard_bits, out_bits, output)
-    if output == "sign_magnitude":
-        return magnitude | negative.astype(np.int64) << bits - 1
-    return np.where(negative, -magnitude, magnitude)
+    *factors, width, parameters = _checked(a, b, fmt, antilog, guard_bits, out_bits, output)
+    table = _product_table(*parameters, width if output == "sign_magnitude" else None)
+    left, right = np.broadcast_arrays(*factors)
+    products = np.empty(left.size, np.int64)
+    flat = left.reshape(-1), right.reshape(-1)
+    for part in parts(products.size):
+        np.take(table, _keys(*(codes[part] for codes in flat)), out=products[part], mode="wrap")
+    return products.reshape(left.shape)
 
 
-def _products(a, b, fmt, antilog, guard_bits, out_bits, output):
-    """Magnitudes of products, which of them are negative, and their width; negative ones are rounded as `output` has it."""
+def _checked(a, b, fmt, antilog, guard_bits, out_bits, output):
+    """The codes, the width of a product, and the parameters of `_product_table` but for the last."""
     fmt = LogBlockFormat.of(fmt)
     a, b = check_codes(f"a of {fmt.name}", a, fmt.bits), check_codes(f"b of {fmt.name}", b, fmt.bits)
     check_choice("output", output, OUTPUTS)
     table = antilog_table(fmt, antilog, guard_bits)
     dropped = _dropped_bits(fmt, antilog, guard_bits, out_bits)
-    c_a, c_b = (codes.astype(np.int64) & fmt.max_magnitude for codes in (a, b))
-    t = c_a + c_b
-    is_zero = (c_a == 0) | (c_b == 0)
-    magnitude = np.where(is_zero, 0, table[t & 2**fmt.frac_bits - 1] << (t >> fmt.frac_bits))
-    negative = ((a ^ b) >> fmt.magnitude_bits != 0) & ~is_zero
+    return a, b, product_bits(fmt, antilog, guard_bits) - dropped, (fmt, tuple(table.tolist()), dropped, output)
+
+
+def _keys(a, b):
+    """Where `_product_table` has the products of codes."""
+    return a.astype(np.uint16) << 8 | b
+
+
+@lru_cache(maxsize=16)
+def _product_table(fmt, antilog, dropped, output, word_bits):
+    """All products by `_keys`, rounded as `output` has it: integers with their sign, or words of so many bits: int64."""
+    code = np.arange(2**fmt.bits)
+    c, negative = code & fmt.max_magnitude, code > fmt.max_magnitude
+    t = c[:, None] + c
+    is_zero = (c[:, None] == 0) | (c == 0)
+    magnitude = np.where(is_zero, 0, np.array(antilog)[t & 2**fmt.frac_bits - 1] << (t >> fmt.frac_bits))
+    negative = (negative[:, None] != negative) & ~is_zero
     if output == "twos_complement":
         magnitude = np.where(negative, magnitude + 2**dropped - 1, magnitude)
-    return magnitude >> dropped, negative, product_bits(fmt, antilog, guard_bits) - dropped
+    magnitude >>= dropped
+    if word_bits is None:
+        products = np.where(negative, -magnitude, magnitude)
+    else:
+        products = magnitude | negative.astype(np.int64) << word_bits - 1
+    table = np.zeros((2**8, 2**8), np.int64)
+    table[: len(code), : len(code)] = products
+    return table.reshape(-1)
 
 
 def dot(
@@ -230,10 +256,18 @@ def dot(
     TypeError, ValueError
         As `multiply`; `axis` is out of range; so many products could overflow int64.
     """
-    products, bits = _signed_products(a, b, fmt, antilog, guard_bits, out_bits, output)
-    check_int("axis", axis, -products.ndim, products.ndim - 1)
-    _check_count(products.shape[axis], bits)
-    return products.sum(axis=axis)
+    *factors, width, parameters = _checked(a, b, fmt, antilog, guard_bits, out_bits, output)
+    left, right = np.broadcast_arrays(*factors)
+    check_int("axis", axis, -left.ndim, left.ndim - 1)
+    _check_count(left.shape[axis], width)
+    *shape, count = np.moveaxis(left, axis, -1).shape
+    left, right = (np.moveaxis(codes, axis, -1).reshape(math.prod(shape), count) for codes in (left, right))
+    table = _product_table(*parameters, None)
+    sums = np.zeros(len(left), np.int64)
+    for rows in _rows_at_once(left.shape):
+        for part in parts(count):
+            sums[rows] += _sums(table, left[rows, part], right[rows, part])
+    return sums.reshape(shape)[()]
 
 
 def matmul(
@@ -267,24 +301,29 @@ def matmul(
     TypeError, ValueError
         As `dot`; `a` and `b` are not two matrices with rows of one length.
     """
-    fmt = LogBlockFormat.of(fmt)
-    a, b = check_codes(f"a of {fmt.name}", a, fmt.bits), check_codes(f"b of {fmt.name}", b, fmt.bits)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise ValueError(f"a and b must be matrices with rows of one length, not of shapes {a.shape} and {b.shape}")
-    codes = np.arange(2**fmt.bits, dtype=np.uint8)
-    table, bits = _signed_products(codes[:, None], codes, fmt, antilog, guard_bits, out_bits, output)
-    _check_count(a.shape[1], bits)
-    rows = a.astype(np.uint16) << fmt.bits
-    sums = np.empty((a.shape[0], b.shape[0]), np.int64)
-    for row, result in zip(rows, sums, strict=True):
-        np.sum(table.take(row | b), axis=1, out=result)
+    left, right, width, parameters = _checked(a, b, fmt, antilog, guard_bits, out_bits, output)
+    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[1]:
+        raise ValueError(f"a and b must be matrices with rows of one length, not of shapes {left.shape} and {right.shape}")
+    _check_count(left.shape[1], width)
+    table = _product_table(*parameters, None)
+    sums = np.zeros((len(left), len(right)), np.int64)
+    for columns in _rows_at_once(right.shape):
+        for rows in _rows_at_once((len(left), right[columns].size)):
+            for part in parts(left.shape[1]):
+                sums[rows, columns] += _sums(table, left[rows, None, part], right[columns, part])
     return sums
 
 
-def _signed_products(*arguments):
-    """Products as integers with their signs, and their width."""
-    magnitude, negative, bits = _products(*arguments)
-    return np.where(negative, -magnitude, magnitude), bits
+def _rows_at_once(shape):
+    """Slices of the rows of a matrix, of as many as a part has."""
+    rows, count = shape
+    step = max(PART // max(count, 1), 1)
+    return [slice(first, first + step) for first in range(0, rows, step)]
+
+
+def _sums(table, a, b):
+    """Sums of products of codes along their last axis."""
+    return np.einsum("...i->...", table.take(_keys(a, b)))  # of short rows faster than their `sum`
 
 
 def _dropped_bits(fmt, antilog, guard_bits, out_bits):

@@ -1,12 +1,13 @@
 """S2FP8 in fixed point, as the hardware encodes and decodes it."""
 
+from functools import cache, lru_cache
 from typing import Literal, overload
 
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_dtype, integers_for
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
-from narrowfloat.golden.parts import codes_and_flags
+from narrowfloat.golden.parts import codes_and_flags, in_parts, take
 from narrowfloat.golden.rounding import LogFlag
 from narrowfloat.golden.s2fp8.exact import middles
 from narrowfloat.golden.s2fp8.tensor import (
@@ -82,7 +83,7 @@ def encode(
     """
     x = as_fp32("x", x)
     alpha, mean = integers_for("alpha", alpha, *ALPHA_RANGE, x.shape), integers_for("mean", mean, *MEAN_RANGE, x.shape)
-    encoded = codes_and_flags(_encode, x, alpha, mean)
+    encoded = codes_and_flags(_encode, x.view(np.uint32), alpha, mean)
     return encoded if flags else encoded[0]
 
 
@@ -117,22 +118,12 @@ def decode(codes: ArrayLike, inverse: ArrayLike, mean: ArrayLike) -> NDArray[np.
     codes = check_dtype("codes", codes, np.uint8)
     inverse = integers_for("inverse", inverse, *INVERSE_RANGE, codes.shape)
     mean = integers_for("mean", mean, *MEAN_RANGE, codes.shape)
-    flat = codes.reshape(-1).astype(np.int64)
-    magnitude = flat & 0x7F
-    exponent, mantissa = _normalized(magnitude)
-    quarters = np.rint(np.log2(1 + np.arange(4) / 4) * 2**ANTILOG_BITS).astype(np.int64)
-    power = inverse * exponent + (inverse * quarters[mantissa] >> ANTILOG_BITS)
-    power += mean << INVERSE_FRACTION_BITS - MEAN_FRACTION_BITS
-    drop = INVERSE_FRACTION_BITS - ANTILOG_BITS
-    power = power + (1 << drop - 1) >> drop
-    significand = antilog(power & 2**ANTILOG_BITS - 1) << FP32_MAN_BITS - RESULT_BITS
-    words = (power >> ANTILOG_BITS << FP32_MAN_BITS) + significand
-    largest = FP32_INFINITY - (1 << FP32_MAN_BITS - RESULT_BITS)
-    words = np.where((words < FP32_SMALLEST_NORMAL) | (magnitude == 0), 0, np.minimum(words, largest))
-    words = np.where(magnitude == INFINITY, FP32_INFINITY, words)
-    quiet = FP32_INFINITY | 1 << FP32_MAN_BITS - 1 | (magnitude & 3) << FP32_MAN_BITS - 2
-    words = np.where(magnitude > INFINITY, quiet, words) | flat >> 7 << 31
-    return words.astype(np.uint32).view(np.float32).reshape(codes.shape)
+    flat = codes.reshape(-1)
+    if inverse.ndim == mean.ndim == 0:
+        return take(_decode_table(int(inverse), int(mean)), flat).reshape(codes.shape)
+    values = np.empty(flat.shape, np.float32)
+    in_parts(lambda *part: (_decode(*part),), (values,), flat, inverse, mean)
+    return values.reshape(codes.shape)
 
 
 def log_nodes() -> NDArray[np.int64]:
@@ -201,6 +192,43 @@ def _encode(words, alpha, mean):
     raised = np.where(is_nan, LogFlag.INVALID, raised)
     codes = np.where(is_nan, FORMAT.nan, np.minimum(k, FORMAT.max_finite)) | words >> 31 << 7
     return codes.astype(np.uint8), raised.astype(np.uint8)
+
+
+@lru_cache(maxsize=64)
+def _decode_table(inverse, mean):
+    return _decode(np.arange(256, dtype=np.uint8), np.int64(inverse), np.int64(mean))
+
+
+def _decode(codes, inverse, mean):
+    """FP32 values of codes, uint8 [n]."""
+    magnitude = codes & np.uint8(0x7F)
+    exponents, logs = _magnitude_logs()
+    inverse = inverse.astype(np.int64)
+    power = inverse * exponents[magnitude] + (inverse * logs[magnitude] >> ANTILOG_BITS)
+    power += mean.astype(np.int64) << INVERSE_FRACTION_BITS - MEAN_FRACTION_BITS
+    drop = INVERSE_FRACTION_BITS - ANTILOG_BITS
+    power = power + (1 << drop - 1) >> drop
+    significand = _antilogs()[power & 2**ANTILOG_BITS - 1] << FP32_MAN_BITS - RESULT_BITS
+    words = (power >> ANTILOG_BITS << FP32_MAN_BITS) + significand
+    largest = FP32_INFINITY - (1 << FP32_MAN_BITS - RESULT_BITS)
+    words = np.where((words < FP32_SMALLEST_NORMAL) | (magnitude == 0), 0, np.minimum(words, largest)).astype(np.uint32)
+    words = np.where(magnitude == INFINITY, np.uint32(FP32_INFINITY), words)
+    quiet = FP32_INFINITY | 1 << FP32_MAN_BITS - 1 | (magnitude & np.uint32(3)) << FP32_MAN_BITS - 2
+    words = np.where(magnitude > INFINITY, quiet, words) | (codes >> 7).astype(np.uint32) << 31
+    return words.view(np.float32)
+
+
+@cache
+def _magnitude_logs():
+    """Exponents of FP8 magnitudes, and the logarithms of their significands in units of 2**-14: int64 [128]."""
+    exponent, mantissa = _normalized(np.arange(128))
+    quarters = np.rint(np.log2(1 + np.arange(4) / 4) * 2**ANTILOG_BITS).astype(np.int64)
+    return exponent, quarters[mantissa]
+
+
+@cache
+def _antilogs():
+    return antilog(np.arange(2**ANTILOG_BITS))
 
 
 def _jammed(values, places):

@@ -2,6 +2,7 @@
 
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
+from narrowfloat.golden.parts import in_parts, take
 from narrowfloat.golden.s2fp8.tensor import FORMAT, INFINITY, MEAN_FRACTION_BITS, MIN_SPREAD
 from numpy.typing import ArrayLike, NDArray
 
@@ -57,16 +58,9 @@ def exact_encode(x: ArrayLike, alpha: float, beta: float) -> NDArray[np.uint8]:
         `x` is of another dtype.
     """
     x = as_fp32("x", x)
-    magnitude = np.where(np.isnan(x) | (np.abs(x) < 2.0**-126), 0, np.abs(x)).astype(np.float64)
-    # Scaled by a power of two near the mean, which is exact, so that the power is of numbers near 1: ties then stay ties.
-    center = round(-beta / alpha)
-    with np.errstate(over="ignore"):
-        powers = np.power(np.ldexp(magnitude, -center), alpha) * np.exp2(beta + alpha * center)
-    ends = middles()
-    below, not_above = (np.searchsorted(ends, powers, side=side) for side in ("left", "right"))
-    k = np.minimum(np.where(not_above % 2 == 0, not_above, below), FORMAT.max_finite)
-    k = np.where(np.isnan(x), FORMAT.nan, k)
-    return (k | np.signbit(x) * _SIGN).astype(np.uint8)
+    codes = np.empty(x.size, np.uint8)
+    in_parts(lambda part: (_encode(part, alpha, beta),), (codes,), x.reshape(-1))
+    return codes.reshape(x.shape)
 
 
 def exact_decode(codes: ArrayLike, alpha: float, beta: float) -> NDArray[np.float64]:
@@ -84,10 +78,10 @@ def exact_decode(codes: ArrayLike, alpha: float, beta: float) -> NDArray[np.floa
     numpy.ndarray
         float64 in the shape of `codes`.
     """
-    values = fp8_values()[np.asarray(codes) & 0x7F]
+    codes = np.asarray(codes)
     with np.errstate(divide="ignore"):
-        magnitude = np.exp2((np.log2(values) - beta) / alpha)
-    return np.where(np.asarray(codes) & _SIGN, -magnitude, magnitude)
+        magnitudes = np.exp2((np.log2(fp8_values()) - beta) / alpha)
+    return take(np.concatenate([magnitudes, -magnitudes]), codes.reshape(-1)).reshape(codes.shape)
 
 
 def fp8_values() -> NDArray[np.float64]:
@@ -101,3 +95,17 @@ def middles() -> NDArray[np.float64]:
     """The middles between each magnitude from 1 to 124 and the one below: float64 [124]."""
     values = np.append(fp8_values()[: FORMAT.max_finite + 1], 2.0**16)
     return (values[1:] + values[:-1]) / 2
+
+
+def _encode(x, alpha, beta):
+    """Codes of float32 numbers [n]."""
+    magnitude = np.where(np.isnan(x) | (np.abs(x) < 2.0**-126), 0, np.abs(x)).astype(np.float64)
+    # Scaled by a power of two near the mean, which is exact, so that the power is of numbers near 1: ties then stay ties.
+    center = round(-beta / alpha)
+    with np.errstate(over="ignore"):
+        powers = np.power(np.ldexp(magnitude, -center), alpha) * np.exp2(beta + alpha * center)
+    ends = middles()
+    below, not_above = (np.searchsorted(ends, powers, side=side) for side in ("left", "right"))
+    k = np.minimum(np.where(not_above % 2 == 0, not_above, below), FORMAT.max_finite)
+    k = np.where(np.isnan(x), FORMAT.nan, k)
+    return (k | np.signbit(x) * _SIGN).astype(np.uint8)

@@ -38,11 +38,15 @@ def exact_median_bias(x: ArrayLike, *, bias_min: int = 10, bias_max: int = 40) -
     bias_max = check_int("bias_max", bias_max, 0, BIAS_MAX)
     bias_min = check_int("bias_min", bias_min, 0, bias_max)
     magnitude = x.reshape(-1).view(np.uint32) & 0x7FFFFFFF
-    magnitude = magnitude[(magnitude >= FP32_SMALLEST_NORMAL) & (magnitude < FP32_INFINITY)]
+    counts = magnitude >= FP32_SMALLEST_NORMAL
+    counts &= magnitude < FP32_INFINITY
+    if not counts.all():
+        magnitude = magnitude[counts]
     if magnitude.size == 0:
         raise ValueError(f"the median needs a finite normal value, and none of the {x.size} values is one")
     middle = (magnitude.size - 1) // 2
-    median = int(np.partition(magnitude, middle)[middle])
+    magnitude.partition(middle)
+    median = int(magnitude[middle])
     # FP32 words grow with their values: adding half an octave and cutting off the mantissa gives the nearest power of two
     nearest = (median + 0x400000 >> 23) - 127
     return min(max(16 - nearest, bias_min), bias_max)

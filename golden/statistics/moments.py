@@ -63,11 +63,15 @@ def fit_bias(fmt: FloatFormat | str, magnitudes: ArrayLike) -> NDArray[np.int64]
     """
     fmt = FloatFormat.of(fmt)
     shape = np.shape(magnitudes)
-    magnitudes = integers_for("magnitudes", magnitudes, FP32_SMALLEST_NORMAL, FP32_INFINITY - 1, shape).reshape(shape)
+    magnitudes = (
+        integers_for("magnitudes", magnitudes, FP32_SMALLEST_NORMAL, FP32_INFINITY - 1, shape).reshape(shape).astype(np.int64)
+    )
     top, fraction = divmod(fmt.max_finite, 2**fmt.man_bits)
     # one exponent more where the fraction is above that of the largest number
-    exponents = magnitudes - (fraction << FP32_MAN_BITS - fmt.man_bits) + 2**FP32_MAN_BITS - 1 >> FP32_MAN_BITS
-    return top + FP32_BIAS - exponents
+    magnitudes += 2**FP32_MAN_BITS - 1 - (fraction << FP32_MAN_BITS - fmt.man_bits)
+    magnitudes >>= FP32_MAN_BITS
+    np.subtract(top + FP32_BIAS, magnitudes, out=magnitudes)
+    return magnitudes[()]
 
 
 class LogMoments(Counting):

@@ -3,6 +3,7 @@
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_SMALLEST_NORMAL
+from narrowfloat.golden.parts import parts
 from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Estimator
 
 RUNS = (2, 4, 8, 16, 32, 64)  # pulls in the same direction that double the step
@@ -61,9 +62,13 @@ class MedianTracker(Estimator):
         pass
 
     def _observe_in_order(self, words, type_, keep):
-        self._observe_mixed(words, np.full(len(words), type_), keep)
+        self._observe_mixed(words, np.broadcast_to(type_, len(words)), keep)
 
     def _observe_mixed(self, words, types, keep):
+        for part in parts(len(words)):
+            self._observe_part(words[part], types[part], None if keep is None else keep[part])
+
+    def _observe_part(self, words, types, keep):
         beats, lanes = words.shape
         number = self._beats + np.arange(beats)
         self._beats += beats
