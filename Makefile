@@ -45,7 +45,7 @@ formal: $(READY) ## prove the codec equal to an independent specification, for e
 evidence: $(READY) ## hold the papers' claims against our own experiments (an hour or two; needs PyTorch, see docs/verification.md)
 	@$(BIN)python -m evidence
 
-bench: $(READY) ## the golden model's speed beside ml_dtypes
+bench: $(READY) ## the golden model's speed and memory, beside other libraries
 	@$(BIN)python tests/bench.py
 
 docs: $(READY) ## the documentation as a site under build/site/, its figures filled in

@@ -1,98 +1,150 @@
-"""The golden model's speed, that of the codec beside ml_dtypes' casts, in one thread: `python tests/bench.py [--quick]`."""
+"""Speed and memory of the golden model in one thread, beside other libraries: `python tests/bench.py [--quick]`.
+
+All figures are nanoseconds, or bytes, per value, the least of many runs: on a busy machine the most that is to be had.
+"""
 
 import argparse
-import statistics
+import importlib.util
 import sys
 import time
+from functools import partial
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import CATALOG
-from narrowfloat.golden.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-SEED = 1
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.golden.calls import CALLS, COUNT, SEED, memory, numbers
+
+GFLOAT = {
+    "float8_e4m3fn": "ocp_e4m3",
+    "float8_e5m2": "ocp_e5m2",
+    "float6_e2m3fn": "ocp_e2m3",
+    "float6_e3m2fn": "ocp_e3m2",
+    "float4_e2m1fn": "ocp_e2m1",
+}
+TORCHAO = ("float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn")  # what it converts without a scale
+PEERS = ("ml_dtypes", "gfloat", "torchao")
 
 
-def seconds(runs, *functions):
-    """The median time of each function; they take turns, so that whatever else the machine does disturbs them alike."""
-    times = [[] for _ in functions]
-    for _ in range(runs):
-        for function, past in zip(functions, times, strict=True):
+def nanoseconds(seconds, *functions):
+    """The least time per value of each function; they take turns, so that whatever disturbs the machine disturbs them alike."""
+    least = [float("inf")] * len(functions)
+    runs, end = 0, time.perf_counter() + seconds * len(functions)
+    while runs < 3 or time.perf_counter() < end:
+        for number, function in enumerate(functions):
             start = time.perf_counter()
             function()
-            past.append(time.perf_counter() - start)
-    return [statistics.median(past) for past in times]
+            least[number] = min(least[number], time.perf_counter() - start)
+        runs += 1
+    return [each / COUNT * 1e9 for each in least]
 
 
-def compare(name, x, runs):
-    """For encode and decode: seconds of golden, seconds of ml_dtypes."""
-    fmt, dtype = CATALOG[name], getattr(ml_dtypes, name)
-    codes = encode(x, fmt)
-    with np.errstate(all="ignore"):
-        return {
-            "encode": seconds(runs, lambda: encode(x, fmt), lambda: x.astype(dtype)),
-            "decode": seconds(runs, lambda: decode(codes, fmt), lambda: codes.view(dtype).astype(np.float32)),
-        }
+def by_ml_dtypes(name, x, codes):
+    dtype = getattr(ml_dtypes, name)
+    return lambda: x.astype(dtype), lambda: codes.view(dtype).astype(np.float32)
 
 
-def statistics_table(count, runs):
-    """Million values per second of each estimator, four lanes of one type."""
-    x = np.random.default_rng(SEED).standard_normal(count, np.float32).reshape(-1, 4)
-    bins = MedianEstimator()
-    bins.observe(x)
-    bins.end(0)
-    table = Table(
-        title=f"{count} values: million per second (medians of {runs} runs)", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1)
+def by_gfloat(name, x, codes):
+    import gfloat
+    import gfloat.formats
+
+    info = getattr(gfloat.formats, f"format_info_{GFLOAT[name]}")
+    return (
+        lambda: gfloat.encode_ndarray(info, gfloat.round_ndarray(info, x, sat=True)),
+        lambda: gfloat.decode_ndarray(info, codes),
     )
-    table.add_column("statistics", no_wrap=True)
-    table.add_column("values", justify="right")
-    rows = (
-        ("median estimator, first pass", MedianEstimator(), x),
-        ("median estimator, counting pass", bins, x),
-        ("exponent histogram", ExponentHistogram(), x),
-        ("moments of logarithms, table", LogMoments(), x),
-        ("moments of logarithms, Mitchell", LogMoments(log="mitchell"), x),
-        ("median tracker", MedianTracker(), x[: 2**18]),
+
+
+def by_torchao(name, x, codes):
+    import torch
+    from torchao.prototype.custom_fp_utils import _f32_to_floatx_unpacked, _floatx_unpacked_to_f32
+
+    torch.set_num_threads(1)
+    fmt, values, words = CATALOG[name], torch.from_numpy(x), torch.from_numpy(codes)
+    return (
+        lambda: _f32_to_floatx_unpacked(values, fmt.exp_bits, fmt.man_bits),
+        lambda: _floatx_unpacked_to_f32(words, fmt.exp_bits, fmt.man_bits),
     )
-    for name, estimator, values in rows:
-        (time_,) = seconds(runs, lambda estimator=estimator, values=values: estimator.observe(values))
-        table.add_row(name, f"{values.size / time_ / 1e6:.0f}")
-    return table
+
+
+def peers(name, x, codes):
+    """Of each peer that is installed and has the format: its encoder and decoder."""
+    if hasattr(ml_dtypes, name):
+        yield "ml_dtypes", by_ml_dtypes(name, x, codes)
+    refused = CATALOG[name].nan is None and not np.isfinite(x).all()
+    if name in GFLOAT and importlib.util.find_spec("gfloat") and not refused:
+        yield "gfloat", by_gfloat(name, x, codes)
+    if name in TORCHAO and importlib.util.find_spec("torchao"):
+        yield "torchao", by_torchao(name, x, codes)
+
+
+def table(title, *headings):
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    for number, heading in enumerate(headings):
+        made.add_column(heading, no_wrap=True, justify="right" if number else "left")
+    return made
+
+
+def codec(seconds):
+    """The codec beside its peers, and what is slower than ml_dtypes."""
+    bits = np.random.default_rng(SEED).integers(0, 2**32, COUNT, dtype=np.uint32).view(np.float32)
+    made = table("Codec beside its peers: ns per value", "call", "input", "here", *PEERS)
+    slower = []
+    for name, fmt in CATALOG.items():
+        if not hasattr(ml_dtypes, name):
+            continue
+        for kind, x in (("Gaussian", numbers(COUNT)), ("bits", bits)):
+            codes = encode(x, fmt)
+            functions = {"here": (partial(encode, x, fmt), partial(decode, codes, fmt))} | dict(peers(name, x, codes))
+            for number, what in enumerate(("encode", "decode")):
+                with np.errstate(all="ignore"):
+                    found = nanoseconds(seconds, *(each[number] for each in functions.values()))
+                times = dict(zip(functions, found, strict=True))
+                cells = [f"{times[whose]:.2f}" if whose in times else "" for whose in ("here", *PEERS)]
+                made.add_row(f"{what} {name}", kind, *cells)
+                if times["here"] > times["ml_dtypes"]:
+                    slower.append(f"{what} {name} ({kind}) {times['here']:.2f} ns, ml_dtypes {times['ml_dtypes']:.2f} ns")
+    return made, slower
+
+
+def all_calls(seconds):
+    """Time and memory of every public function that takes arrays, and which are above their limits."""
+    x = numbers(COUNT)
+    made = table("The golden model: per value", "call", "ns", "limit", "bytes", "limit", "np.copy")
+    above = []
+    for call in CALLS:
+        function = call.make(COUNT)
+        used = memory(call)
+        mine, copy = nanoseconds(seconds, function, x.copy)
+        limits = [str(limit or "") for limit in (call.limit, call.bytes)]
+        made.add_row(call.name, f"{mine:.1f}", limits[0], f"{used:.1f}", limits[1], f"{copy:.2f}")
+        if mine > (call.limit or mine) or used > (call.bytes or used):
+            above.append(f"{call.name} {mine:.2f} ns, {used:.1f} bytes")
+    return made, above
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="2**20 values instead of 2**24")
-    count, runs = (2**20, 31) if parser.parse_args().quick else (2**24, 7)
-
-    rng = np.random.default_rng(SEED)
-    inputs = {
-        "Gaussian": rng.standard_normal(count, np.float32),
-        "bits": rng.integers(0, 2**32, count, dtype=np.uint32).view(np.float32),
-    }
-    title = f"{count} values: million per second, and ratio to ml_dtypes' cast (medians of {runs} runs)"
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
-    for heading in ("format", "input"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("encode", "cast", "ratio", "decode", "cast", "ratio"):
-        table.add_column(heading, justify="right")
-    slower = []
-    for name in (name for name in CATALOG if hasattr(ml_dtypes, name)):
-        for kind, x in inputs.items():
-            cells = []
-            for what, (ours, theirs) in compare(name, x, runs).items():
-                cells += [f"{count / ours / 1e6:.0f}", f"{count / theirs / 1e6:.0f}", f"{theirs / ours:.2f}"]
-                if ours > theirs:
-                    slower.append(f"{what} {name} ({kind}) {theirs / ours:.2f}")
-            table.add_row(name, kind, *cells)
-    Console().print(table)
-    Console().print(statistics_table(count, runs))
-    if slower:
-        sys.exit(f"golden is slower than ml_dtypes: {', '.join(slower)}")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the time for each figure")
+    seconds = 0.05 if parser.parse_args().quick else 0.5
+    console = Console()
+    codec_table, slower = codec(seconds)
+    console.print(codec_table)
+    for name in PEERS[1:]:
+        if not importlib.util.find_spec(name):
+            console.print(f"{name} is not installed: pip install {name}")
+    calls_table, above = all_calls(seconds)
+    console.print(calls_table)
+    console.print("np.copy: ns per float32 number that is copied, which shows how much the machine is disturbed.")
+    faults = [f"slower than ml_dtypes: {each}" for each in slower] + [f"above its limit: {each}" for each in above]
+    if faults:
+        sys.exit("\n".join(faults))
 
 
 if __name__ == "__main__":
