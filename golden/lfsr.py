@@ -28,7 +28,7 @@ SPACING_BITS = 48  # log2 of the bits from one register's start to the next one'
 MASK = 0x16A09E667F3BCC908B2FB13  # the root of 2, times 2**88
 _FIRST = 0x19E3779B97F4A7C15F39CC0  # u[0] and on, lowest bit first: the golden ratio, times 2**88
 _POLYNOMIAL = 1 << WIDTH | sum(1 << WIDTH - distance for distance in DISTANCES)
-_MAX_BEATS = 2**32 - 1
+_MAX_BEATS, _MAX_FIRST = 2**32 - 1, 2**41
 
 
 def start(seed: int, register: int) -> int:
@@ -52,9 +52,14 @@ def start(seed: int, register: int) -> int:
         A parameter is out of range.
     """
     seed, register = check_int("seed", seed, 0, 2**32 - 1), check_int("register", register, 0, REGISTERS - 1)
-    jump = _power(_spacing(), REGISTERS * seed + register)
+    return _sequence(seed, register, 0) ^ MASK
+
+
+def _sequence(seed, register, passed):
+    """WIDTH bits of the sequence, the oldest the lowest, from `passed` bits after a register's start."""
+    jump = _product(_power(_spacing(), REGISTERS * seed + register), _power(2, passed))
     sequence = _first_bits()
-    return sum(((sequence >> n & jump).bit_count() & 1) << n for n in range(WIDTH)) ^ MASK
+    return sum(((sequence >> n & jump).bit_count() & 1) << n for n in range(WIDTH))
 
 
 @cache
@@ -66,7 +71,7 @@ def _spacing():
 @cache
 def _first_bits():
     """u[0] to u[2 * WIDTH], lowest bit first."""
-    bits = _continue(np.array([_FIRST >> n & 1 for n in range(WIDTH)], np.uint8), 2 * WIDTH)
+    bits = _continue(_bits(_FIRST, WIDTH), 2 * WIDTH)
     return sum(int(bit) << n for n, bit in enumerate(bits))
 
 
@@ -110,7 +115,7 @@ def _continue(first, count):
     return sequence[:count]
 
 
-def words(seed: int, register: int, beats: int, width: int = REGISTER_BITS) -> NDArray[np.uint8]:
+def words(seed: int, register: int, beats: int, width: int = REGISTER_BITS, *, first: int = 0) -> NDArray[np.uint8]:
     """What a register gives, beat after beat.
 
     Parameters
@@ -121,6 +126,8 @@ def words(seed: int, register: int, beats: int, width: int = REGISTER_BITS) -> N
         0 to 2**32 - 1.
     width : int
         Bits per beat, 1 to 128.
+    first : int
+        Beats since reset before these, 0 to 2**41.
 
     Returns
     -------
@@ -133,11 +140,18 @@ def words(seed: int, register: int, beats: int, width: int = REGISTER_BITS) -> N
         A parameter is out of range.
     """
     beats, width = check_int("beats", beats, 0, _MAX_BEATS), check_int("width", width, 1, REGISTER_BITS)
-    state, mask = (np.array([n >> bit & 1 for bit in range(REGISTER_BITS)], np.uint8) for n in (start(seed, register), MASK))
-    return _continue((state ^ mask)[:WIDTH], beats * width).reshape(beats, width) ^ mask[:width]
+    seed, register = check_int("seed", seed, 0, 2**32 - 1), check_int("register", register, 0, REGISTERS - 1)
+    passed = width * check_int("first", first, 0, _MAX_FIRST)
+    known, mask = (_bits(number, REGISTER_BITS) for number in (_sequence(seed, register, passed), MASK))
+    return _continue(known[:WIDTH], beats * width).reshape(beats, width) ^ mask[:width]
 
 
-def lane_bits(seed: int, beats: int, lanes: int, sr_bits: int = 8) -> NDArray[Any]:
+def _bits(number, count):
+    """The lowest bits of an int, from the lowest one up."""
+    return np.array([number >> place & 1 for place in range(count)], np.uint8)
+
+
+def lane_bits(seed: int, beats: int, lanes: int, sr_bits: int = 8, *, first: int = 0) -> NDArray[Any]:
     """The random bits of each lane, beat after beat.
 
     A register serves ``128 // sr_bits`` lanes, the lowest bits the first of them.
@@ -152,6 +166,8 @@ def lane_bits(seed: int, beats: int, lanes: int, sr_bits: int = 8) -> NDArray[An
         1 to 64.
     sr_bits : int
         Random bits per lane, 1 to 16.
+    first : int
+        Beats since reset before these, 0 to 2**41.
 
     Returns
     -------
@@ -169,7 +185,7 @@ def lane_bits(seed: int, beats: int, lanes: int, sr_bits: int = 8) -> NDArray[An
     weights: NDArray[Any] = (1 << np.arange(sr_bits)).astype(dtype)
     parts = []
     for register, width in enumerate(widths):
-        bits = words(seed, register, beats, width).reshape(beats, width // sr_bits, sr_bits)
+        bits = words(seed, register, beats, width, first=first).reshape(beats, width // sr_bits, sr_bits)
         parts.append(bits @ weights)
     return np.concatenate(parts, axis=1, dtype=dtype)
 

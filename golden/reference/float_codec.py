@@ -145,8 +145,8 @@ class FloatEncoder(FloatCodec):
         """The bits that the block's own registers give since its reset, or those that come with the beats."""
         if self._takes_random:
             return stream.user["random"]
-        total = self.beats_since_reset + len(stream)
-        return lane_bits(self.parameters["seed"], total, self.lanes, self.parameters["sr_bits"])[self.beats_since_reset :]
+        seed, sr_bits = self.parameters["seed"], self.parameters["sr_bits"]
+        return lane_bits(seed, len(stream), self.lanes, sr_bits, first=self.beats_since_reset)
 
     def describe(self, stream, beat, lane):
         fmt, bias, rounding = _of_beat(self.formats, stream, beat)

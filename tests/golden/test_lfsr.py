@@ -173,6 +173,18 @@ def test_lanes_take_their_bits_from_the_registers(lanes, sr_bits):
         assert got[:, lane].tolist() == numbers
 
 
+@pytest.mark.parametrize(("lanes", "sr_bits"), [(4, 8), (33, 1), (5, 11)])
+def test_lanes_go_on_after_any_number_of_beats(lanes, sr_bits):
+    whole = lane_bits(7, 1000, lanes, sr_bits)
+    for first in (0, 1, 88, 89, 999, 1000):
+        assert np.array_equal(lane_bits(7, 1000 - first, lanes, sr_bits, first=first), whole[first:])
+
+
+def test_a_register_reaches_the_start_of_the_next():
+    assert np.array_equal(words(3, 0, 5, 128, first=2**41), words(3, 1, 5, 128))
+    assert np.array_equal(words(3, 7, 5, 64, first=2**41 - 1)[1:, 0], words(3, 7, 4, 64, first=2**41)[:, 0])
+
+
 def test_bytes_of_lanes_are_uniform():
     counts = np.bincount(lane_bits(1, 2**16, 4).ravel(), minlength=256)
     # 2**18 draws of 256 values: 1024 each, with a standard deviation of 32
@@ -207,6 +219,7 @@ def test_mean_error_over_all_fractions_and_random_words_is_zero(sr_bits):
         (lambda: start(1, 8), r"register must be an integer from 0 to 7, not 8"),
         (lambda: words(1, 0, -1), r"beats must be an integer from 0 to 4294967295, not -1"),
         (lambda: words(1, 0, 1, 129), r"width must be an integer from 1 to 128, not 129"),
+        (lambda: words(1, 0, 1, first=-1), r"first must be an integer from 0 to 2199023255552, not -1"),
         (lambda: lane_bits(-1, 1, 1), r"seed must be an integer from 0 to 4294967295, not -1"),
         (lambda: lane_bits(1, 1.5, 1), r"beats must be an integer from 0 to 4294967295, not 1\.5"),
         (lambda: lane_bits(1, 1, 0), r"lanes must be an integer from 1 to 64, not 0"),

@@ -157,7 +157,7 @@ class BfpConverter(Reference):
         beats, last = np.arange(len(user["user"])), stream.last[: len(user["user"])]
         # Missing beats of a group count as zeros.
         row = (group * self.group_beats + place)[beats]
-        noise = lane_bits(self.parameters["seed"], self._before + len(beats), self.lanes)[self._before :]
+        noise = lane_bits(self.parameters["seed"], len(beats), self.lanes, first=self._before)
         words, random = (np.zeros((closes.sum() * self.group_beats, self.lanes), dtype) for dtype in (np.uint32, np.uint8))
         words[row], random[row] = stream.data["lane"][beats], noise
         settings = np.transpose([stream.user[name][closes] for name in _SETTINGS])
