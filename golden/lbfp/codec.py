@@ -6,7 +6,7 @@ from typing import Literal, overload
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_codes, check_integers, integers_for
-from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, LogBlockFormat
+from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL, LogBlockFormat
 from narrowfloat.golden.parts import codes_and_flags, in_parts, take
 from narrowfloat.golden.rounding import LogFlag
 from numpy.typing import ArrayLike, NDArray
@@ -208,15 +208,16 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
 
 def _encode_words(fmt, words, exponent):
     """Codes and flags of FP32 words; `exponent` is an int64 array in their shape or of none."""
-    field = (words >> FP32_MAN_BITS & 0xFF).astype(np.int64)
-    mantissa = words & 2**FP32_MAN_BITS - 1
-    fraction = (mantissa >> FP32_MAN_BITS - _compared_bits(fmt)).astype(np.int64)
-    c, raised = _round(field - FP32_BIAS, fraction, fmt, exponent)
-    is_zero, is_special, is_nan = field == 0, field == 255, (field == 255) & (mantissa != 0)
-    c = np.where(is_special, fmt.max_magnitude, np.where(is_zero, 0, c))
-    raised = np.where(is_special, LogFlag.SATURATED, np.where(is_zero, (mantissa != 0) * LogFlag.FLUSHED, raised))
-    raised = np.where(is_nan, LogFlag.INVALID, raised)
-    return _with_sign(c, words >> 31 != 0, fmt), raised.astype(np.uint8)
+    bits = _compared_bits(fmt)
+    magnitude = words & np.uint32(0x7FFFFFFF)
+    log = (magnitude >> np.uint32(FP32_MAN_BITS - bits)).view(np.int32) - (exponent + FP32_BIAS << bits)
+    c, raised = _nearest(fmt, log)
+    is_zero, is_special, is_nan = magnitude < FP32_SMALLEST_NORMAL, magnitude >= FP32_INFINITY, magnitude > FP32_INFINITY
+    c = np.where(is_special, np.uint8(fmt.max_magnitude), c * ~is_zero)
+    raised = np.where(is_zero, (magnitude != 0) * np.uint8(LogFlag.FLUSHED), raised)
+    raised = np.where(is_special, np.uint8(LogFlag.SATURATED), raised)
+    raised = np.where(is_nan, np.uint8(LogFlag.INVALID), raised)
+    return _with_sign(c, words >> np.uint32(31) != 0, fmt), raised
 
 
 def _round(power, fraction, fmt, exponent):
@@ -244,10 +245,16 @@ def _encode_integers(fmt, values, exponent, lsb_exponent):
     bits = _compared_bits(fmt)
     log = (magnitude.astype(np.float64).view(np.int64) >> _FP64_MAN_BITS - bits) - (_FP64_BIAS << bits)
     log += (lsb_exponent - exponent).astype(np.int64) << bits
-    c, raised, first = _rounded(fmt)
-    log -= first
     is_nonzero = magnitude != 0
-    return _with_sign(c.take(log, mode="clip") * is_nonzero, values < 0, fmt), raised.take(log, mode="clip") * is_nonzero
+    c, raised = (each * is_nonzero for each in _nearest(fmt, log))
+    return _with_sign(c, values < 0, fmt), raised
+
+
+def _nearest(fmt, log):
+    """c and flags, uint8, of nonzero magnitudes ``2**-E * 1.fraction * 2**power``; `log` is {power, fraction}."""
+    c, raised, first = _rounded(fmt)
+    log = log - first
+    return c.take(log, mode="clip"), raised.take(log, mode="clip")
 
 
 @lru_cache(maxsize=16)

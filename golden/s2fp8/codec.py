@@ -1,6 +1,6 @@
 """S2FP8 in fixed point, as the hardware encodes and decodes it."""
 
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Literal, overload
 
 import numpy as np
@@ -21,6 +21,7 @@ from narrowfloat.golden.s2fp8.tensor import (
     MEAN_RANGE,
     alpha_significand,
 )
+from narrowfloat.golden.steps import WORTH_STEPS, Steps
 from numpy.typing import ArrayLike, NDArray
 
 # The encoder: fraction bits of log2|X|, segments of its table, and fraction bits of log2|Y|.
@@ -83,7 +84,10 @@ def encode(
     """
     x = as_fp32("x", x)
     alpha, mean = integers_for("alpha", alpha, *ALPHA_RANGE, x.shape), integers_for("mean", mean, *MEAN_RANGE, x.shape)
-    encoded = codes_and_flags(_encode, x.view(np.uint32), alpha, mean)
+    function = _nearest
+    if alpha.ndim == mean.ndim == 0 and x.size >= WORTH_STEPS:
+        function = _steps(int(alpha), int(mean))
+    encoded = codes_and_flags(partial(_encode, function), x.view(np.uint32), alpha, mean)
     return encoded if flags else encoded[0]
 
 
@@ -173,25 +177,57 @@ def thresholds() -> NDArray[np.int64]:
     return (exponent.astype(np.int64) - 1 << POWER_BITS) + logs + np.arange(1, FORMAT.max_finite + 2) % 2
 
 
-def _encode(words, alpha, mean):
-    """Codes and flags of FP32 words, uint32 [n]."""
-    magnitude = words & 0x7FFFFFFF
-    dropped = FP32_MAN_BITS - LOG_BITS
-    kept = _jammed(magnitude.astype(np.int64), dropped)
-    logs = (kept >> LOG_BITS << LOG_BITS) + log2_fraction(kept & 2**LOG_BITS - 1)
-    distance = logs - (mean << LOG_BITS - MEAN_FRACTION_BITS)
-    largest_exponent = ALPHA_RANGE[1] >> ALPHA_FRACTION_BITS
-    distance <<= largest_exponent + POWER_BITS - LOG_BITS
-    distance = _jammed(distance, largest_exponent - (alpha >> ALPHA_FRACTION_BITS))
-    power = distance * alpha_significand(alpha) >> ALPHA_FRACTION_BITS
-    k = np.searchsorted(thresholds(), power, side="right")
-    is_zero = magnitude < FP32_SMALLEST_NORMAL
-    k = np.where(is_zero, 0, np.where(magnitude >= FP32_INFINITY, FORMAT.max_finite + 1, k))
+def _encode(nearest, words, alpha, mean):
+    """Codes and flags of FP32 words, uint32 [n]; `nearest` is `_nearest` or a table of it."""
+    magnitude = words & np.uint32(0x7FFFFFFF)
+    k = nearest(magnitude, alpha, mean) * (magnitude >= FP32_SMALLEST_NORMAL)
+    k = np.where(magnitude < FP32_INFINITY, k, np.uint8(FORMAT.max_finite + 1))
     is_nan = magnitude > FP32_INFINITY
-    raised = np.where(k > FORMAT.max_finite, LogFlag.SATURATED, np.where((k == 0) & (magnitude > 0), LogFlag.FLUSHED, 0))
-    raised = np.where(is_nan, LogFlag.INVALID, raised)
-    codes = np.where(is_nan, FORMAT.nan, np.minimum(k, FORMAT.max_finite)) | words >> 31 << 7
-    return codes.astype(np.uint8), raised.astype(np.uint8)
+    is_flushed = (k == 0) & (magnitude > 0)
+    raised = (k > FORMAT.max_finite) * np.uint8(LogFlag.SATURATED) | is_flushed * np.uint8(LogFlag.FLUSHED)
+    raised = np.where(is_nan, np.uint8(LogFlag.INVALID), raised)
+    codes = np.where(is_nan, np.uint8(FORMAT.nan), np.minimum(k, np.uint8(FORMAT.max_finite)))
+    return codes | (words >> np.uint32(31)).astype(np.uint8) << 7, raised
+
+
+def _nearest(magnitude, alpha, mean):
+    """The code of the number nearest to each magnitude, uint32 [n], if it is that of a normal number: uint8, at most 124."""
+    kept = _jammed(magnitude, np.uint32(FP32_MAN_BITS - LOG_BITS))
+    fraction = kept & np.uint32(2**LOG_BITS - 1)
+    distance = (kept - fraction).view(np.int32) + _log2_fractions()[fraction]  # < 2**23, as is the mean
+    distance -= mean << LOG_BITS - MEAN_FRACTION_BITS
+    largest_exponent = ALPHA_RANGE[1] >> ALPHA_FRACTION_BITS
+    distance <<= largest_exponent + POWER_BITS - LOG_BITS  # by 5 places, to at most 2**28 in magnitude
+    distance = _jammed(distance, largest_exponent - (alpha >> ALPHA_FRACTION_BITS))
+    power = distance.astype(np.int64) * alpha_significand(alpha) >> ALPHA_FRACTION_BITS
+    above, first = _magnitudes()
+    power -= first
+    return above.take(power, mode="clip")
+
+
+@lru_cache(maxsize=64)
+def _steps(alpha, mean):
+    steps = Steps(lambda magnitude: _nearest(magnitude, np.int32(alpha), np.int32(mean)))
+    return lambda magnitude, *_: steps(magnitude)
+
+
+@cache
+def _magnitudes():
+    """The nearest magnitude to 2**log2|Y|, uint8, for every log2|Y| from below the lowest threshold, and the first of these."""
+    ends = thresholds()
+    first = ends[0] - 1
+    return np.searchsorted(ends, np.arange(first, ends[-1] + 1), side="right").astype(np.uint8), first
+
+
+@cache
+def _log2_fractions():
+    return log2_fraction(np.arange(2**LOG_BITS)).astype(np.int32)
+
+
+def _jammed(values, places):
+    """`values` shifted right, the last bit set if any that left was."""
+    shifted = values >> places
+    return shifted | (shifted << places != values)
 
 
 @lru_cache(maxsize=64)
@@ -229,12 +265,6 @@ def _magnitude_logs():
 @cache
 def _antilogs():
     return antilog(np.arange(2**ANTILOG_BITS))
-
-
-def _jammed(values, places):
-    """`values` shifted right, the last bit set if any that left was."""
-    shifted = values >> places
-    return shifted | (shifted << places != values)
 
 
 def _on_lines(nodes, fraction, bits):

@@ -1,9 +1,13 @@
 """S2FP8 exactly as Cambier et al. have it, in float64."""
 
+from functools import partial
+
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
+from narrowfloat.golden.formats import FP32_INFINITY, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import in_parts, take
 from narrowfloat.golden.s2fp8.tensor import FORMAT, INFINITY, MEAN_FRACTION_BITS, MIN_SPREAD
+from narrowfloat.golden.steps import WORTH_STEPS, Steps
 from numpy.typing import ArrayLike, NDArray
 
 _SIGN = 0x80
@@ -59,7 +63,11 @@ def exact_encode(x: ArrayLike, alpha: float, beta: float) -> NDArray[np.uint8]:
     """
     x = as_fp32("x", x)
     codes = np.empty(x.size, np.uint8)
-    in_parts(lambda part: (_encode(part, alpha, beta),), (codes,), x.reshape(-1))
+    nearest = partial(_nearest, alpha, beta)
+    # Within these an alpha keeps neighbouring FP32 numbers apart in float64, and neighbouring codes in FP32.
+    if x.size >= WORTH_STEPS and 2.0**-8 <= alpha <= 2.0**8:
+        nearest = Steps(nearest)
+    in_parts(lambda words: (_encode(nearest, words),), (codes,), x.reshape(-1).view(np.uint32))
     return codes.reshape(x.shape)
 
 
@@ -97,15 +105,23 @@ def middles() -> NDArray[np.float64]:
     return (values[1:] + values[:-1]) / 2
 
 
-def _encode(x, alpha, beta):
-    """Codes of float32 numbers [n]."""
-    magnitude = np.where(np.isnan(x) | (np.abs(x) < 2.0**-126), 0, np.abs(x)).astype(np.float64)
+def _encode(nearest, words):
+    """Codes of FP32 words, uint32 [n]; `nearest` is `_nearest` or the steps of it."""
+    magnitude = words & np.uint32(0x7FFFFFFF)
+    k = np.minimum(nearest(magnitude), np.uint8(FORMAT.max_finite)) * (magnitude >= FP32_SMALLEST_NORMAL)
+    is_special = magnitude >= FP32_INFINITY
+    if is_special.any():
+        k[is_special] = np.where(magnitude[is_special] > FP32_INFINITY, FORMAT.nan, FORMAT.max_finite)
+    return k | (words >> np.uint32(31)).astype(np.uint8) << 7
+
+
+def _nearest(alpha, beta, words):
+    """The magnitude nearest to that of normal FP32 numbers, given as their words without sign: uint8, at most 124."""
     # Scaled by a power of two near the mean, which is exact, so that the power is of numbers near 1: ties then stay ties.
     center = round(-beta / alpha)
-    with np.errstate(over="ignore"):
-        powers = np.power(np.ldexp(magnitude, -center), alpha) * np.exp2(beta + alpha * center)
+    with np.errstate(over="ignore", invalid="ignore"):
+        magnitude = np.ldexp(words.view(np.float32).astype(np.float64), -center)
+        powers = np.power(magnitude, alpha) * np.exp2(beta + alpha * center)
     ends = middles()
     below, not_above = (np.searchsorted(ends, powers, side=side) for side in ("left", "right"))
-    k = np.minimum(np.where(not_above % 2 == 0, not_above, below), FORMAT.max_finite)
-    k = np.where(np.isnan(x), FORMAT.nan, k)
-    return (k | np.signbit(x) * _SIGN).astype(np.uint8)
+    return np.where(not_above % 2 == 0, not_above, below).astype(np.uint8)
