@@ -190,8 +190,7 @@ class Streams(Driver):
         super().__init__(dut, manifest)
         self.sources = {name: _Source(dut, manifest, name) for name, way in self.directions.items() if way == "input"}
         self.sinks = {name: _Sink(dut, manifest, name) for name, way in self.directions.items() if way == "output"}
-        latency = manifest["latency"]  # of designs with several ways a dict
-        self._slow = manifest["initiation_interval"] + (max(latency.values()) if isinstance(latency, dict) else latency)
+        self._slow = manifest["initiation_interval"] + max(manifest["latency"].values())
 
     def rest(self):
         for source in self.sources.values():

@@ -109,7 +109,7 @@ class Model(Native):
         s_user = self._input_user.pack(1 if same_user else beats, user)
         m_data, m_user = (np.empty((beats, port.words), np.uint32) for port in (self._output, self._output_user))
         done = self._library.model_run(
-            *(self._handle, beats, self.manifest["latency"]),
+            *(self._handle, beats, self.manifest["latency"]["m_axis"]),
             *(s_data.ctypes.data, s_user.ctypes.data, same_user, m_data.ctypes.data, m_user.ctypes.data),
         )
         if done != beats:
@@ -144,7 +144,7 @@ class Model(Native):
         # one more than all beats may give
         m_data, m_user = (np.empty((beats + 1, port.words), np.uint32) for port in (self._output, self._output_user))
         got = self._library.model_gather(
-            *(self._handle, beats, self.manifest["latency"]),
+            *(self._handle, beats, self.manifest["latency"]["m_axis"]),
             *(array.ctypes.data for array in (s_data, s_user, s_last, m_data, m_user)),
         )
         if got != results:

@@ -16,6 +16,14 @@ class Registers:
         bus = AxiLiteBus.from_prefix(driver.dut, "s_axil")
         self.axil = AxiLiteMaster(bus, driver.dut.clk, driver.reset_port, bool(driver.in_reset))
         self._addresses = {register["name"]: register["address"] for register in manifest["registers"]}
+        # By register: the bits whose value after reset is known, and that value.
+        self._after_reset = {
+            register["name"]: (
+                sum((2 << field["msb"]) - (1 << field["lsb"]) for field in register["fields"] if "reset" in field),
+                sum(field["reset"] << field["lsb"] for field in register["fields"] if "reset" in field),
+            )
+            for register in manifest["registers"]
+        }
 
     async def write(self, name, word):
         answer = await self.axil.write(self._addresses[name], int(word).to_bytes(4, "little"))
@@ -25,3 +33,9 @@ class Registers:
         answer = await self.axil.read(self._addresses[name], 4)
         assert answer.resp == AxiResp.OKAY, f"read of {name}: {answer.resp!r}; {rerun()}"
         return int.from_bytes(answer.data, "little")
+
+    async def check_after_reset(self):
+        """Compare what all registers hold with what the manifest says of the time after a reset."""
+        for name, (mask, want) in self._after_reset.items():
+            got = await self.read(name) & mask
+            assert got == want, f"{name} after reset: got {got:#x}, want {want:#x}; {rerun()}"

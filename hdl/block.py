@@ -32,9 +32,11 @@ class Parameter:
         One line for lists and docs.
     place : int
         Parameters are listed by place, those of one place as they are declared, those of a base class first.
+    kind : str
+        What it is, in one word, for readers of JSON.
     """
 
-    name = ""
+    name = kind = ""
 
     def __init__(self, default, allowed, meaning="", place=2):
         self.default, self.allowed, self.meaning, self.place = default, allowed, meaning, place
@@ -65,6 +67,15 @@ class Parameter:
         """`value` as manifests show it."""
         return value
 
+    def legal(self):
+        """What values it takes, as lists and manifests show it: its kind, and what else there is to say of that kind."""
+        return {"kind": self.kind}
+
+    def as_json(self):
+        """The parameter itself, as lists and manifests show it."""
+        default = self.to_json(self.default)
+        return {"name": self.name, **self.legal(), "default": default, "allowed": self.allowed, "meaning": self.meaning}
+
     def to_text(self, value):
         """A text that `parse` reads as `value`."""
         return str(value)
@@ -83,9 +94,14 @@ class Parameter:
 class Integer(Parameter):
     """An integer from `low` to `high`."""
 
+    kind = "integer"
+
     def __init__(self, default, low, high, meaning="", **more):
         super().__init__(default, f"an integer from {low} to {high}", meaning, **more)
         self.low, self.high = low, high
+
+    def legal(self):
+        return super().legal() | {"minimum": self.low, "maximum": self.high}
 
     def _checked(self, value):
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not self.low <= value <= self.high:
@@ -104,9 +120,14 @@ class Integer(Parameter):
 class Choice(Parameter):
     """One of the words or integers `values`."""
 
+    kind = "choice"
+
     def __init__(self, default, values, meaning="", **more):
         self.values = tuple(values)
         super().__init__(default, f"one of {', '.join(map(str, self.values))}", meaning, **more)
+
+    def legal(self):
+        return super().legal() | {"choices": list(self.values)}
 
     def _checked(self, value):
         if not isinstance(value, (str, int, np.integer)) or isinstance(value, bool) or value not in self.values:
@@ -123,6 +144,7 @@ class Choice(Parameter):
 class Switch(Parameter):
     """Whether something is built."""
 
+    kind = "switch"
     _WORDS = MappingProxyType({"0": False, "1": True, "false": False, "true": True})
 
     def __init__(self, default, meaning="", **more):
@@ -144,18 +166,22 @@ class Switch(Parameter):
 
 
 class Format(Parameter):
-    """A format of the class `kind`, or its name or spelling."""
+    """A format of the class `of`, or its name or spelling."""
 
+    kind = "format"
     _WORDS = MappingProxyType({FloatFormat: "float", LogBlockFormat: "logarithmic", BlockFormat: "block"})
 
-    def __init__(self, default, kind, meaning="", **more):
-        super().__init__(kind.parse(default), f"the name or spelling of a {self._WORDS[kind]} format", meaning, **more)
-        self.kind = kind
+    def __init__(self, default, of, meaning="", **more):
+        super().__init__(of.parse(default), f"the name or spelling of a {self._WORDS[of]} format", meaning, **more)
+        self.of = of
+
+    def legal(self):
+        return super().legal() | {"of": self._WORDS[self.of]}
 
     def _checked(self, value):
         if isinstance(value, str):
-            value = self.kind.parse(value)
-        if not isinstance(value, self.kind):
+            value = self.of.parse(value)
+        if not isinstance(value, self.of):
             self._refuse(value)
         return value
 
@@ -167,7 +193,7 @@ class Format(Parameter):
     def _drawn(self, rng):
         while rng.random() < 0.75:
             try:
-                return self.kind.parse(_SPELLINGS[self.kind](rng))
+                return self.of.parse(_SPELLINGS[self.of](rng))
             except ValueError:
                 pass  # not every spelling is a format
         return self.default
@@ -196,6 +222,8 @@ _SPELLINGS = {
 class Several(Parameter):
     """One or more different values, in order, each of which may be what `each` may be."""
 
+    kind = "several"
+
     def __init__(self, default, each, meaning="", **more):
         super().__init__(None, f"one or more different values, each {each.allowed}", meaning, **more)
         self.each = each
@@ -203,6 +231,9 @@ class Several(Parameter):
 
     def __set_name__(self, owner, name):
         self.name = self.each.name = name
+
+    def legal(self):
+        return super().legal() | {"each": self.each.legal()}
 
     def _checked(self, value):
         if isinstance(value, str) or not np.iterable(value):
@@ -268,9 +299,11 @@ class Block(Circuit):
     effects : tuple of Effect
         As `relations`.
     latency : int or dict
-        Clock cycles from input to output, or those of each way through the block; a subclass says.
+        Clock cycles from input to output, or those to each output by the name of its port or ports; a subclass says.
+    initiation_interval : int
+        Clock cycles from one beat to the next.
     facts : dict
-        What its manifest says besides ports and latency; "initiation_interval" is 1 unless it is here.
+        What its manifest says besides.
     registers : tuple of hdl.parts.registers.Register
         Those behind its interface `axil`.
     statistics : tuple of str
@@ -278,7 +311,8 @@ class Block(Circuit):
     encodings : dict of dict
         For each field of a stream that holds an encoding, its words with their values, for the manifest.
     fraction_bits : dict of int
-        For each field of a stream that is in fixed point, how many of its bits lie below the binary point, for the manifest.
+        For each field of a stream that is in fixed point, and by its name for each port that is an array of such numbers, how
+        many bits lie below the binary point, for the manifest.
 
     Raises
     ------
@@ -290,6 +324,7 @@ class Block(Circuit):
     relations = ()
     effects = ()
     user_bits = 0
+    initiation_interval = 1
     statistics = ()
     facts = MappingProxyType({})
     registers = ()

@@ -1,6 +1,5 @@
 """From a design and its parameters to the files that a tool flow takes."""
 
-import hashlib
 import json
 import re
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from narrowfloat import cache, shell
 from narrowfloat.freshness import fingerprint
+from narrowfloat.hdl import manifest
 from narrowfloat.hdl.catalog import MAX_NAME
 from narrowfloat.hdl.parts import registers
 from narrowfloat.tools import YOSYS, yosys
@@ -85,15 +85,6 @@ def emit(design, settings=(), name=None):
     values = design.parse(settings)
     top = design.top(values)
     module = design.module(values) if name is None else _checked_name(name)
-    ports = [
-        {
-            "name": name,
-            "direction": "input" if member.flow.name == "In" else "output",
-            "width": member.shape,
-            **({"fields": [field.as_json() for field in top.fields[name]]} if name in top.fields else {}),
-        }
-        for name, member in top.signature.members.items()
-    ]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "top.il").write_text(rtlil.convert(top, name=module))
@@ -101,26 +92,17 @@ def emit(design, settings=(), name=None):
         yosys(_SCRIPT, folder)
         netlist = json.loads((folder / "top.json").read_text())["modules"][module]
         body = (folder / "top.sv").read_text()
-    text = _tidy(body, module, [port["name"] for port in ports], *_unused(netlist), _header(design, values))
-    manifest = {
-        "design": design.name,
-        "module": module,
-        "reference": design.reference,
-        "parameters": design.to_json(values),
-        "ports": ports,
-        **top.facts,
-        "versions": {"narrowfloat": version("narrowfloat"), "amaranth": version("amaranth"), "yosys": YOSYS.version()},
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-    }
+    text = _tidy(body, module, list(top.signature.members), *_unused(netlist), _header(design, values))
+    described = manifest.of(design, values, module, top, text)
     texts = {
         f"{module}.sv": text,
-        f"{module}.json": json.dumps(manifest, indent=2) + "\n",
+        f"{module}.json": json.dumps(described, indent=2) + "\n",
         f"{module}.f": f"{module}.sv\n",
         f"{module}.core": _core(module, design.summary),
     }
     if top.registers:
         texts[f"{module}.md"] = registers.markdown(module, top.registers)
-    return Emission(module, manifest, texts)
+    return Emission(module, described, texts)
 
 
 def kept(design, settings=()):

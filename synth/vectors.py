@@ -74,7 +74,7 @@ def _of_streams(reference):
 
     Of several streams that leave only the first is expected: the others do not keep its pace.
     """
-    manifest, latency = reference.manifest, reference.manifest["latency"]
+    manifest, latency = reference.manifest, reference.manifest["latency"]["m_axis"]
     traffic = reference.workload()
     wanted = reference.model(traffic)
     streams = traffic if isinstance(traffic, dict) else {"s_axis": traffic}

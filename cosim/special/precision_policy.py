@@ -44,6 +44,7 @@ class PolicyBench(Bench):
 @PolicyBench.test()
 async def after_reset_the_registers_are_the_papers(bench):
     assert await bench.settings() == RESET == bench.reference.settings
+    await bench.registers.check_after_reset()
 
 
 @PolicyBench.test()
@@ -84,8 +85,8 @@ async def reset_in_mid_work(bench):
         await bench.set(**bench.random_settings())
         traffic = {"s_axis": bench.reference.random(1)}
         work = cocotb.start_soon(bench.driver.run(traffic, {"m_axis": 1}, FREE))
-        await ClockCycles(bench.dut.clk, int(bench.rng.integers(1, bench.manifest["latency"])))
+        await ClockCycles(bench.dut.clk, int(bench.rng.integers(1, bench.manifest["latency"]["m_axis"])))
         work.cancel()
         await bench.reset()
-        assert await bench.settings() == RESET
+        await bench.registers.check_after_reset()
         await bench.run(bench.reference.random(3))

@@ -216,7 +216,7 @@ async def reads_in_between(bench):
 @TapBench.test(skip=TRACKS)
 async def latency(bench):
     """From an end to the bias it takes the cycles that the manifest states."""
-    due = bench.manifest["latency"]
+    due = bench.manifest["latency"]["bias"]
     await bench.settle()
     for type_ in range(bench.types):
         await bench.run(bench.reference.of_one_type(200, type_))

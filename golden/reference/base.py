@@ -90,7 +90,7 @@ class Reference(PortsReference, ABC):
     def cycles(self, traffic):
         """Cycles from the first beat's arrival to the last one's departure, with nothing in the way; None if that depends."""
         beats = len(next(iter(traffic.values())) if isinstance(traffic, dict) else traffic)
-        return (beats - 1) * self.manifest["initiation_interval"] + self.manifest["latency"] + 1
+        return (beats - 1) * self.manifest["initiation_interval"] + self.manifest["latency"]["m_axis"] + 1
 
     def stream(self, data, last=None, **user):
         """Beats with random tags, of packets with random ends unless they are given; `user` are integers or arrays [beats]."""

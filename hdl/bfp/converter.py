@@ -104,7 +104,8 @@ class BfpConverter(Block):
 
     @property
     def latency(self):
-        return self._beats + 1
+        cycles = self._beats + 1
+        return {"m_axis": cycles, **({"m_sums": cycles + 1} if self.sums else {})}
 
     def prepare(self):
         self._precisions = self.precisions or (self.fmt.man_bits,)

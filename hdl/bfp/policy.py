@@ -7,18 +7,25 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import EPSILON_BITS, MAX_SUM_BITS, MIN_SUM_BITS, SUM_BITS
 from narrowfloat.hdl.block import Block, Integer
-from narrowfloat.hdl.parts.registers import Register, Registers, as_json, rw
+from narrowfloat.hdl.parts.registers import Register, Registers, rw
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.parts.stream import beats_of
 
 ITERATION_BITS, LAYER_BITS = 16, 8
 
 
-def _in_bytes(name, address, width, reset, description):
+def _in_bytes(name, address, width, reset, description, fraction_bits=0):
     """A register for a value of some bytes: each is a field, as what can be written must lie within a byte."""
     fields = (
-        rw(f"byte{index}", 8 * index, 8, f"bits {8 * index + 7} to {8 * index} of {name}", reset=reset >> 8 * index & 255)
-        for index in range(width // 8)
+        rw(
+            f"byte{index}",
+            lsb,
+            8,
+            f"bits {lsb + 7} to {lsb} of {name}",
+            reset=reset >> lsb & 255,
+            fraction_bits=fraction_bits - lsb if fraction_bits else None,
+        )
+        for index, lsb in enumerate(range(0, width, 8))
     )
     return Register(name, address, description, tuple(fields))
 
@@ -26,8 +33,10 @@ def _in_bytes(name, address, width, reset, description):
 # Alpha and beta after reset are what is known of the paper, 0.6 and 0.3.
 _ALPHA, _BETA = (round(value * 2**EPSILON_BITS) for value in (0.6, 0.3))
 _REGISTERS = (
-    _in_bytes("ALPHA", 0, EPSILON_BITS, _ALPHA, "Where the threshold starts, in units of 2**-16."),
-    _in_bytes("BETA", 4, EPSILON_BITS, _BETA, "By how much it falls over training, and by depth: units of 2**-16."),
+    _in_bytes("ALPHA", 0, EPSILON_BITS, _ALPHA, "Where the threshold starts, in units of 2**-16.", EPSILON_BITS),
+    _in_bytes(
+        "BETA", 4, EPSILON_BITS, _BETA, "How far it falls over training, and by depth, in units of 2**-16.", EPSILON_BITS
+    ),
     _in_bytes("ITERATIONS", 8, ITERATION_BITS, 1, "Iterations of the training, or units of several."),
     _in_bytes("LAYERS", 12, LAYER_BITS, 1, "Layers of the network."),
 )
@@ -67,10 +76,13 @@ class PrecisionPolicy(Block):
     def latency(self):
         return self.sum_bits + 37
 
+    @property
+    def initiation_interval(self):
+        return self.latency
+
     def prepare(self):
         self._registers = Registers(_REGISTERS)
         self.registers = self._registers.table
-        self.facts = {"initiation_interval": self.latency, "registers": as_json(self.registers)}
 
     def members(self):
         sums = data.StructLayout({"numerator": self.sum_bits, "denominator": self.sum_bits})

@@ -60,6 +60,10 @@ class LbfpDotProduct(Products):
     def facts(self):
         return {**super().facts, "sum_bits": self._sum_bits}
 
+    @property
+    def fraction_bits(self):
+        return {} if self.exponents else {"sum": -self.table.lsb_offset}
+
     def prepare(self):
         super().prepare()
         # Cut toward minus infinity, the most negative product may be one more than the largest in magnitude.

@@ -1,5 +1,7 @@
 """Products of logarithmic numbers in fixed point."""
 
+from amaranth.hdl import signed
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.block import Lanewise
 from narrowfloat.hdl.lbfp.products import Products, Shift, log_sum, log_sum_layout, pairs
@@ -28,11 +30,18 @@ class LbfpMultiplier(Products, Lanewise):
     i : In(stream.Signature)
         Payload {data: {a: code lanes, b: code lanes}, last, user: {user}}.
     o : Out(stream.Signature)
-        Payload {data: product lanes, last, user: {user}}.
+        Payload {data: product lanes, last, user: {user}}. Fraction bits are those without the shared exponents.
     """
 
     def members(self):
-        return {"i": In(pairs(self.fmt, self.lanes, self.tag)), "o": Out(beats(self.table.out_bits, self.lanes, self.tag))}
+        bits = self.table.out_bits
+        signed_magnitude = data.StructLayout({"magnitude": bits - 1, "sign": 1})
+        product = {"twos_complement": signed(bits), "sign_magnitude": signed_magnitude}[self.output]
+        return {"i": In(pairs(self.fmt, self.lanes, self.tag)), "o": Out(beats(product, self.lanes, self.tag))}
+
+    @property
+    def fraction_bits(self):
+        return {"m_axis_tdata": -self.table.lsb_offset}
 
     def middle_shapes(self):
         return log_sum_layout(self.fmt), {}

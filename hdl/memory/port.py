@@ -11,11 +11,11 @@ from narrowfloat.golden.s2fp8 import INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
 from narrowfloat.hdl.memory.parameters import ParameterKeeper
 from narrowfloat.hdl.memory.read import ReadPath
-from narrowfloat.hdl.memory.registers import ESTIMATORS, IDENTIFICATION, register_table, release
+from narrowfloat.hdl.memory.registers import CONSTANTS, ESTIMATORS, register_table, release
 from narrowfloat.hdl.memory.streams import CODE_BITS, TYPES, core_stream, memory_stream, type_bits
 from narrowfloat.hdl.memory.write import WritePath
 from narrowfloat.hdl.parts.logic import pick, switch, wire
-from narrowfloat.hdl.parts.registers import Registers, as_json
+from narrowfloat.hdl.parts.registers import Registers
 from narrowfloat.hdl.statistics import MAX_LANES
 
 
@@ -94,15 +94,19 @@ class MemoryPort(Block):
             )
             for name in self.estimators
         }
-        self.latency = {"write": self._write.latency, "read": self._read.latency}
+        self.latency = {"m_mem": self._write.latency, "m_core": self._read.latency}
         self._registers = Registers(
-            register_table(lanes=self.lanes, types=self.types, estimators=self.estimators, s2fp8=self.s2fp8)
+            register_table(
+                lanes=self.lanes,
+                types=self.types,
+                estimators=self.estimators,
+                s2fp8=self.s2fp8,
+                bias=self.fmt.bias,
+                version=release(version("narrowfloat")),
+            )
         )
         self.registers = self._registers.table
-        self.facts = {
-            "registers": as_json(self.registers),
-            "statistics": {name: unit.statistics for name, unit in self._units.items()},
-        }
+        self.facts = {"statistics": {name: list(unit.statistics) for name, unit in self._units.items()}}
 
     def members(self):
         core, memory = core_stream(self.lanes, self.types), memory_stream(self.lanes, self.types, self.s2fp8)
@@ -128,17 +132,10 @@ class MemoryPort(Block):
             m.d.comb += [
                 getattr(unit.observe, member).eq(getattr(write.tap, member)) for member in ("valid", "type", "keep", "words")
             ]
-        major, minor, patch = release(version("narrowfloat"))
-        m.d.comb += [
-            registers.id.value.eq(IDENTIFICATION),
-            registers.version.major.eq(major),
-            registers.version.minor.eq(minor),
-            registers.version.patch.eq(patch),
-            registers.config.lanes.eq(self.lanes),
-            registers.config.types.eq(self.types),
-            registers.config.estimators.eq(Cat(name in self._units for name in ESTIMATORS)),
-            registers.config.s2fp8.eq(self.s2fp8),
-        ]
+        for register in self.registers:
+            if register.name in CONSTANTS:
+                members = getattr(registers, register.name.lower())
+                m.d.comb += [getattr(members, field.name).eq(field.reset) for field in register.fields]
         self._end_passes(m, write)
         self._read_statistics(m)
         working = [Cat(*((unit.busy[t], unit.working) for unit in self._units.values())) for t in range(self.types)]

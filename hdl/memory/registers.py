@@ -3,9 +3,17 @@
 import re
 
 from narrowfloat.golden.formats import BIAS_BITS
-from narrowfloat.golden.s2fp8 import INVERSE_BITS, MEAN_BITS
+from narrowfloat.golden.s2fp8 import (
+    ALPHA_BITS,
+    ALPHA_FRACTION_BITS,
+    INVERSE_BITS,
+    INVERSE_FRACTION_BITS,
+    MEAN_BITS,
+    MEAN_FRACTION_BITS,
+)
 from narrowfloat.hdl.memory.streams import mode_bits
 from narrowfloat.hdl.parts.registers import Register, repeated, ro, rw, strobe, w1c
+from narrowfloat.hdl.s2fp8 import NEUTRAL
 from narrowfloat.hdl.statistics import ExponentHistogram, LogMoments, MedianEstimator, MedianTracker
 
 IDENTIFICATION = 0x4E464D50  # "NFMP"
@@ -18,7 +26,9 @@ ESTIMATORS = {
 }
 MODES = ("fp32", "calibrate", "fp8", "frozen", "s2fp8", "s2fp8_frozen")
 TYPE_REGISTERS, TYPE_STRIDE = 0x40, 0x20
+CONSTANTS = ("ID", "VERSION", "CONFIG")  # registers that always have the values that they have after reset
 
+_ENDS = {"tensor": 0, "epoch": 1}
 _CODES = {name: code for code, name in enumerate(ESTIMATORS)}
 _CODES_IN_WORDS = ", ".join(f"{code} {name}" for name, code in _CODES.items())
 _STATISTIC = (
@@ -45,48 +55,64 @@ _MOMENTS = Register(
     0x18,
     "Statistics for LOAD, in units of 2**-8: mean and largest of 127 + log2 of the magnitudes.",
     (
-        rw("mean_fraction", 0, 8, "the mean, below the point"),
+        rw("mean_fraction", 0, 8, "the mean, below the point", fraction_bits=MEAN_FRACTION_BITS),
         rw("mean_whole", 8, 8, "the mean, above the point"),
-        rw("max_fraction", 16, 8, "the largest, below the point"),
+        rw("max_fraction", 16, 8, "the largest, below the point", fraction_bits=MEAN_FRACTION_BITS),
         rw("max_whole", 24, 8, "the largest, above the point"),
     ),
 )
 _OPEN = "of the open tensor; if none is, of one that starts now"
-_TYPE_BIASES = (
-    Register(
-        "FORCE",
-        TYPE_REGISTERS + 0x04,
-        "A bias for type {} in place of the estimator's.",
-        (rw("bias", 0, BIAS_BITS, "the bias"), rw("enable", 8, 1, "1 to use it")),
-    ),
-    Register(
-        "BIAS",
-        TYPE_REGISTERS + 0x08,
-        "Biases of type {}.",
-        (ro("current", 0, BIAS_BITS, _OPEN), ro("next", 8, BIAS_BITS, "of one that starts when the open one has ended")),
-    ),
-)
 _TYPE_PARAMETERS = (
     Register(
         "S2_ENCODE",
         TYPE_REGISTERS + 0x14,
         f"With what S2FP8 codes of type {{}} are written, {_OPEN}.",
         (
-            ro("alpha_fraction", 0, 7, "of alpha = 2**exponent * (1 + fraction / 128)"),
-            ro("alpha_exponent", 7, 4, "two's complement, -8 to 7"),
-            ro("mean", 16, MEAN_BITS, "127 + the mean logarithm, in units of 2**-8"),
+            ro(
+                "alpha_fraction",
+                0,
+                ALPHA_FRACTION_BITS,
+                "of alpha = 2**exponent * (1 + fraction / 128)",
+                reset=NEUTRAL["alpha"] % 2**ALPHA_FRACTION_BITS,
+                fraction_bits=ALPHA_FRACTION_BITS,
+            ),
+            ro(
+                "alpha_exponent",
+                ALPHA_FRACTION_BITS,
+                ALPHA_BITS - ALPHA_FRACTION_BITS,
+                "two's complement, -8 to 7",
+                reset=NEUTRAL["alpha"] % 2**ALPHA_BITS >> ALPHA_FRACTION_BITS,
+                signed=True,
+            ),
+            ro(
+                "mean",
+                16,
+                MEAN_BITS,
+                "127 + the mean logarithm, in units of 2**-8",
+                reset=NEUTRAL["mean"],
+                fraction_bits=MEAN_FRACTION_BITS,
+            ),
         ),
     ),
     Register(
         "S2_DECODE",
         TYPE_REGISTERS + 0x18,
         f"With what, besides the mean, S2FP8 codes of type {{}} are read, {_OPEN}.",
-        (ro("inverse", 0, INVERSE_BITS, "1 / alpha in units of 2**-17"),),
+        (
+            ro(
+                "inverse",
+                0,
+                INVERSE_BITS,
+                "1 / alpha in units of 2**-17",
+                reset=NEUTRAL["inverse"],
+                fraction_bits=INVERSE_FRACTION_BITS,
+            ),
+        ),
     ),
 )
 
 
-def _of_all_types(lanes, types, estimators, s2fp8):
+def _of_all_types(lanes, types, estimators, s2fp8, version):
     built = sum(1 << _CODES[name] for name in estimators)
     load = Register(
         "LOAD",
@@ -96,15 +122,15 @@ def _of_all_types(lanes, types, estimators, s2fp8):
         (strobe("types", 0, types, "a bit for each type"),),
     )
     return (
-        Register("ID", 0x00, "What this is.", (ro("value", 0, 32, f"{IDENTIFICATION:#x}, the letters NFMP"),)),
+        Register("ID", 0x00, "What this is.", (ro("value", 0, 32, f"{IDENTIFICATION:#x}: NFMP", reset=IDENTIFICATION),)),
         Register(
             "VERSION",
             0x04,
             "Version of the generator.",
             (
-                ro("patch", 0, 8, "its last part"),
-                ro("minor", 8, 8, "its second part"),
-                ro("major", 16, 8, "its first part"),
+                ro("patch", 0, 8, "its last part", reset=version[2]),
+                ro("minor", 8, 8, "its second part", reset=version[1]),
+                ro("major", 16, 8, "its first part", reset=version[0]),
             ),
         ),
         Register(
@@ -112,10 +138,16 @@ def _of_all_types(lanes, types, estimators, s2fp8):
             0x08,
             "What was built.",
             (
-                ro("lanes", 0, 8, f"words per beat: {lanes}"),
-                ro("types", 8, 8, f"tensor types: {types}"),
-                ro("estimators", 16, len(ESTIMATORS), f"a bit for each estimator, {built:#06b}: bits {_CODES_IN_WORDS}"),
-                ro("s2fp8", 24, 1, f"S2FP8: {int(s2fp8)}"),
+                ro("lanes", 0, 8, f"words per beat: {lanes}", reset=lanes),
+                ro("types", 8, 8, f"tensor types: {types}", reset=types),
+                ro(
+                    "estimators",
+                    16,
+                    len(ESTIMATORS),
+                    f"a bit for each estimator, {built:#06b}: bits {_CODES_IN_WORDS}",
+                    reset=built,
+                ),
+                ro("s2fp8", 24, 1, f"S2FP8: {int(s2fp8)}", reset=int(s2fp8)),
             ),
         ),
         Register(
@@ -137,8 +169,8 @@ def _of_all_types(lanes, types, estimators, s2fp8):
     )
 
 
-def _of_each_type(first, s2fp8):
-    """Registers of a type whose estimator after reset is `first`."""
+def _of_each_type(first, s2fp8, bias):
+    """Registers of a type whose estimator after reset is `first`, and whose bias is `bias`."""
 
     def also(words):
         return words if s2fp8 else ""
@@ -155,25 +187,40 @@ def _of_each_type(first, s2fp8):
             (
                 rw("mode", 0, width, in_words, values=modes),
                 rw("estimator", 8, 2, f"which one gives the bias: {_CODES_IN_WORDS}", reset=_CODES[first], values=_CODES),
-                rw("end_on_epoch", 16, 1, "estimators' passes end 0 with each tensor, 1 with EPOCH"),
+                rw("end_on_epoch", 16, 1, "estimators' passes end 0 with each tensor, 1 with EPOCH", values=_ENDS),
             ),
         ),
-        *_TYPE_BIASES,
+        Register(
+            "FORCE",
+            TYPE_REGISTERS + 0x04,
+            "A bias for type {} in place of the estimator's.",
+            (rw("bias", 0, BIAS_BITS, "the bias"), rw("enable", 8, 1, "1 to use it")),
+        ),
+        Register(
+            "BIAS",
+            TYPE_REGISTERS + 0x08,
+            "Biases of type {}.",
+            (
+                ro("current", 0, BIAS_BITS, _OPEN, reset=bias),
+                ro("next", 8, BIAS_BITS, "of one that starts when the open one has ended", reset=bias),
+            ),
+        ),
         Register(
             "STATUS",
             TYPE_REGISTERS + 0x0C,
             "State of type {}.",
             (
-                ro("settled", 0, 1, "the chosen estimator's bias is one from data"),
+                ro("settled", 0, 1, "the chosen estimator's bias is one from data", reset=0),
                 ro(
                     "busy",
                     1,
                     1,
                     "an estimator is at work on the end of a pass: its bias is not known yet, and it may miss data"
                     + also("; or S2FP8's parameters are not known yet"),
+                    reset=0,
                 ),
-                ro("open", 2, 1, "a tensor has begun and not ended"),
-                ro("mode", 8, width, f"mode {_OPEN}", values=modes),
+                ro("open", 2, 1, "a tensor has begun and not ended", reset=0),
+                ro("mode", 8, width, f"mode {_OPEN}", reset=0, values=modes),
             ),
         ),
         Register(
@@ -196,11 +243,14 @@ def _of_each_type(first, s2fp8):
     )
 
 
-def register_table(*, lanes, types, estimators, s2fp8=False):
-    """The registers of a `MemoryPort`: a list of `hdl.parts.registers.Register`, in the order of their addresses."""
+def register_table(*, lanes, types, estimators, s2fp8=False, bias=15, version=(0, 0, 0)):
+    """The registers of a `MemoryPort`: a list of `hdl.parts.registers.Register`, in the order of their addresses.
+
+    `bias` is that of all types after reset, `version` the generator's: major, minor and patch number.
+    """
     return [
-        *_of_all_types(lanes, types, estimators, s2fp8),
-        *repeated(types, TYPE_STRIDE, _of_each_type(estimators[0], s2fp8)),
+        *_of_all_types(lanes, types, estimators, s2fp8, version),
+        *repeated(types, TYPE_STRIDE, _of_each_type(estimators[0], s2fp8, bias)),
     ]
 
 

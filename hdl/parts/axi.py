@@ -1,5 +1,6 @@
 """Tops with flat AXI4-Stream and AXI4-Lite ports, for blocks with streams and registers and blocks that listen to a stream."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import EnumMeta
 
@@ -15,14 +16,17 @@ RESETS = ("sync_high", "sync_low", "async_high", "async_low")
 class Field:
     """A named range of the bits of a port.
 
-    Of an encoding `values` are its words with their values; of a number in fixed point `fraction_bits` lie below its point.
+    `signed` is what is in two's complement. Of an encoding `values` are its words with their values; of a number in fixed point
+    `fraction_bits` lie below its point; of a struct `parts` are the widths of its members, the lowest first.
     """
 
     name: str
     lsb: int
     msb: int
+    signed: bool
     values: dict[str, int] | None = None
     fraction_bits: int | None = None
+    parts: dict[str, int] | None = None
 
     def as_json(self):
         """The field as the manifest shows it."""
@@ -59,7 +63,7 @@ class _Top(Circuit):
     """Flat ports for a `hdl.block.Block`.
 
     The ``_ports()`` of a subclass yields of each the name, the flow, what it stands for in the block, its shape, and what its
-    elements are called.
+    elements are called. `_output` is what the latency of a block with one output leads to.
 
     Parameters
     ----------
@@ -83,7 +87,8 @@ class _Top(Circuit):
         self._reset = reset
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
         self.registers = block.registers
-        self.facts = {"latency": block.latency, "initiation_interval": 1, **block.facts}
+        latency = block.latency if isinstance(block.latency, Mapping) else {self._output: block.latency}
+        self.facts = {"latency": dict(latency), "initiation_interval": block.initiation_interval, **block.facts}
         if block.statistics:
             self.facts["statistics"] = list(block.statistics)
         self.fields, self._inner = {}, {}
@@ -114,6 +119,8 @@ class AxiStreamTop(_Top):
     `axil` becomes ``s_axil_...``.
     """
 
+    _output = "m_axis"
+
     def _ports(self):
         prefixes = {"i": "s_axis", "o": "m_axis", "axil": "s_axil"}
         for name, member in self._block.signature.members.items():
@@ -143,6 +150,8 @@ class TapTop(_Top):
     where there is one.
     """
 
+    _output = "bias"
+
     def _ports(self):
         for path, member, inner in self._block.signature.flatten(self._block):
             name = _TAP.get(path, "_".join(path))
@@ -168,11 +177,22 @@ def _fields(name, shape, element, block):
         if isinstance(field.shape, data.ArrayLayout) and not in_array:
             for inner in _fields(key, field.shape, key, block):
                 yield replace(inner, lsb=field.offset + inner.lsb, msb=field.offset + inner.msb)
-        else:
+        elif field.width:
             meant = name if in_array else key
             values = block.encodings.get(meant)
             if values is None and isinstance(field.shape, EnumMeta):
                 values = {word.name.lower(): word.value for word in field.shape}
-            point = block.fraction_bits.get(meant)
-            lsb, msb = field.offset, field.offset + field.width - 1
-            yield Field(f"{element}{key}" if in_array else key, lsb, msb, values and dict(values), point)
+            yield Field(
+                name=f"{element}{key}" if in_array else key,
+                lsb=field.offset,
+                msb=field.offset + field.width - 1,
+                signed=Shape.cast(field.shape).signed,
+                values=values and dict(values),
+                fraction_bits=block.fraction_bits.get(meant),
+                parts=_parts(field.shape),
+            )
+
+
+def _parts(shape):
+    """Widths of the members of a struct by name, None of anything else."""
+    return {name: member.width for name, member in shape if member.width} if isinstance(shape, data.StructLayout) else None

@@ -35,12 +35,16 @@ class Field:
         For the register map.
     access : str
         One of `ACCESSES`.
-    reset : int
-        Value after reset, of what is "rw".
+    reset : int, optional
+        Value after reset, 0 unless it is given; for "ro" not known unless it is given.
     slow : bool
         For "ro": the value has to be fetched, and the read takes as long.
     values : dict of str to int
         Of an encoding, the words and their values.
+    signed : bool
+        Whether it is in two's complement.
+    fraction_bits : int, optional
+        Of a number in fixed point, or of some of its bits: its last bit weighs ``2**-fraction_bits``.
     """
 
     name: str
@@ -48,15 +52,20 @@ class Field:
     width: int
     description: str
     access: str
-    reset: int = 0
+    reset: int | None = None
     slow: bool = False
     values: dict[str, int] | None = None
+    signed: bool = False
+    fraction_bits: int | None = None
 
     def __post_init__(self):
         check_choice("access", self.access, ACCESSES)
         check_int("lsb", self.lsb, 0, WORD - 1)
         check_int("width", self.width, 1, WORD - self.lsb)
-        check_int("reset", self.reset, 0, 2**self.width - 1 if self.access == "rw" else 0)
+        if self.reset is None and self.access != "ro":
+            object.__setattr__(self, "reset", 0)
+        if self.reset is not None:
+            check_int("reset", self.reset, 0, 2**self.width - 1 if self.access in ("ro", "rw") else 0)
         if self.access != "ro" and self.lsb // 8 != self.msb // 8:
             raise ValueError(f"bits {self.msb}:{self.lsb} of {self.name} must lie within a byte, as they can be written")
         if self.slow and self.access != "ro":
@@ -250,21 +259,16 @@ def as_json(table):
             "name": register.name,
             "address": register.address,
             "description": register.description,
-            "fields": [
-                {
-                    "name": field.name,
-                    "lsb": field.lsb,
-                    "msb": field.msb,
-                    "access": field.access,
-                    "reset": field.reset,
-                    "description": field.description,
-                    **({"values": dict(field.values)} if field.values else {}),
-                }
-                for field in register.fields
-            ],
+            "fields": [_field_as_json(field) for field in register.fields],
         }
         for register in table
     ]
+
+
+def _field_as_json(field):
+    place = {"name": field.name, "lsb": field.lsb, "msb": field.msb, "signed": field.signed, "access": field.access}
+    known = {"reset": field.reset, "values": field.values and dict(field.values), "fraction_bits": field.fraction_bits}
+    return place | {name: value for name, value in known.items() if value is not None} | {"description": field.description}
 
 
 def markdown(title, table):
@@ -278,6 +282,6 @@ def markdown(title, table):
         lines += ["| bits | field | access | reset | |", "|---|---|---|---|---|"]
         for field in register.fields:
             bits = f"{field.msb}:{field.lsb}" if field.width > 1 else f"{field.lsb}"
-            reset = f"{field.reset:#x}" if field.access != "ro" else ""
+            reset = "" if field.reset is None else f"{field.reset:#x}"
             lines.append(f"| {bits} | {field.name} | {field.access} | {reset} | {field.description} |")
     return "\n".join(lines) + "\n"

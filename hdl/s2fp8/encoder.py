@@ -162,7 +162,7 @@ class S2Encoder(Lanewise):
     fraction_bits = MappingProxyType({"mean": MEAN_FRACTION_BITS})
 
     def input_shapes(self):
-        return Float32, {"alpha": ALPHA_BITS, "mean": MEAN_BITS}
+        return Float32, {"alpha": signed(ALPHA_BITS), "mean": MEAN_BITS}
 
     def middle_shapes(self):
         return _PLACED, {"fraction": ALPHA_FRACTION_BITS}

@@ -24,7 +24,7 @@ MAX_USER_BITS = 1024
 # The parameters of bias 15, with which codes are those of the plain format.
 NEUTRAL = asdict(Parameters.of_bias(15))
 
-PARAMETERS = data.StructLayout({"alpha": ALPHA_BITS, "mean": MEAN_BITS, "inverse": INVERSE_BITS})
+PARAMETERS = data.StructLayout({"alpha": signed(ALPHA_BITS), "mean": MEAN_BITS, "inverse": INVERSE_BITS})
 
 # Bits of the quotients: one for each cycle. Of 1 / alpha there are fewer by the leading zeros of the spread, which it was
 # shifted by.
@@ -59,7 +59,7 @@ class S2Parameters(Block):
     user_bits = Integer(0, 0, MAX_USER_BITS, "Width of a tag that passes through.", place=3)
 
     latency = _ALPHA_STEPS + _INVERSE_STEPS + 2
-    facts = MappingProxyType({"initiation_interval": latency})
+    initiation_interval = latency
     fraction_bits = MappingProxyType({"mean": MEAN_FRACTION_BITS, "max": MEAN_FRACTION_BITS, "inverse": INVERSE_FRACTION_BITS})
 
     def members(self):

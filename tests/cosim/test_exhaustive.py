@@ -264,7 +264,7 @@ def test_decoder_with_one_operator_edited_is_caught(emitted):
 )
 def test_beat_that_does_not_go_or_come_in_time_is_caught(emitted, stages, latency, edit):
     model = Model(emitted("float_encoder", lambda text: text.replace(*edit), formats="ab_e5m2", lanes=1, stages=stages))
-    model.manifest["latency"] = latency
+    model.manifest["latency"]["m_axis"] = latency
     with pytest.raises(Mismatch, match=r"float_encoder_\w+: beat 0 was not taken at once, or not returned after its latency"):
         model.run(np.zeros((8, 1), np.uint32), bias=15)
 

@@ -19,7 +19,7 @@ PAGES = {
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 }
 # The pages whose emissions the quick tests run, before their Python; the long tests run those of all others.
-QUICK = ("README.md", "docs/start.md", "docs/verification.md")
+QUICK = ("README.md", "docs/how-to/integrate.md", "docs/start.md", "docs/verification.md")
 OUTSIDE = ("git", "yosys", ".ci/run")
 
 

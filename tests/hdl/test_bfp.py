@@ -20,7 +20,7 @@ def test_ports_of_the_default_converter():
     emission = emit(find("bfp_converter"))
     found = ports(emission)
     assert emission.module == "bfp_converter_x16"
-    assert emission.manifest["latency"] == 2
+    assert emission.manifest["latency"] == {"m_axis": 2, "m_sums": 3}
     assert (found["s_axis_tdata"]["width"], found["m_axis_tdata"]["width"], found["m_sums_tdata"]["width"]) == (512, 80, 80)
     assert fields(found["s_axis_tuser"]) == [("rounding", 0, 1), ("reference", 2, 9)]
     assert fields(found["m_axis_tuser"]) == [("exponent", 0, 7), ("saturated", 8, 8), ("invalid", 9, 9), ("group_last", 10, 10)]
@@ -33,7 +33,7 @@ def test_ports_of_a_streamed_converter_with_everything():
     emission = emit(find("bfp_converter"), settings)
     found = ports(emission)
     assert emission.module == "bfp_converter_x4_fmt_m8e4g32_roundings_rtz_rne_sr_precisions_8_7_4_user_bits_5"
-    assert emission.manifest["latency"] == 9
+    assert emission.manifest["latency"] == {"m_axis": 9, "m_sums": 10}
     assert fields(found["s_axis_tuser"]) == [
         ("rounding", 0, 1), ("precision", 2, 3), ("offset", 4, 11), ("reference", 12, 19), ("user", 20, 24),
     ]  # fmt: skip
@@ -49,7 +49,7 @@ def test_what_is_not_built_has_no_ports():
 def test_manifest_of_the_policy():
     emission = emit(find("precision_policy"))
     assert emission.module == "precision_policy"
-    assert emission.manifest["latency"] == emission.manifest["initiation_interval"] == 77
+    assert emission.manifest["latency"] == {"m_axis": 77} and emission.manifest["initiation_interval"] == 77
     assert fields(ports(emission)["s_axis_tuser"]) == [("iteration", 0, 15), ("layer", 16, 23)]
     registers = {register["name"]: register for register in emission.manifest["registers"]}
     assert list(registers) == ["ALPHA", "BETA", "ITERATIONS", "LAYERS"]
@@ -68,7 +68,7 @@ def test_encodings_have_values():
 def test_ports_of_an_array():
     found = ports(emission := emit(find("systolic_array"), ["rows=2", "columns=3", "lanes=4"]))
     assert emission.module == "systolic_array_x4_rows_2_columns_3"
-    assert emission.manifest["latency"] == 4
+    assert emission.manifest["latency"] == {"m_axis": 4}
     widths = {name: found[f"{name}_tdata"]["width"] for name in ("s_axis", "s_columns", "s_sums", "m_axis")}
     assert widths == {"s_axis": 2 * (4 * 5 + 8), "s_columns": 3 * (4 * 5 + 8), "s_sums": 96, "m_axis": 96}
     assert fields(found["s_axis_tuser"]) == [
@@ -133,4 +133,4 @@ def test_wrong_settings_get_one_line(setting, message, tmp_path, capsys):
 
 def test_parse_keeps_a_format():
     fmt = BlockFormat.parse("m8e3g32")
-    assert BfpConverter(fmt, lanes=32).latency == 2 and BfpConverter(fmt, lanes=4).latency == 9
+    assert [BfpConverter(fmt, lanes=lanes).latency["m_axis"] for lanes in (32, 4)] == [2, 9]

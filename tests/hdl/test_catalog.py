@@ -45,7 +45,7 @@ def test_added_design_is_listed(negate, capsys):
 def test_added_design_is_emitted(negate, settings, tmp_path):
     assert main(["emit", "negate", "--out", str(tmp_path), *(word for each in settings for word in ("--set", each))]) == 0
     (manifest,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
-    assert manifest["latency"] == manifest["parameters"]["stages"]
+    assert manifest["latency"] == {"m_axis": manifest["parameters"]["stages"]}
 
 
 def test_added_design_is_measured(negate):

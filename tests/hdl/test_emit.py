@@ -14,6 +14,7 @@ from narrowfloat.commands import lint as command
 from narrowfloat.hdl import lint
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
 from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.manifest import declaration
 
 CORNERS_OF_THE_PARAMETERS = (
     ("float_encoder", "lanes=1", "stages=0"),
@@ -108,7 +109,7 @@ def test_manifest_of_the_default_encoder():
     assert manifest.pop("versions").keys() == {"narrowfloat", "amaranth", "yosys"}
     assert re.fullmatch("[0-9a-f]{64}", manifest.pop("sha256"))
 
-    def stream(prefix, outward, lane_bits, user):
+    def stream(prefix, outward, lane_bits, user, **parts):
         inward = "output" if outward == "input" else "input"
         return [
             {"name": f"{prefix}_tvalid", "direction": outward, "width": 1},
@@ -118,13 +119,19 @@ def test_manifest_of_the_default_encoder():
                 "name": f"{prefix}_tdata",
                 "direction": outward,
                 "width": 4 * lane_bits,
-                "fields": [{"name": f"lane{i}", "lsb": lane_bits * i, "msb": lane_bits * (i + 1) - 1} for i in range(4)],
+                "fields": [
+                    {"name": f"lane{i}", "lsb": lane_bits * i, "msb": lane_bits * (i + 1) - 1, "signed": False, **parts}
+                    for i in range(4)
+                ],
             },
             *user,
         ]
 
-    bias = {"name": "s_axis_tuser", "direction": "input", "width": 6, "fields": [{"name": "bias", "lsb": 0, "msb": 5}]}
+    field = {"name": "bias", "lsb": 0, "msb": 5, "signed": False}
+    bias = {"name": "s_axis_tuser", "direction": "input", "width": 6, "fields": [field]}
+    assert manifest.pop("declaration") == declaration(find("float_encoder"))
     assert manifest == {
+        "schema": "urn:narrowfloat:manifest:1",
         "design": "float_encoder",
         "module": "float_encoder_ab_e5m2_x4",
         "reference": "narrowfloat.golden.reference.float_codec:FloatEncoder",
@@ -145,10 +152,10 @@ def test_manifest_of_the_default_encoder():
         "ports": [
             {"name": "clk", "direction": "input", "width": 1},
             {"name": "rst", "direction": "input", "width": 1},
-            *stream("s_axis", "input", 32, [bias]),
+            *stream("s_axis", "input", 32, [bias], parts={"fraction": 23, "exponent": 8, "sign": 1}),
             *stream("m_axis", "output", 8, []),
         ],
-        "latency": 1,
+        "latency": {"m_axis": 1},
         "initiation_interval": 1,
     }
 

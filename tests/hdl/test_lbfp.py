@@ -36,7 +36,7 @@ def test_linter_is_silent_at_the_corners_of_the_parameters(name, settings):
 def test_manifest_holds_what_a_reader_needs():
     manifest = emit(find("lbfp_dot_product")).manifest
     fields = {port["name"]: [(f["name"], f["lsb"], f["msb"]) for f in port.get("fields", ())] for port in manifest["ports"]}
-    assert manifest["latency"] == 1
+    assert manifest["latency"] == {"m_axis": 1}
     assert (manifest["guard_bits"], manifest["product_bits"], manifest["sum_bits"]) == (5, 14, 32)
     assert fields["s_axis_tdata"][0] == ("a0", 0, 7) and fields["s_axis_tdata"][31] == ("b15", 248, 255)
     assert fields["s_axis_tuser"] == [("exponent_a", 0, 7), ("exponent_b", 8, 15)]
@@ -46,7 +46,7 @@ def test_manifest_holds_what_a_reader_needs():
 
 def test_block_latency_covers_a_block():
     manifest = emit(find("lbfp_encoder"), ["exponent=max", "fmt=i3f4b32"]).manifest
-    assert manifest["latency"] == 8 + 1 + 1
+    assert manifest["latency"] == {"m_axis": 8 + 1 + 1}
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,10 @@ def test_encodings_have_values():
     )
     mode, estimator, on_epoch = control["fields"]
     assert mode["values"] == status["fields"][-1]["values"] == dict(zip(MODES[:4], range(4)))
-    assert list(estimator["values"].items()) == list(zip(ESTIMATORS, range(4))) and "values" not in on_epoch
+    assert list(estimator["values"].items()) == list(zip(ESTIMATORS, range(4))) and on_epoch["values"] == {
+        "tensor": 0,
+        "epoch": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_page_names_every_register_and_field(emission):
 
 def test_manifest(emission):
     manifest = emission.manifest
-    assert manifest["latency"] == {"write": 2, "read": 1} and manifest["initiation_interval"] == 1
+    assert manifest["latency"] == {"m_mem": 2, "m_core": 1} and manifest["initiation_interval"] == 1
     assert manifest["statistics"].keys() == {"tracker"}
     ports = {port["name"]: port for port in manifest["ports"]}
     fields = {
@@ -109,7 +112,7 @@ def test_manifest(emission):
 
 def test_s2fp8_comes_with_its_parameters_and_registers():
     manifest = emit(find("memory_port"), ["estimators=moments", "s2fp8=1", "types=4", "lanes=2"]).manifest
-    assert manifest["latency"] == {"write": 3, "read": 2}
+    assert manifest["latency"] == {"m_mem": 3, "m_core": 2}
     port = next(port for port in manifest["ports"] if port["name"] == "m_mem_tuser")
     fields = {field["name"]: (field["lsb"], field["msb"]) for field in port["fields"]}
     assert fields == {

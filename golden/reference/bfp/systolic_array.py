@@ -269,7 +269,7 @@ class SystolicArray(Reference):
         have taken that into use.
         """
         left, top = traffic["s_axis"].user, traffic["s_columns"].user
-        latency = self.manifest["latency"]
+        latency = self.manifest["latency"]["m_axis"]
         if left["in_place"].all():
             passes = (left["chunks"] + 1) * (top["chunks"] + 1)
             return int(passes.sum()) + int(traffic["s_axis"].last.sum()) * (self.rows - 1) + latency

@@ -1,0 +1,58 @@
+"""What a manifest says of an emitted module, after the schema `manifest.schema.json`, and what a list says of a design."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from importlib.resources import files
+
+from narrowfloat.hdl.block import Block
+from narrowfloat.hdl.catalog import RESET
+from narrowfloat.hdl.parts import registers
+from narrowfloat.tools import YOSYS
+
+SCHEMA_FILE = "manifest.schema.json"
+
+
+def schema():
+    """The JSON Schema of all manifests, a dict; its ``$id`` is what a manifest has as "schema"."""
+    return json.loads(files("narrowfloat.hdl").joinpath(SCHEMA_FILE).read_text())
+
+
+def of(design, values, module, top, text):
+    """The manifest, a dict, of the `module` with this Verilog `text`: `design` with the parameters `values`, made as `top`."""
+    return {
+        "schema": schema()["$id"],
+        "design": design.name,
+        "module": module,
+        "reference": design.reference,
+        "parameters": design.to_json(values),
+        "declaration": declaration(design),
+        "ports": [_port(name, member, top.fields.get(name)) for name, member in top.signature.members.items()],
+        **top.facts,
+        **({"registers": registers.as_json(top.registers)} if top.registers else {}),
+        "versions": {"narrowfloat": version("narrowfloat"), "amaranth": version("amaranth"), "yosys": YOSYS.version()},
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+
+
+def declaration(design):
+    """What parameters `design` has, what each may be, and how they depend on one another: a dict for JSON."""
+    block = design.component
+    effects = [_effect(effect.names, effect.text, effect.parameters) for effect in block.effects]
+    if block.clocked.__func__ is not Block.clocked.__func__:
+        effects.append(_effect((RESET.name,), "in blocks with registers", ()))
+    return {
+        "parameters": [parameter.as_json() for parameter in design.parameters],
+        "relations": [{"text": relation.text, "parameters": list(relation.parameters)} for relation in block.relations],
+        "effects": effects,
+    }
+
+
+def _effect(names, where, parameters):
+    text = f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} an effect only {where}"
+    return {"text": text, "names": list(names), "parameters": list(parameters)}
+
+
+def _port(name, member, fields):
+    found = {"name": name, "direction": "input" if member.flow.name == "In" else "output", "width": member.shape}
+    return found | ({"fields": [field.as_json() for field in fields]} if fields else {})
