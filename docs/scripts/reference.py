@@ -139,7 +139,7 @@ def design_page(design):
         [f"`{parameter['name']}`", _default(parameter["default"]), parameter["allowed"], parameter["meaning"]]
         for parameter in design["parameters"]
     ]
-    relations = [_sentence(relation["text"]) for relation in design["relations"]]
+    relations, effects = ([_sentence(each["text"]) for each in design[kind]] for kind in ("relations", "effects"))
     shipped = [
         " ".join(f"`{setting}`" for setting in settings) or "all parameters at their defaults" for settings in design["shipped"]
     ]
@@ -150,6 +150,7 @@ def design_page(design):
         "## Parameters",
         tables.left_table(["parameter", "default", "allowed", "meaning"], rows),
         *_bullets("What must hold between parameters:", relations),
+        *_bullets("What counts only beside others, and otherwise stays at its default:", effects),
         *_bullets("Shipped builds:", shipped),
     ]
     return "\n\n".join(parts) + "\n"

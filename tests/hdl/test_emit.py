@@ -266,13 +266,53 @@ def test_list_as_json_holds_every_parameter(capsys):
     assert [entry["design"] for entry in listed] == list(DESIGNS)
     for entry in listed:
         assert [parameter["name"] for parameter in entry["parameters"]] == [p.name for p in DESIGNS[entry["design"]].parameters]
-        assert all(parameter.keys() == {"name", "default", "allowed", "meaning"} for parameter in entry["parameters"])
+        assert {key: entry[key] for key in ("parameters", "relations", "effects")} == declaration(DESIGNS[entry["design"]])
 
 
-def test_list_as_table_names_every_design(capsys):
-    assert main(["list"]) == 0
+def test_list_as_json_says_what_each_parameter_may_be(capsys):
+    assert main(["list", "bfp_converter", "fast_mac", "--json"]) == 0
+    converter, mac = json.loads(capsys.readouterr().out)
+    parameters = {parameter["name"]: parameter for parameter in converter["parameters"]}
+    assert parameters["lanes"] == {
+        "name": "lanes",
+        "kind": "integer",
+        "minimum": 1,
+        "maximum": 64,
+        "default": 16,
+        "allowed": "an integer from 1 to 64",
+        "meaning": "Numbers per beat.",
+    }
+    assert (parameters["fmt"]["kind"], parameters["fmt"]["of"], parameters["fmt"]["default"]) == ("format", "block", "bfp4")
+    assert (parameters["sums"]["kind"], parameters["sums"]["default"]) == ("switch", True)
+    assert parameters["roundings"]["default"] == ["rtz", "sr"]
+    assert parameters["roundings"]["each"] == {"kind": "choice", "choices": ["rtz", "rne", "sr"]}
+    assert parameters["precisions"]["default"] is None
+    assert parameters["precisions"]["each"] == {"kind": "integer", "minimum": 1, "maximum": 8}
+    assert converter["relations"][0] == {"text": "lanes must divide the group of fmt", "parameters": ["fmt", "lanes"]}
+    assert converter["effects"][0] == {
+        "text": "seed has an effect only where sr is among roundings",
+        "names": ["seed"],
+        "parameters": ["roundings"],
+    }
+    assert mac["design"] == "fast_mac" and mac["shipped"] == [["accumulator=fixed"], ["accumulator=fp32"]]
+
+
+@pytest.mark.parametrize("names", [[], ["fast_mac"], ["precision_policy", "s2_encoder"]], ids=" ".join)
+def test_list_as_table_has_what_the_json_has(names, capsys):
+    assert main(["list", *names]) == 0
     printed = capsys.readouterr().out
-    assert all(name in printed for name in DESIGNS)
+    assert [name for name in DESIGNS if f"{name}: " in printed] == (names or list(DESIGNS))
+    for name in names or DESIGNS:
+        declared = declaration(DESIGNS[name])
+        for parameter in declared["parameters"]:
+            row = rf"│ {parameter['name']} +│ .* │ {re.escape(parameter['allowed'])} +│ {re.escape(parameter['meaning'])} +│"
+            assert re.search(row, printed)
+        assert all(f"  {each['text']}\n" in printed for each in (*declared["relations"], *declared["effects"]))
+
+
+def test_list_of_an_unknown_design_gets_one_line(capsys):
+    assert main(["list", "float_encodr"]) == 2
+    assert capsys.readouterr().err.startswith("narrowfloat list: unknown design 'float_encodr': use one of float_encoder,")
 
 
 def test_lint_says_of_each_design_that_there_is_no_warning(monkeypatch, capsys):
