@@ -39,6 +39,9 @@ class _End:
 
 class _Source(_End):
     def send(self, beats):
+        """Offer `beats` from now on; what lies in the padding of TDATA must not matter, and is now zeros and now ones."""
+        if noise := self.interface.data.padding:
+            beats = [(data | noise * (number % 2), *rest) for number, (data, *rest) in enumerate(beats)]
         self.beats, self.accepted, self._offered = beats, 0, False
 
     def drive(self, cycle):
@@ -91,6 +94,20 @@ class _Sink(_End):
             self.received.append(beat)
             self.cycles.append(cycle)
         return True
+
+    def stream(self):
+        """All that was received, as a `Stream`.
+
+        Raises
+        ------
+        ProtocolError
+            The padding of TDATA is not zero.
+        """
+        padding = self.interface.data.padding
+        for number, (data, *_) in enumerate(self.received if padding else ()):
+            if int(data) & padding:
+                raise ProtocolError(f"beat {number} of {self.name} has padding that is not zero: {int(data):#x}; {rerun()}")
+        return self.interface.unpack(self.received)
 
     @property
     def _beat(self):
@@ -253,7 +270,7 @@ class Streams(Driver):
         self.rest()
         self.cycles += cycle
         self.beats += accepted
-        return {sink.name: sink.interface.unpack(sink.received) for sink in sinks}, cycle
+        return {sink.name: sink.stream() for sink in sinks}, cycle
 
     def _beats(self, source, stream):
         if isinstance(stream, str):

@@ -27,7 +27,7 @@ def of(design, values, module, top, text):
         "reference": design.reference,
         "parameters": design.to_json(values),
         "declaration": declaration(design),
-        "ports": [_port(name, member, top.fields.get(name)) for name, member in top.signature.members.items()],
+        "ports": [_port(name, member, top) for name, member in top.signature.members.items()],
         **top.facts,
         **({"registers": registers.as_json(top.registers)} if top.registers else {}),
         "versions": {"narrowfloat": version("narrowfloat"), "amaranth": version("amaranth"), "yosys": YOSYS.version()},
@@ -53,6 +53,8 @@ def _effect(names, where, parameters):
     return {"text": text, "names": list(names), "parameters": list(parameters)}
 
 
-def _port(name, member, fields):
+def _port(name, member, top):
     found = {"name": name, "direction": "input" if member.flow.name == "In" else "output", "width": member.shape}
-    return found | ({"fields": [field.as_json() for field in fields]} if fields else {})
+    if name in top.padding:
+        found["padding"] = top.padding[name]
+    return found | ({"fields": [field.as_json() for field in top.fields[name]]} if name in top.fields else {})

@@ -66,6 +66,17 @@ class Port:
     manifest : dict
     name : str
         Of the port; one that is not there has no fields.
+
+    Attributes
+    ----------
+    fields : dict
+        By name the ranges of bits of all columns, (lsb, msb).
+    widths : dict
+        By name the bits of a column.
+    width, words : int
+        Of the port, in bits and in words of 32.
+    padding : int
+        A mask of the bits that belong to no field and fill TDATA up to whole bytes: packed as zeros.
     """
 
     def __init__(self, manifest, name):
@@ -75,6 +86,7 @@ class Port:
             self.fields.setdefault(part["name"].rstrip("0123456789"), []).extend(_columns(part["lsb"], part["msb"]))
         self.widths = {name: ranges[0][1] - ranges[0][0] + 1 for name, ranges in self.fields.items()}
         self.width = port["width"]
+        self.padding = ((1 << port.get("padding", 0)) - 1) << self.width - port.get("padding", 0)
         self.words = -(-self.width // 32)
         # Nothing but integers of C, so that arrays need not be copied.
         self.is_array = set(self.widths.values()) <= {8, 16, 32} and len(self.fields) == 1 and self.width % 32 == 0

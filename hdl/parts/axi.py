@@ -76,6 +76,8 @@ class _Top(Circuit):
     ----------
     fields : dict of lists of Field
         By the name of the port.
+    padding : dict of int
+        By the name of the port, how many upper bits fill TDATA up to whole bytes: zeros that leave, ignored where they enter.
     facts : dict
         What the manifest says of the top besides its ports.
     registers : sequence of hdl.parts.registers.Register
@@ -91,11 +93,13 @@ class _Top(Circuit):
         self.facts = {"latency": dict(latency), "initiation_interval": block.initiation_interval, **block.facts}
         if block.statistics:
             self.facts["statistics"] = list(block.statistics)
-        self.fields, self._inner = {}, {}
+        self.fields, self.padding, self._inner = {}, {}, {}
         members = {"clk": In(1), self.reset_name: In(1)} if block.clocked(vars(block)) else {}
         for name, flow, inner, shape, element in self._ports():
             if width := Shape.cast(shape).width:
-                members[name] = flow(width)
+                if padding := -width % 8 if name.endswith("_tdata") else 0:
+                    self.padding[name] = padding
+                members[name] = flow(width + padding)
                 self._inner[name] = flow, Value.cast(inner)
                 if fields := list(_fields(name, shape, element, block)):
                     self.fields[name] = fields
@@ -113,10 +117,10 @@ class _Top(Circuit):
 class AxiStreamTop(_Top):
     """Flat ports for a block with streams of beats (see `hdl.parts.stream.beats`), and maybe registers.
 
-    The port ``s_axis_tdata`` is the data of the payload of the block's stream `i`, lane 0 lowest; ``s_axis_tkeep`` its keep,
-    where it has that; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct, first field lowest, and absent where that
-    has no bits. ``m_axis_...`` are those of the stream `o`; streams of other names give their ports these. An `AxiLite` called
-    `axil` becomes ``s_axil_...``.
+    The port ``s_axis_tdata`` is the data of the payload of the block's stream `i`, lane 0 lowest, in whole bytes;
+    ``s_axis_tkeep`` its keep, where it has that; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct, first field
+    lowest, and absent where that has no bits. ``m_axis_...`` are those of the stream `o`; streams of other names give their
+    ports these. An `AxiLite` called `axil` becomes ``s_axil_...``.
     """
 
     _output = "m_axis"

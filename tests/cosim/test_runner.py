@@ -113,6 +113,20 @@ def test_register_without_enable_is_caught(simulate):
     assert re.match(r"every_mix_of_idle_cycles_and_back_pressure: beat \d+ changed while it waited: tdata .* became ", failure)
 
 
+def test_padding_that_is_not_zero_is_caught(simulate):
+    failure = simulate("s2_parameters", edit=("{ 7'h00, ", "{ 7'h40, "), tests="latency").failure
+    assert re.match(r"latency_and_throughput: beat 0 of m_axis has padding that is not zero: 0x80\w{12}; ", failure)
+
+
+def test_padding_that_is_not_ignored_is_caught(simulate):
+    edit = ("assign m_axis_tlast = s_axis_tlast;", "assign m_axis_tlast = s_axis_tlast ^ s_axis_tdata[7];")
+    settings = ["formats=float4_e2m1fn", "lanes=1", "stages=0"]
+    assert simulate("float_decoder", settings, tests="latency").failure is None
+    assert simulate("float_decoder", settings, edit=edit, tests="latency").failure.startswith(
+        "latency_and_throughput: tlast of"
+    )
+
+
 def test_register_that_ignores_reset_is_caught(simulate):
     edit = ("if (rst) m_axis_tvalid <= 1'h0;", "if (1'b0) m_axis_tvalid <= 1'h0;")
     assert simulate("float_decoder", edit=edit, tests="reset_in").failure is not None

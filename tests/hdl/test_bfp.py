@@ -37,7 +37,7 @@ def test_ports_of_a_streamed_converter_with_everything():
     assert fields(found["s_axis_tuser"]) == [
         ("rounding", 0, 1), ("precision", 2, 3), ("offset", 4, 11), ("reference", 12, 19), ("user", 20, 24),
     ]  # fmt: skip
-    assert found["m_axis_tdata"]["width"] == 36
+    assert (found["m_axis_tdata"]["width"], found["m_axis_tdata"]["padding"]) == (40, 4)
     assert fields(found["m_sums_tuser"]) == [("saturated", 0, 0), ("user", 1, 5)]
 
 
@@ -70,7 +70,7 @@ def test_ports_of_an_array():
     assert emission.module == "systolic_array_x4_rows_2_columns_3"
     assert emission.manifest["latency"] == {"m_axis": 4}
     widths = {name: found[f"{name}_tdata"]["width"] for name in ("s_axis", "s_columns", "s_sums", "m_axis")}
-    assert widths == {"s_axis": 2 * (4 * 5 + 8), "s_columns": 3 * (4 * 5 + 8), "s_sums": 96, "m_axis": 96}
+    assert widths == {"s_axis": 2 * (4 * 5 + 8), "s_columns": 3 * (4 * 5 + 8) + 4, "s_sums": 96, "m_axis": 96}
     assert fields(found["s_axis_tuser"]) == [
         ("in_place", 0, 0), ("swap", 1, 1), ("resume", 2, 2), ("chunks", 3, 3), ("window", 4, 12),
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from copy import deepcopy
 from functools import cache
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from narrowfloat.golden.reference.streams import Port
@@ -241,3 +242,23 @@ def test_every_encoding_has_its_words():
                 for field in place.get("fields", ()):
                     if re.fullmatch("rounding|format|precision|mode|estimator|end_on_epoch", field["name"]):
                         assert field["values"], (name, place["name"], field["name"])
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_tdata_has_whole_bytes(name):
+    """And no byte of padding alone."""
+    for found in drawn(name):
+        ports = [port for port in found["ports"] if port["name"].endswith("_tdata")]
+        assert ports
+        for port in ports:
+            used = port["fields"][-1]["msb"] + 1
+            assert port["width"] == -(-used // 8) * 8 == used + port.get("padding", 0)
+
+
+def test_padding_is_packed_as_zeros_and_not_unpacked():
+    found = described("float_decoder", find("float_decoder").parse(["formats=float6_e2m3fn", "lanes=3"]))
+    port = Port(found, "s_axis_tdata")
+    assert (port.width, port.padding) == (24, 0b111111 << 18)
+    assert port.pack(1, {"lane": [[63, 63, 63]]}).tolist() == [[2**18 - 1]]
+    assert port.unpack(np.array([[2**24 - 1]], np.uint32))["lane"].tolist() == [[63, 63, 63]]
+    assert Port(found, "m_axis_tdata").padding == Port(found, "s_axis_tuser").padding == 0
