@@ -12,7 +12,7 @@ from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_choice, check_codes, check_int, check_random_bits, integers_for
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FloatFormat
 from narrowfloat.golden.parts import parts
-from narrowfloat.golden.rounding import MAX_SR_BITS, OVERFLOWS, ROUNDINGS, Flag, round_and_pack
+from narrowfloat.golden.rounding import MAX_SR_BITS, OVERFLOWS, ROUNDINGS, TININESS, Flag, is_tiny, round_and_pack
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -31,6 +31,7 @@ def encode(
     overflow: str = ...,
     random_bits: ArrayLike | None = ...,
     sr_bits: int = ...,
+    tininess: str = ...,
     flags: Literal[False] = ...,
 ) -> NDArray[Any]: ...
 @overload
@@ -43,6 +44,7 @@ def encode(
     overflow: str = ...,
     random_bits: ArrayLike | None = ...,
     sr_bits: int = ...,
+    tininess: str = ...,
     flags: Literal[True],
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]: ...
 def encode(
@@ -54,6 +56,7 @@ def encode(
     overflow: str = "saturate",
     random_bits: ArrayLike | None = None,
     sr_bits: int = 8,
+    tininess: str = "before",
     flags: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.uint8]]:
     """FP32 values as codes of `fmt`.
@@ -82,6 +85,8 @@ def encode(
         rounding "sr" needs and reads them.
     sr_bits : int
         1 to 16: how many random bits rounding "sr" adds to a value.
+    tininess : str
+        One of `golden.rounding.TININESS`, for the flag UNDERFLOW.
     flags : bool
         Whether to return the flags too.
 
@@ -94,7 +99,8 @@ def encode(
 
         =========  ==========================================================================================
         OVERFLOW   the input is finite and, rounded with an unbounded exponent, above the largest finite number
-        UNDERFLOW  INEXACT, and the input is smaller than the smallest normal number of `fmt`
+        UNDERFLOW  INEXACT, and the input is smaller than the smallest normal number of `fmt`; with `tininess` "after" it is
+                   so once it is rounded with an unbounded exponent
         INEXACT    the input is finite and the code has another value
         INVALID    infinity or NaN became something else; for "fnu" also: the input is zero or negative
                    (OVERFLOW, UNDERFLOW and INEXACT are then clear)
@@ -105,13 +111,14 @@ def encode(
     TypeError
         `x` is of another dtype; `bias` or `random_bits` are not integers; `fmt` is neither a FloatFormat nor a name.
     ValueError
-        `fmt` names no float; `bias`, `rounding`, `overflow`, `random_bits` or `sr_bits` are not among what is allowed, or have
-        another shape.
+        `fmt` names no float; `bias`, `rounding`, `overflow`, `random_bits`, `sr_bits` or `tininess` are not among what is
+        allowed, or have another shape.
     """
     x, fmt = as_fp32("x", x), FloatFormat.of(fmt)
     biases = _checked_bias(bias, fmt, x.shape)
     check_choice("rounding", rounding, ROUNDINGS)
     check_choice("overflow", overflow, OVERFLOWS)
+    check_choice("tininess", tininess, TININESS)
     if rounding == "sr":
         sr_bits = check_int("sr_bits", sr_bits, 1, MAX_SR_BITS)
         noise = check_random_bits(random_bits, sr_bits, x.shape, "x").reshape(-1)
@@ -130,7 +137,8 @@ def encode(
         part_random = noise[part] if rounding == "sr" else None
         codes[part], is_too_large = round_and_pack(words[part], fmt, part_bias, rounding, overflow, part_random, sr_bits)
         if flags:
-            raised[part] = _flags(words[part].view(np.float32), codes[part], is_too_large, fmt, part_bias)
+            tiny = is_tiny(words[part], fmt, part_bias, tininess, rounding, part_random, sr_bits)
+            raised[part] = _flags(words[part].view(np.float32), codes[part], is_too_large, tiny, fmt, part_bias)
     codes = codes.reshape(x.shape)
     return (codes, raised.reshape(x.shape)) if flags else codes
 
@@ -262,16 +270,15 @@ def _unpack(codes, fmt, bias):
     return words.view(np.float32)
 
 
-def _flags(x, codes, is_too_large, fmt, bias):
+def _flags(x, codes, is_too_large, tiny, fmt, bias):
     """The flags that encoding the float32 array `x` raised."""
-    smallest_normal = {"gradual": 1 << fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
     result = _unpack(codes, fmt, bias)
     is_finite = np.isfinite(x)
     invalid = (np.isnan(x) & ~np.isnan(result)) | (np.isinf(x) & ~np.isinf(result))
     if fmt.specials == "fnu":
         invalid |= x <= 0
     inexact = is_finite & ~invalid & (x != result)
-    underflow = inexact & (np.abs(x) < _unpack(np.full_like(codes, smallest_normal), fmt, bias))
+    underflow = inexact & tiny
     overflow = is_finite & ~invalid & is_too_large
     return overflow * Flag.OVERFLOW + underflow * Flag.UNDERFLOW + inexact * Flag.INEXACT + invalid * Flag.INVALID
 

@@ -3,10 +3,14 @@
 All bits come from one sequence of maximal length, ``u[n] = u[n-89] ^ u[n-86] ^ u[n-81] ^ u[n-78]``, whose period 2**89 - 1 is a
 prime. A register holds 89 bits of it and moves by as many bits per beat as it gives, at most 128, so that no bit is used twice.
 
-Register r of the seed s starts ``(8 * s + r) * 2**48`` bits into the sequence. In 2**40 beats a register passes at most 2**47
-bits: no two registers, of whatever seeds, pass the same ones. Nor do two lanes ever pass the same words within 2**40 beats of
-each other: with w bits per beat that would ask for a distance ``t * w = d * 2**48 + l`` in the sequence, where t is below 2**40
-and l, the distance of the lanes in their registers, is below w.
+Register r of the seed s starts ``(8 * s + r) * 2**48`` bits after register 0 of the seed 0. In 2**40 beats it passes at most
+2**47 bits: no two registers, of whatever seeds, pass the same ones. Nor do two lanes ever pass the same words within 2**40
+beats of each other: with w bits per beat that would ask for a distance ``t * w = d * 2**48 + l`` in the sequence, where t is
+below 2**40 and l, the distance of the lanes in their registers, is below w.
+
+Where a register is in the sequence is an element of GF(2**89): ``u[n] = trace(element * x**n)``. A jump by k bits multiplies it
+by x**k. So a register can seed itself: from `ORIGIN`, for each of the 32 bits of the seed and the 3 of r, from the highest on,
+it is squared, and moves by a bit if that is set; then it is squared 48 times.
 
 What a register holds is the sequence XOR `MASK`, so that a register that starts from zero, as a flip-flop without reset does,
 is in the midst of the sequence, and the one state that it could not leave is MASK.
@@ -23,10 +27,12 @@ from numpy.typing import NDArray
 WIDTH = 89  # bits of a register
 DISTANCES = (89, 86, 81, 78)  # how many bits ago those were that make the next one
 REGISTER_BITS = 128  # the most that a register gives per beat
-REGISTERS = 8  # that a seed has
+SEED_BITS = 32
+REGISTER_NUMBER_BITS = 3
+REGISTERS = 2**REGISTER_NUMBER_BITS  # that a seed has
 SPACING_BITS = 48  # log2 of the bits from one register's start to the next one's
 MASK = 0x16A09E667F3BCC908B2FB13  # the root of 2, times 2**88
-_FIRST = 0x19E3779B97F4A7C15F39CC0  # u[0] and on, lowest bit first: the golden ratio, times 2**88
+ORIGIN = 0x19E3779B97F4A7C15F39CC0  # u[0] and on, lowest bit first, from which registers seed themselves: the golden ratio
 _POLYNOMIAL = 1 << WIDTH | sum(1 << WIDTH - distance for distance in DISTANCES)
 _MAX_BEATS, _MAX_FIRST = 2**32 - 1, 2**41
 
@@ -57,9 +63,14 @@ def start(seed: int, register: int) -> int:
 
 def _sequence(seed, register, passed):
     """WIDTH bits of the sequence, the oldest the lowest, from `passed` bits after a register's start."""
-    jump = _product(_power(_spacing(), REGISTERS * seed + register), _power(2, passed))
-    sequence = _first_bits()
-    return sum(((sequence >> n & jump).bit_count() & 1) << n for n in range(WIDTH))
+    element = _product(_unseeded(), _product(_power(_spacing(), REGISTERS * seed + register), _power(2, passed)))
+    return _bits_at(element)
+
+
+def _bits_at(element):
+    """WIDTH bits of the sequence from an element on, the oldest the lowest."""
+    traces = _traces()
+    return sum(((traces >> n & element).bit_count() & 1) << n for n in range(WIDTH))
 
 
 @cache
@@ -69,14 +80,27 @@ def _spacing():
 
 
 @cache
-def _first_bits():
-    """u[0] to u[2 * WIDTH], lowest bit first."""
-    bits = _continue(_bits(_FIRST, WIDTH), 2 * WIDTH)
+def _unseeded():
+    """The element where register 0 of the seed 0 starts: that of `ORIGIN`, squared once for each bit of a seed and a register's
+    number and of their distance."""
+    rows = [_traces() >> n & 2**WIDTH - 1 | (ORIGIN >> n & 1) << WIDTH for n in range(WIDTH)]
+    for column in range(WIDTH):  # by Gauss and Jordan, of what combination of traces its bits are
+        pivot = next(row for row in range(column, WIDTH) if rows[row] >> column & 1)
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        rows = [row ^ rows[column] if n != column and row >> column & 1 else row for n, row in enumerate(rows)]
+    origin = sum((row >> WIDTH) << n for n, row in enumerate(rows))
+    return _power(origin, 2 ** (SEED_BITS + REGISTER_NUMBER_BITS + SPACING_BITS))
+
+
+@cache
+def _traces():
+    """The traces of x**0 to x**(2 * WIDTH), lowest bit first: below x**WIDTH, by Newton's identities, x**0 and x**81 have 1."""
+    bits = _continue(_bits(1 | 1 << 81, WIDTH), 2 * WIDTH)
     return sum(int(bit) << n for n, bit in enumerate(bits))
 
 
 def _power(base, exponent):
-    """In the field of polynomials over GF(2) modulo that of the sequence: u[n + e] is the sum of u[n + j], x^j being in x^e."""
+    """In the field of polynomials over GF(2) modulo that of the sequence."""
     result = 1
     while exponent:
         if exponent & 1:

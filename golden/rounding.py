@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 ROUNDINGS = ("rne", "rna", "rtz", "sr")  # in the order of their codes, from 0, in every field `rounding`
 OVERFLOWS = ("saturate", "format")
+TININESS = ("before", "after")  # rounding: where UNDERFLOW looks at a value's magnitude
 MAX_SR_BITS = 16
 
 
@@ -134,6 +135,41 @@ def round_increment(
     else:
         is_odd = whole > 0 if fmt.underflow == "gradual" else True
     return rounds_to_even(fraction, half, is_odd)
+
+
+def is_tiny(
+    words: NDArray[np.uint32],
+    fmt: FloatFormat,
+    bias: int | NDArray[np.int32],
+    tininess: str,
+    rounding: str,
+    random_bits: NDArray[Any] | None = None,
+    sr_bits: int = 8,
+) -> NDArray[np.bool_]:
+    """Whether magnitudes are below the smallest normal number of `fmt`: FP32's own, or rounded as if exponents had no bounds.
+
+    Parameters
+    ----------
+    words, fmt, bias
+        As for `align`.
+    tininess : str
+        One of `TININESS`: "before", or "after" rounding, as RISC-V and x86 have it (IEEE 754-2019, 7.5, leaves the choice).
+    rounding, random_bits, sr_bits
+        As for `round_increment`.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, in the shape of `words`.
+    """
+    words = words & np.uint32(0x7FFFFFFF)
+    # Twice the value is normal where this matters, so that `align` shifts none of its bits out.
+    twice = np.where(words >> FP32_MAN_BITS == 0, words << 1, words + np.uint32(1 << FP32_MAN_BITS))
+    whole, fraction = align(twice, fmt, bias)
+    if tininess == "after":
+        whole = whole + round_increment(whole, fraction, fmt, rounding, random_bits, sr_bits)
+    smallest = {"gradual": 1 << fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
+    return whole < smallest + (1 << fmt.man_bits)
 
 
 def rounds_to_even(rest: NDArray[Any], half: NDArray[Any] | np.integer, is_odd: Any) -> NDArray[np.bool_]:

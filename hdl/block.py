@@ -306,6 +306,8 @@ class Block(Circuit):
         What its manifest says besides.
     registers : tuple of hdl.parts.registers.Register
         Those behind its interface `axil`.
+    seeded : bool
+        Whether it has registers of random bits, so that its top has the Verilog parameter SEED.
     statistics : tuple of str
         Of an estimator, which listens to a stream, the names of what can be read.
     encodings : dict of dict
@@ -328,6 +330,7 @@ class Block(Circuit):
     statistics = ()
     facts = MappingProxyType({})
     registers = ()
+    seeded = False
     encodings = MappingProxyType({})
     fraction_bits = MappingProxyType({})
 

@@ -13,7 +13,7 @@ from narrowfloat import cache, shell
 from narrowfloat.freshness import fingerprint
 from narrowfloat.hdl import manifest
 from narrowfloat.hdl.catalog import MAX_NAME
-from narrowfloat.hdl.parts import registers
+from narrowfloat.hdl.parts import lfsr, registers
 from narrowfloat.tools import YOSYS, yosys
 
 # Flattened and cleaned, and without initial values, which neither standard cells nor their memories have: reset sets all that
@@ -93,6 +93,8 @@ def emit(design, settings=(), name=None):
         netlist = json.loads((folder / "top.json").read_text())["modules"][module]
         body = (folder / "top.sv").read_text()
     text = _tidy(body, module, list(top.signature.members), *_unused(netlist), _header(design, values))
+    if top.seeded:
+        text = _with_seed(text, module, values["seed"])
     described = manifest.of(design, values, module, top, text)
     texts = {
         f"{module}.sv": text,
@@ -151,6 +153,19 @@ def _tidy(body, module, ports, unused, carrying, header):
         marked = r"  /* verilator lint_off UNUSEDSIGNAL */\n\1  /* verilator lint_on UNUSEDSIGNAL */\n"
         body = re.sub(rf"^({lines})", marked, body, flags=re.MULTILINE)
     return body
+
+
+def _with_seed(text, module, seed):
+    """Random bits start at the Verilog parameter SEED, and not at the one number that `seed` leads to."""
+    pattern = r"(if \(!?rst(?:_n)?\) \w*lfsr(\d)_state_(\d+)_ <= )1'h[01];"
+    text, count = re.subn(pattern, r"\1lfsr\2_start[\3];", text)
+    registers_ = sorted(set(re.findall(r"<= lfsr(\d)_start\[", text)))
+    assert count == lfsr.WIDTH * len(registers_) > 0
+    starts = "".join(f"  localparam [88:0] lfsr{n}_start = lfsr_start(SEED, 3'd{n});\n" for n in registers_)
+    text = re.sub(rf"^module {module}\(", f"module {module} #(parameter [31:0] SEED = 32'd{seed}) (", text, flags=re.MULTILINE)
+    return re.sub(
+        rf"^(module {module} [^;]*;\n)", lambda match: match[1] + lfsr.start_function() + starts, text, flags=re.MULTILINE
+    )
 
 
 def _core(module, summary):

@@ -5,6 +5,7 @@ import json
 from importlib.metadata import version
 from importlib.resources import files
 
+from narrowfloat.golden.lfsr import SEED_BITS
 from narrowfloat.hdl.block import Block
 from narrowfloat.hdl.catalog import RESET
 from narrowfloat.hdl.parts import registers
@@ -27,6 +28,7 @@ def of(design, values, module, top, text):
         "reference": design.reference,
         "parameters": design.to_json(values),
         "declaration": declaration(design),
+        **({"verilog_parameters": [_seed(values)]} if top.seeded else {}),
         "ports": [_port(name, member, top) for name, member in top.signature.members.items()],
         **top.facts,
         **({"registers": registers.as_json(top.registers)} if top.registers else {}),
@@ -45,6 +47,15 @@ def declaration(design):
         "parameters": [parameter.as_json() for parameter in design.parameters],
         "relations": [{"text": relation.text, "parameters": list(relation.parameters)} for relation in block.relations],
         "effects": effects,
+    }
+
+
+def _seed(values):
+    return {
+        "name": "SEED",
+        "width": SEED_BITS,
+        "default": values["seed"],
+        "meaning": "Seed of the random bits after reset. The reference of another one has it as its parameter `seed`.",
     }
 
 

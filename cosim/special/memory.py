@@ -47,8 +47,12 @@ async def registers_answer_on_every_mix_of_pauses(bench):
             length = int(bench.rng.integers(1, 5 - first))
             value = int(bench.rng.integers(2**32)) & (1 << 8 * length) - 1
             answer = await axil.write(registers[name]["address"] + first, value.to_bytes(length, "little"))
-            assert answer.resp == AxiResp.OKAY
-            mask = ((1 << 8 * length) - 1 << 8 * first) & writable[name]
+            fields = bench.reference.unpack_fields(name, value << 8 * first)
+            bytes_of = {field["name"]: field["lsb"] // 8 for field in registers[name]["fields"]}
+            written = {field: code for field, code in fields.items() if first <= bytes_of[field] < first + length}
+            refused = bench.reference.refused(name, written)
+            assert answer.resp == (AxiResp.SLVERR if refused else AxiResp.OKAY), f"{written} to {name}; {rerun()}"
+            mask = ((1 << 8 * length) - 1 << 8 * first) & writable[name] & -(not refused)
             words[name] = words[name] & ~mask | value << 8 * first & mask
             # a random other one, so that writes that go astray are found
             name = bench.rng.choice(plain)

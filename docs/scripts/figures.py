@@ -17,7 +17,7 @@ import re
 import sys
 from pathlib import Path
 
-from docs.scripts import experiments, tables
+from docs.scripts import experiments, specials, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 _MARKED = re.compile(r"<!-- (figure|table): (.+?) -->(.*?)<!-- end -->", re.DOTALL)
@@ -35,7 +35,7 @@ def filled(text):
 
 def _value(match):
     kind, expression, _ = match.groups()
-    value = str(eval(expression, vars(tables) | vars(experiments)))
+    value = str(eval(expression, vars(tables) | vars(experiments) | vars(specials)))
     space = "" if kind == "figure" else "\n\n"
     return f"<!-- {kind}: {expression} -->{space}{value}{space}<!-- end -->"
 

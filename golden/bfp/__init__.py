@@ -15,7 +15,7 @@ from narrowfloat.golden.bfp.accumulate import (
     dot,
     matmul,
 )
-from narrowfloat.golden.bfp.blocks import ROUNDINGS, SR_BITS, Blocks, chunks, convert, decode
+from narrowfloat.golden.bfp.blocks import NAN_EXPONENT, ROUNDINGS, SR_BITS, Blocks, chunks, convert, decode
 from narrowfloat.golden.bfp.mac import CHUNKS, Passes, accumulate_passes, to_passes
 from narrowfloat.golden.bfp.mxint8 import from_mxint8, to_mxint8
 from narrowfloat.golden.bfp.policy import EPSILON_BITS, MAX_SUM_BITS, MIN_SUM_BITS, SUM_BITS, precision, relative_improvement
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_SUM_BITS",
     "MIN_FIXED_BITS",
     "MIN_SUM_BITS",
+    "NAN_EXPONENT",
     "ROUNDINGS",
     "SR_BITS",
     "SUM_BITS",

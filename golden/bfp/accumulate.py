@@ -13,7 +13,7 @@ _BASES = -(2**31), 2**31 - 1
 
 
 def dot(a: Blocks, b: Blocks) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Dot products of groups of `a` with groups of `b`, exactly: the sums times ``2**weights``.
+    """Dot products of groups of `a` with groups of `b`, exactly: the sums times ``2**weights``, where neither is NaN.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def dot(a: Blocks, b: Blocks) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
 def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDArray[np.float32]:
     """``acc + sums * 2**weights``, rounded once, to the nearest FP32 number, ties to even.
 
-    As IEEE 754 has it, with subnormals, and infinity for what is too large. A sum of zero leaves `acc` as it is, a zero's sign
-    included; numbers that cancel give +0.
+    As IEEE 754 has it, with subnormals, and infinity for what is too large, which stays; NaN stays, as +NaN without payload. A
+    sum of zero leaves `acc` as it is, a zero's sign included; numbers that cancel give +0.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDAr
         `acc` is not float32.
     """
     acc = check_dtype("acc", acc, np.float32)
-    old = acc.astype(np.float64)
     addend = np.ldexp(np.asarray(sums, np.float64), weights)
     with np.errstate(invalid="ignore", over="ignore"):
+        old = acc.astype(np.float64)
         total = old + addend
         # What the addition lost, exactly (Knuth's TwoSum). Where it lost anything, the last bit of the 53 is made 1 (round to
         # odd), so that the second rounding, to 24 bits or fewer, is as if there had been no first.
@@ -73,7 +73,8 @@ def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDAr
         is_even = total.view(np.int64) & 1 == 0
         odd = np.nextafter(total, np.where(error > 0, np.inf, -np.inf))
         total = np.where((error != 0) & is_even & np.isfinite(total), odd, total)
-        return np.where(np.asarray(sums) == 0, acc, total.astype(np.float32))
+        result = np.where(np.asarray(sums) == 0, acc, total.astype(np.float32))
+    return np.where(np.isnan(acc), np.float32(np.nan), result)
 
 
 def accumulate_fixed(
@@ -124,6 +125,9 @@ def accumulate_fixed(
 def matmul(a: Blocks, b: Blocks, *, accumulator: str = "fp32", start: Any = None, width: int = 32, window: int = 256) -> Any:
     """Dot products of rows: each group's exact sum is added to the accumulator, one group after the other.
 
+    A product with a group that is NaN makes NaN of a sum of "fp32". That of "fixed" goes on with the numbers that the groups
+    have, and counts as out of range.
+
     Parameters
     ----------
     a, b : Blocks
@@ -163,9 +167,10 @@ def matmul(a: Blocks, b: Blocks, *, accumulator: str = "fp32", start: Any = None
     for group in range(a.codes.shape[1]):
         sums = a.integers[:, group].astype(np.int64) @ b.integers[:, group].astype(np.int64).T
         weights = a.weights[:, group, None] + b.weights[:, group]
+        is_nan = a.is_nan[:, group, None] | b.is_nan[:, group]
         if accumulator == "fp32":
-            total = accumulate_fp32(total, sums, weights)
+            total = np.where(is_nan, np.float32(np.nan), accumulate_fp32(total, sums, weights))
         else:
             total, out = accumulate_fixed(total, sums, weights, width=width, base=window - 256)
-            saturated = saturated | out
+            saturated = saturated | out | is_nan
     return total if accumulator == "fp32" else (total, saturated)

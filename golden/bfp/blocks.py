@@ -6,12 +6,13 @@ from typing import Literal, overload
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_choice, check_fields, check_int, check_random_bits
-from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS, FP32_MAX_EXPONENT, BlockFormat
-from narrowfloat.golden.rounding import rounds_to_even
+from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, BlockFormat
+from narrowfloat.golden.rounding import OVERFLOWS, rounds_to_even
 from numpy.typing import ArrayLike, NDArray
 
 ROUNDINGS = ("rtz", "rne", "sr")  # with the codes of `golden.rounding.ROUNDINGS`
 SR_BITS = 8  # random bits per number, and bits that stochastic rounding sees of what it discards
+NAN_EXPONENT = 255  # E of a group that is NaN: infinity and NaN have it in FP32, numbers do not
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,14 @@ class Blocks:
 
     @property
     def integers(self) -> NDArray[np.int16]:
-        """The numbers as integers with their signs: int16 [..., groups, group]."""
+        """The numbers as integers with their signs: int16 [..., groups, group]. Those of a group that is NaN mean nothing."""
         magnitudes = self.magnitudes.astype(np.int16)
         return np.where(self.signs, -magnitudes, magnitudes)
+
+    @property
+    def is_nan(self) -> NDArray[np.bool_]:
+        """Whether a group is NaN, all of its numbers: bool [..., groups]."""
+        return self.exponents == NAN_EXPONENT
 
 
 @overload
@@ -71,6 +77,7 @@ def convert(
     fmt: BlockFormat | str,
     *,
     rounding: str = ...,
+    overflow: str = ...,
     bits: int | None = ...,
     random_bits: ArrayLike | None = ...,
     offset: int = ...,
@@ -82,6 +89,7 @@ def convert(
     fmt: BlockFormat | str,
     *,
     rounding: str = ...,
+    overflow: str = ...,
     bits: int | None = ...,
     random_bits: ArrayLike | None = ...,
     offset: int = ...,
@@ -92,6 +100,7 @@ def convert(
     fmt: BlockFormat | str,
     *,
     rounding: str = "rtz",
+    overflow: str = "saturate",
     bits: int | None = None,
     random_bits: ArrayLike | None = None,
     offset: int = 0,
@@ -115,9 +124,19 @@ def convert(
     With `bits` below `man_bits` numbers are rounded to so many, the highest, and the others are zero: so a tensor of 2 bits
     goes where there is room for 4. What rounds to ``2**man_bits`` becomes the largest k that has these bits; E stays.
 
-    Zeros and subnormals of FP32 are zero, and the exponent of a group of nothing else is 0. Infinity and NaN are read as the
-    largest finite number with their sign. With `exp_bits` 3 or 4 the code is ``E - offset`` within its range, and the group is
-    aligned to the exponent that this code means: numbers with a larger one become the largest k.
+    Zeros and subnormals of FP32 are zero, and the exponent of a group of nothing else is 0. With `exp_bits` 3 or 4 the code is
+    ``E - offset`` within its range, and the group is aligned to the exponent that this code means: numbers with a larger one
+    become the largest k.
+
+    Infinity and NaN are read with their exponent, 255. Where that counts for E, the group is NaN; where it does not, they
+    become the largest k with their sign, and spoil no other number:
+
+    ========  ==========================  ============================
+    exp_bits  NaN                         infinity
+    ========  ==========================  ============================
+    8         counts                      `overflow` "saturate": counts not; "format": counts
+    3, 4      counts not                  counts not
+    ========  ==========================  ============================
 
     Parameters
     ----------
@@ -128,6 +147,8 @@ def convert(
         A format or its name.
     rounding : str
         One of `ROUNDINGS`.
+    overflow : str
+        One of `golden.rounding.OVERFLOWS`.
     bits : int or None
         1 to ``fmt.man_bits``; None means all.
     random_bits : numpy.ndarray or None
@@ -142,25 +163,33 @@ def convert(
     -------
     blocks : Blocks
     saturated, invalid : numpy.ndarray
-        Only if `flags`: bool [..., groups, group]: the exponent is above the one the group is aligned to; infinity or NaN.
+        Only if `flags`: bool [..., groups, group]: the exponent, that of infinity and NaN too, is above the one the group is
+        aligned to; infinity or NaN.
 
     Raises
     ------
     TypeError
         `x` is of another dtype; `random_bits` are not integers; `fmt` is neither a BlockFormat nor a name.
     ValueError
-        `rounding`, `bits`, `offset` or `random_bits` are not what is allowed, or `x` has no last axis or nothing along it.
+        `rounding`, `overflow`, `bits`, `offset` or `random_bits` are not what is allowed, or `x` has no last axis or nothing
+        along it.
     """
     fmt = BlockFormat.of(fmt)
     check_choice("rounding", rounding, ROUNDINGS)
+    check_choice("overflow", overflow, OVERFLOWS)
     bits = fmt.man_bits if bits is None else bits
     bits = check_int(f"bits of {fmt.name}", bits, 1, fmt.man_bits)
     offset = check_int(f"offset of {fmt.name}", offset, 0, 0 if fmt.exp_bits == 8 else 255)
     length, words = _grouped(x, fmt.group)
     if rounding == "sr":
         random_bits = check_random_bits(random_bits, SR_BITS, words.shape, "the groups").astype(np.int64)
-    exponents, significands, invalid = _unpack(words)
-    largest = exponents.max(axis=-1)
+    exponents, significands = _unpack(words)
+    invalid = exponents == NAN_EXPONENT
+    if fmt.exp_bits < 8:
+        counts = ~invalid
+    else:
+        counts = (words & 0x7FFFFFFF != FP32_INFINITY) | (overflow == "format")
+    largest = np.where(counts, exponents, 0).max(axis=-1)
     codes = np.clip(largest - offset, 0, fmt.max_exponent)
     distances = (codes + offset)[..., None] - exponents
     saturated = distances < 0
@@ -175,11 +204,11 @@ def convert(
 def decode(blocks: Blocks) -> NDArray[np.float32]:
     """The values of `blocks`, in the shape that was converted: float32, exactly.
 
-    Only E = 255, to which an offset of 255 or a scale of MX can lead, has numbers from 2**128 on: those become infinity.
+    A group with E = 255, to which an offset of 255 leads too, is NaN.
     """
-    values = np.ldexp(blocks.integers.astype(np.float64), blocks.weights[..., None])
-    with np.errstate(over="ignore"):
-        values = values.astype(np.float32)
+    # E is at most 254, so that numbers are below 2**128
+    numbers = np.ldexp(blocks.integers.astype(np.float32), np.where(blocks.is_nan, 0, blocks.weights)[..., None])
+    values = np.where(blocks.is_nan[..., None], np.float32(np.nan), numbers)
     return values.reshape(*blocks.codes.shape[:-1], -1)[..., : blocks.length]
 
 
@@ -206,14 +235,10 @@ def _grouped(x, group):
 
 
 def _unpack(words):
-    """Exponents (int64), significands of 24 bits (int64; 0 for zeros and subnormals), and where words are infinity or NaN."""
+    """Exponents (int64), and significands of 24 bits (int64; 0 for zeros and subnormals)."""
     exponents = (words >> FP32_MAN_BITS & 0xFF).astype(np.int64)
     fractions = (words & 2**FP32_MAN_BITS - 1).astype(np.int64)
-    invalid = exponents > FP32_MAX_EXPONENT
-    exponents = np.minimum(exponents, FP32_MAX_EXPONENT)
-    fractions = np.where(invalid, 2**FP32_MAN_BITS - 1, fractions)
-    significands = np.where(exponents > 0, fractions + 2**FP32_MAN_BITS, 0)
-    return exponents, significands, invalid
+    return exponents, np.where(exponents > 0, fractions + 2**FP32_MAN_BITS, 0)
 
 
 def _round(significands, distances, man_bits, rounding, random_bits):

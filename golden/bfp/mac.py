@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from narrowfloat.golden.bfp.accumulate import ACCUMULATORS, accumulate_fixed, accumulate_fp32
+from narrowfloat.golden.bfp.blocks import NAN_EXPONENT
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import FP32_BIAS
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ class Passes:
         bool [passes]: the weight is one chunk's bits lower than that of the pass before. Only "fp32" reads it.
     complete : numpy.ndarray
         bool [passes]: the last pass of a pair of groups. Only "fp32" reads it.
+    nan : numpy.ndarray
+        bool [passes]: one of the groups is NaN. "fp32" reads it where a pass is `complete`.
     last : numpy.ndarray
         bool [passes]: the last pass of a result.
     """
@@ -36,6 +39,7 @@ class Passes:
     y_exponent: NDArray[np.int64]
     lower: NDArray[np.bool_]
     complete: NDArray[np.bool_]
+    nan: NDArray[np.bool_]
     last: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -61,7 +65,7 @@ def to_passes(
     integers : numpy.ndarray
         int64 [2, pairs, lanes]: the numbers of x and of y.
     exponents : numpy.ndarray
-        int64 [2, pairs]: the exponents of the groups.
+        int64 [2, pairs]: the exponents E of the groups, of which 255 is NaN.
     bits : numpy.ndarray
         int64 [2, pairs]: their mantissa bits, multiples of `chunk_bits`.
     last : numpy.ndarray
@@ -99,7 +103,8 @@ def to_passes(
     x_exponent, y_exponent = exponents[:, pair] - chunk_bits * chosen
     lower = (np.diff(chosen.sum(axis=0), prepend=0) > 0) & (place > 0)
     complete = place == number[pair] - 1
-    return Passes(x, y, x_exponent - window, y_exponent, lower, complete, complete & last[pair])
+    is_nan = (exponents == NAN_EXPONENT).any(axis=0)[pair]
+    return Passes(x, y, x_exponent - window, y_exponent, lower, complete, is_nan, complete & last[pair])
 
 
 def accumulate_passes(
@@ -108,7 +113,7 @@ def accumulate_passes(
     """What an fMAC gives for each result, bit-exact to `hdl.bfp.FastMac`.
 
     With "fixed" every pass is added by `accumulate_fixed`. With "fp32" the passes of a pair of groups are first added as
-    integers, and their sum is then added by `accumulate_fp32`.
+    integers, and their sum is then added by `accumulate_fp32`. What NaN does is as in `matmul`.
 
     Parameters
     ----------
@@ -126,7 +131,7 @@ def accumulate_passes(
     totals : numpy.ndarray
         int64, or of "fp32" float32: [results].
     saturated : numpy.ndarray
-        bool [results]: whether anything was out of range; always False with "fp32".
+        bool [results]: whether anything was out of range or NaN; always False with "fp32".
 
     Raises
     ------
@@ -146,7 +151,7 @@ def accumulate_passes(
         totals = np.zeros(results, np.int64)
         for these, rows in _steps(passes.last):
             totals[these], out = accumulate_fixed(totals[these], sums[rows], weights[rows], width=width, base=0)
-            saturated[these] |= out
+            saturated[these] |= out | passes.nan[rows]
         return totals, saturated
     ends = np.flatnonzero(passes.complete)
     starts = np.append(0, ends + 1)[:-1]
@@ -155,7 +160,8 @@ def accumulate_passes(
     of_groups = np.add.reduceat(sums << chunk_bits * (lowered[ends][group] - lowered), starts)
     rounded = np.zeros(results, np.float32)
     for these, rows in _steps(passes.last[ends]):
-        rounded[these] = accumulate_fp32(rounded[these], of_groups[rows], weights[ends[rows]] + base)
+        total = accumulate_fp32(rounded[these], of_groups[rows], weights[ends[rows]] + base)
+        rounded[these] = np.where(passes.nan[ends[rows]], np.float32(np.nan), total)
     return rounded, saturated
 
 

@@ -12,13 +12,20 @@ EPSILON_BITS = 16  # fraction bits of alpha and beta
 
 
 def relative_improvement(
-    x: ArrayLike, fmt: BlockFormat | str, reference: int, *, offset: int = 0, width: int = SUM_BITS
+    x: ArrayLike,
+    fmt: BlockFormat | str,
+    reference: int,
+    *,
+    overflow: str = "saturate",
+    offset: int = 0,
+    width: int = SUM_BITS,
 ) -> tuple[int, int, bool]:
     """Both sums of what 4 mantissa bits improve on 2: ``sum(|BFP4 - BFP2|)`` and ``sum(|BFP2|)`` over a tensor.
 
     Whatever the rounding and the precision that a tensor is converted with, its sums are those of truncation: with k = 4 h + l
     of 4 bits, ``|BFP4 - BFP2|`` is l and ``|BFP2|`` is 4 h in units of ``2**(E - 127 - 3)``. A group adds the sum of its l, and
-    that of its 4 h, times ``2**(E - reference)``, rounded down, to integers that stop at their largest value.
+    that of its 4 h, times ``2**(E - reference)``, rounded down, to integers that stop at their largest value; a group that is
+    NaN adds nothing.
 
     Parameters
     ----------
@@ -28,7 +35,7 @@ def relative_improvement(
         Its group and exponent count, its mantissa does not.
     reference : int
         0 to 255; for a largest exponent in the tensor of ``reference + 14`` a million numbers fit in 40 bits.
-    offset : int
+    overflow, offset
         As for `convert`.
     width : int
         Bits of the sums, 16 to 64.
@@ -47,9 +54,11 @@ def relative_improvement(
     fmt = BlockFormat.of(fmt)
     reference = check_int("reference", reference, 0, 255)
     width = check_int("width", width, MIN_SUM_BITS, MAX_SUM_BITS)
-    blocks = convert(x, BlockFormat(name="bfp4", man_bits=4, exp_bits=fmt.exp_bits, group=fmt.group), offset=offset)
-    shift = blocks.exponents.ravel() - reference
-    high, low = chunks(blocks).reshape(2, -1, fmt.group).sum(axis=-1, dtype=np.int64)
+    four = BlockFormat(name="bfp4", man_bits=4, exp_bits=fmt.exp_bits, group=fmt.group)
+    blocks = convert(x, four, overflow=overflow, offset=offset)
+    counted = ~blocks.is_nan.ravel()
+    shift = (blocks.exponents.ravel() - reference)[counted]
+    high, low = chunks(blocks).reshape(2, -1, fmt.group).sum(axis=-1, dtype=np.int64)[:, counted]
     totals = []
     for values in (low, 4 * high):
         below = int((values >> np.clip(-shift, 0, 63))[shift < 0].sum())

@@ -9,6 +9,7 @@ from narrowfloat.golden.checks import check_codes, check_integers, integers_for
 from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL, LogBlockFormat
 from narrowfloat.golden.parts import codes_and_flags, in_parts, take
 from narrowfloat.golden.rounding import LogFlag
+from narrowfloat.golden.specials import counts
 from numpy.typing import ArrayLike, NDArray
 
 _FP64_BIAS, _FP64_MAN_BITS = 1023, 52
@@ -54,8 +55,8 @@ def encode(
     FP32 subnormal                                0                                                FLUSHED
     below half of the smallest nonzero number     0                                                FLUSHED
     from there to the smallest number             the smallest number
-    rounds to above the largest number; infinity  the largest number, with the value's sign        SATURATED
-    NaN                                           the largest number, with its sign                INVALID
+    rounds to above the largest number            the largest number, with the value's sign        SATURATED
+    infinity, NaN                                 the largest number, with its sign                INVALID
     ============================================  ===============================================  =========
 
     A code of zero never has a sign.
@@ -182,12 +183,13 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
     ----------
     x : array_like
         As for `encode`, [..., n]. Blocks of ``fmt.block`` numbers lie along the last axis, of which n must be a multiple;
-        without ``fmt.block`` all n numbers are one block. Subnormals count as zero, infinity and NaN as 2**128.
+        without ``fmt.block`` all n numbers are one block. Subnormals, infinity and NaN count as zero.
 
     Returns
     -------
     numpy.ndarray
-        int32 [..., n / block]: ``floor(log2(max)) + 1``, within ``fmt.exponent_range``; its lowest for a block of zeros.
+        int32 [..., n / block]: ``floor(log2(max)) + 1``, within ``fmt.exponent_range``; its lowest for a block in which
+        nothing counts.
 
     Raises
     ------
@@ -200,7 +202,8 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
     block = fmt.block or (x.shape[-1] if x.ndim else 0)
     if x.size == 0 or x.ndim == 0 or x.shape[-1] % block:
         raise ValueError(f"the last axis of x must be a multiple of the block, {block or 'not empty'}, not of shape {x.shape}")
-    fields = np.ascontiguousarray(x).view(np.uint32) >> FP32_MAN_BITS & 0xFF
+    magnitudes = np.ascontiguousarray(x).view(np.uint32) & 0x7FFFFFFF
+    fields = np.where(counts(magnitudes), magnitudes, 0) >> FP32_MAN_BITS
     largest = fields.reshape(*x.shape[:-1], -1, block).max(axis=-1).astype(np.int32)
     low, high = fmt.exponent_range
     return np.where(largest == 0, low, np.clip(largest - FP32_BIAS + 1, low, high)).astype(np.int32)
@@ -212,11 +215,10 @@ def _encode_words(fmt, words, exponent):
     magnitude = words & np.uint32(0x7FFFFFFF)
     log = (magnitude >> np.uint32(FP32_MAN_BITS - bits)).view(np.int32) - (exponent + FP32_BIAS << bits)
     c, raised = _nearest(fmt, log)
-    is_zero, is_special, is_nan = magnitude < FP32_SMALLEST_NORMAL, magnitude >= FP32_INFINITY, magnitude > FP32_INFINITY
+    is_zero, is_special = magnitude < FP32_SMALLEST_NORMAL, magnitude >= FP32_INFINITY
     c = np.where(is_special, np.uint8(fmt.max_magnitude), c * ~is_zero)
     raised = np.where(is_zero, (magnitude != 0) * np.uint8(LogFlag.FLUSHED), raised)
-    raised = np.where(is_special, np.uint8(LogFlag.SATURATED), raised)
-    raised = np.where(is_nan, np.uint8(LogFlag.INVALID), raised)
+    raised = np.where(is_special, np.uint8(LogFlag.INVALID), raised)
     return _with_sign(c, words >> np.uint32(31) != 0, fmt), raised
 
 

@@ -10,7 +10,7 @@ from narrowfloat.golden.checks import check_choice, check_int, integers_for
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import BIAS_MAX, FloatFormat
 from narrowfloat.golden.memory.beats import MAX_LANES, SLOTS, TYPES, WORD_BYTES, CoreBeats, MemoryBeats, kept_words
-from narrowfloat.golden.rounding import Flag, LogFlag
+from narrowfloat.golden.rounding import OVERFLOWS, Flag, LogFlag
 from narrowfloat.golden.s2fp8 import Parameters
 from narrowfloat.golden.s2fp8 import decode as s2_decode
 from narrowfloat.golden.s2fp8 import encode as s2_encode
@@ -51,6 +51,8 @@ class MemoryPort:
         parameters, if they are not the defaults.
     bias_min, bias_max : int
         Range of the estimators' biases.
+    overflow : str
+        One of `golden.rounding.OVERFLOWS`, for codes of either kind.
     s2fp8 : bool
         Whether there are the modes of S2FP8. They take the estimator "moments".
 
@@ -86,6 +88,7 @@ class MemoryPort:
         estimators: Mapping[str, Mapping[str, Any]] | Iterable[str] = ("median", "histogram", "tracker"),
         bias_min: int = 10,
         bias_max: int = 40,
+        overflow: str = "saturate",
         s2fp8: bool = False,
     ) -> None:
         lanes = check_int("lanes", lanes, 1, MAX_LANES)
@@ -103,6 +106,7 @@ class MemoryPort:
             raise ValueError(f"s2fp8 needs moments among the estimators, which are {', '.join(chosen)}")
         limits = {"initial_bias": fmt.bias, "bias_min": bias_min, "bias_max": bias_max}
         self.lanes, self.types, self.fmt = lanes, types, fmt
+        self.overflow = check_choice("overflow", overflow, OVERFLOWS)
         self._modes = MODES if s2fp8 else MODES[:4]
         self.estimators = {name: ESTIMATORS[name](types, **limits, **own) for name, own in chosen.items()}
         self.mode = ["fp32"] * types
@@ -150,13 +154,15 @@ class MemoryPort:
         return [self._tensor_bias[t] if self._open[t] else self.next_bias(t) for t in range(self.types)]
 
     def next_bias(self, type_: int) -> int:
-        """The bias of a tensor that starts once none of its type is open; ValueError if there is no such type."""
+        """The bias of a tensor that starts once none of its type is open.
+
+        ValueError if there is no such type, or its estimator was not built.
+        """
         type_ = self._type(type_)
         force = self.force[type_]
         if force is not None:
             return check_int("force", force, 0, BIAS_MAX)
-        chosen = self.estimators.get(self.estimator[type_])
-        return self.fmt.bias if chosen is None else int(chosen.bias[type_])
+        return int(self.estimators[check_choice("estimator", self.estimator[type_], self.estimators)].bias[type_])
 
     @property
     def parameters(self) -> list[Parameters]:
@@ -190,7 +196,7 @@ class MemoryPort:
         Raises
         ------
         ValueError
-            There is no such type or mode, or `force` is out of range.
+            There is no such type, mode or estimator, or `force` is out of range.
         """
         integers_for("type", beats.type, 0, self.types - 1, beats.type.shape)
         encoded = MemoryBeats(
@@ -284,13 +290,14 @@ class MemoryPort:
         groups = encoded.bias.astype(np.int64) * self.types + beats.type
         for group in np.unique(groups[packed & ~squeezed]).tolist():
             rows = np.flatnonzero(packed & ~squeezed & (groups == group))
-            codes, flags = encode(beats.words[rows].view(np.float32), self.fmt, bias=group // self.types, flags=True)
+            own = {"bias": group // self.types, "overflow": self.overflow}
+            codes, flags = encode(beats.words[rows].view(np.float32), self.fmt, **own, flags=True)
             data[rows, : self.lanes] = codes
             self._flags[group % self.types] |= np.bitwise_or.reduce(flags[kept[rows]])
         for type_ in np.unique(beats.type[squeezed]).tolist():
             rows = np.flatnonzero(squeezed & (beats.type == type_))
             own = alpha[rows, None], encoded.mean[rows, None]
-            codes, flags = s2_encode(beats.words[rows].view(np.float32), *own, flags=True)
+            codes, flags = s2_encode(beats.words[rows].view(np.float32), *own, overflow=self.overflow, flags=True)
             data[rows, : self.lanes] = codes
             raised = np.bitwise_or.reduce(flags[kept[rows]])
             self._flags[type_] |= sum(meaning for flag, meaning in _S2_FLAGS.items() if raised & flag)

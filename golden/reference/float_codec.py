@@ -16,7 +16,7 @@ from narrowfloat.golden.reference.stimulus import (
     runs,
 )
 from narrowfloat.golden.reference.streams import Stream
-from narrowfloat.golden.rounding import ROUNDINGS
+from narrowfloat.golden.rounding import ROUNDINGS, Flag
 from narrowfloat.golden.statistics import exact_median_bias
 
 RANDOM_VALUES = 1_000_000
@@ -36,6 +36,7 @@ class FloatCodec(Reference):
         self.formats = [FloatFormat.parse(name) for name in self.parameters["formats"]]
         self.random_beats = -(-RANDOM_VALUES // self.lanes)
         self._roundings = [ROUNDINGS.index(name) for name in self.parameters.get("roundings", ["rne"])]
+        self._codes = 2 ** (len(self.formats) - 1).bit_length()  # that the field format may have
 
     def reset(self):
         self.beats_since_reset = 0
@@ -77,7 +78,18 @@ class FloatCodec(Reference):
             bias = self.rng.choice(self.biases(fmt), share)
             lanes = self._random_lanes(fmt, np.broadcast_to(bias[:, None], (share, self.lanes)))
             parts.append(self.of_lanes(lanes, bias, index))
-        return self.shuffled(parts)[:beats]
+        return self._with_any_codes(self.shuffled(parts)[:beats])
+
+    def _with_any_codes(self, stream):
+        """The stream, some of whose beats have any code of format and rounding, built or not."""
+        for name, codes in (("format", self._codes), ("rounding", len(ROUNDINGS) if len(self._roundings) > 1 else 1)):
+            if codes > 1:
+                drawn = self.rng.integers(codes, size=len(stream))
+                stream.user[name] = np.where(self.rng.random(len(stream)) < 0.05, drawn, stream.user[name])
+        if not self.parameters["bias_port"]:
+            own = np.array([fmt.bias for fmt in self.formats])
+            stream.user["bias"] = own[np.minimum(stream.user["format"], len(own) - 1)]
+        return stream
 
     def real(self):
         for number, (name, tensor) in enumerate(real_tensors()[0].items()):
@@ -106,9 +118,12 @@ class FloatCodec(Reference):
         return self.parameters.get("random") == "port"
 
     def _groups(self, user):
-        """Of each format: it, the biases of its beats [beats, 1], and which beats they are."""
+        """Of each format: it, the biases of its beats [beats, 1], and which beats they are; the last one's are those, too, that
+        have the code of none.
+        """
+        last = len(self.formats) - 1
         for index, fmt in enumerate(self.formats):
-            rows = np.flatnonzero(user["format"] == index)
+            rows = np.flatnonzero(np.minimum(user["format"], last) == index)
             yield fmt, user["bias"][rows, None], rows
 
 
@@ -125,9 +140,11 @@ class FloatEncoder(FloatCodec):
         codes, flags = (np.empty(words.shape, np.uint64) for _ in range(2))
         random = self._random_bits(stream)
         self.beats_since_reset += len(stream)
+        is_built = np.isin(user["rounding"], self._roundings)
+        roundings = np.where(is_built, user["rounding"], self._roundings[-1])
         for fmt, bias, beats in self._groups(user):
-            for rounding in np.unique(user["rounding"][beats]):
-                chosen = user["rounding"][beats] == rounding
+            for rounding in np.unique(roundings[beats]):
+                chosen = roundings[beats] == rounding
                 rows = beats[chosen]
                 codes[rows], flags[rows] = encode(
                     words[rows].view(np.float32),
@@ -137,8 +154,10 @@ class FloatEncoder(FloatCodec):
                     overflow=self.parameters["overflow"],
                     random_bits=random[rows] if ROUNDINGS[rounding] == "sr" else None,
                     sr_bits=self.parameters["sr_bits"],
+                    tininess=self.parameters["tininess"],
                     flags=True,
                 )
+        flags[~is_built | (user["format"] >= len(self.formats))] |= np.uint64(Flag.INVALID)
         return Stream({"lane": codes}, {"flags": flags, "user": user["user"]}, stream.last)
 
     def _random_bits(self, stream):
@@ -181,6 +200,7 @@ class FloatDecoder(FloatCodec):
         for fmt, bias, rows in self._groups(stream.user):
             codes = stream.data["lane"][rows].astype(code_dtype(fmt))
             words[rows] = decode(codes, fmt, bias=bias).view(np.uint32)
+        words[stream.user["format"] >= len(self.formats)] = np.float32(np.nan).view(np.uint32)
         return Stream({"lane": words}, {"user": stream.user["user"]}, stream.last)
 
     def describe(self, stream, beat, lane):
@@ -196,4 +216,5 @@ class FloatDecoder(FloatCodec):
 
 def _of_beat(formats, stream, beat):
     """Format, bias and rounding of a beat."""
-    return formats[stream.user["format"][beat]], stream.user["bias"][beat], stream.user["rounding"][beat]
+    index = min(int(stream.user["format"][beat]), len(formats) - 1)
+    return formats[index], stream.user["bias"][beat], stream.user["rounding"][beat]

@@ -46,7 +46,8 @@ class MemoryPort(PortsReference):
         self.registers = {register["name"]: register for register in manifest["registers"]}
 
     def reset(self):
-        own = {name: self.parameters[name] for name in ("lanes", "types", "fmt", "s2fp8", "bias_min", "bias_max")}
+        names = ("lanes", "types", "fmt", "overflow", "s2fp8", "bias_min", "bias_max")
+        own = {name: self.parameters[name] for name in names}
         counters = {"cnt_width": self.parameters["cnt_width"]}
         estimators = {name: {} if name == "tracker" else counters for name in self.parameters["estimators"]}
         self.port = Model(**own, estimators=estimators)
@@ -171,6 +172,8 @@ class MemoryPort(PortsReference):
         later on tensors that start ("starts").
         """
         register, values, port = write.register, write.fields, self.port
+        if self.refused(register, values):
+            return set()
         t = int(register[-1]) if register[-1].isdigit() else 0
         if register.startswith("CONTROL"):
             if kind == "ends":
@@ -193,15 +196,21 @@ class MemoryPort(PortsReference):
             return {of for of in range(self.types) if values["types"] >> of & 1 and port.end_on_epoch[of]}
         return set()
 
+    def refused(self, register, values):
+        """Whether a write of these fields answers SLVERR: one is an encoding that does not have the value."""
+        fields = self.registers[register]["fields"]
+        encoded = [field for field in fields if "values" in field and field["access"] == "rw" and field["name"] in values]
+        return any(values[field["name"]] not in field["values"].values() for field in encoded)
+
     def state(self, t):
         """What the registers must say of a type: ints by name, raw statistics as "estimator.statistic"."""
         port = self.port
-        chosen = port.estimators.get(port.estimator[t])
+        chosen = port.estimators[port.estimator[t]]
         state = {
             "BIAS.current": port.bias[t],
             "BIAS.next": port.next_bias(t),
             "FLAGS": int(port.flags[t]),
-            "STATUS.settled": int(chosen is not None and chosen.settled[t]),
+            "STATUS.settled": int(chosen.settled[t]),
             "STATUS.open": int(port.open[t]),
             "STATUS.mode": MODES.index(port.tensor_mode[t] if port.open[t] else port.mode[t]),
         }
@@ -256,9 +265,10 @@ class MemoryPort(PortsReference):
             x = beats[beats.type == t].kept_words().view(np.float32)
             if self.port.mode[t] in SQUEEZING:
                 alphas = _alphas_by_inverse()
-                codes = s2fp8.encode(x, np.array([alphas[inverse] for inverse in sources.inverse.tolist()]), sources.mean)
+                alpha = np.array([alphas[inverse] for inverse in sources.inverse.tolist()])
+                codes = s2fp8.encode(x, alpha, sources.mean, overflow=self.port.overflow)
             else:
-                codes = encode(x, self.fmt, bias=sources.bias)
+                codes = encode(x, self.fmt, bias=sources.bias, overflow=self.port.overflow)
             if not np.array_equal(of_type.bytes[of_type.keep], codes):
                 raise Difference(f"codes of type {t} are wrong")
 

@@ -103,7 +103,8 @@ class S2Encoder(S2Codec):
 
     def model(self, stream):
         values = stream.data["lane"].view(np.float32)
-        codes, flags = encode(values, *(stream.user[name][:, None] for name in self.fields), flags=True)
+        settings = (stream.user[name][:, None] for name in self.fields)
+        codes, flags = encode(values, *settings, overflow=self.parameters["overflow"], flags=True)
         return Stream({"lane": codes}, {"user": stream.user["user"], "flags": flags}, stream.last)
 
     def describe(self, stream, beat, lane):

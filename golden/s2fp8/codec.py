@@ -5,10 +5,10 @@ from typing import Literal, overload
 
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
-from narrowfloat.golden.checks import check_dtype, integers_for
+from narrowfloat.golden.checks import check_choice, check_dtype, integers_for
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import codes_and_flags, in_parts, take
-from narrowfloat.golden.rounding import LogFlag
+from narrowfloat.golden.rounding import OVERFLOWS, LogFlag
 from narrowfloat.golden.s2fp8.exact import middles
 from narrowfloat.golden.s2fp8.tensor import (
     ALPHA_FRACTION_BITS,
@@ -35,25 +35,29 @@ RESULT_BITS = 13
 
 
 @overload
-def encode(x: ArrayLike, alpha: ArrayLike, mean: ArrayLike, *, flags: Literal[False] = ...) -> NDArray[np.uint8]: ...
+def encode(
+    x: ArrayLike, alpha: ArrayLike, mean: ArrayLike, *, overflow: str = ..., flags: Literal[False] = ...
+) -> NDArray[np.uint8]: ...
 @overload
 def encode(
-    x: ArrayLike, alpha: ArrayLike, mean: ArrayLike, *, flags: Literal[True]
+    x: ArrayLike, alpha: ArrayLike, mean: ArrayLike, *, overflow: str = ..., flags: Literal[True]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
 def encode(
-    x: ArrayLike, alpha: ArrayLike, mean: ArrayLike, *, flags: bool = False
+    x: ArrayLike, alpha: ArrayLike, mean: ArrayLike, *, overflow: str = "saturate", flags: bool = False
 ) -> NDArray[np.uint8] | tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """FP32 values as codes, as the hardware encodes them.
 
-    ==========================================  ======================================  =========
-    value                                       code                                    flag
-    ==========================================  ======================================  =========
-    zero                                        zero, with its sign
-    FP32 subnormal                              zero, with its sign                     FLUSHED
-    rounds to zero                              zero, with its sign                     FLUSHED
-    rounds to above the largest; infinity       the largest finite one, with its sign   SATURATED
-    NaN                                         NaN, with its sign                      INVALID
-    ==========================================  ======================================  =========
+    ============================  =======================================  ==============================
+    value                         code, with the value's sign              flag
+    ============================  =======================================  ==============================
+    zero                          zero
+    FP32 subnormal                zero                                     FLUSHED
+    rounds to zero                zero                                     FLUSHED
+    rounds to above the largest   `overflow` "saturate": the largest       SATURATED
+                                  finite one; "format": infinity
+    infinity                      as what rounds to above the largest      INVALID with "saturate"
+    NaN                           NaN
+    ============================  =======================================  ==============================
 
     The logarithm of |x| is that of its significand's fraction cut to 15 bits, the last one set if any below is, by a table of
     64 straight lines. Less the mean and times alpha it is compared with the logarithms of the middles between neighbouring
@@ -65,6 +69,8 @@ def encode(
         float32, float16, bfloat16 or Python's own numbers (see `golden.arrays.as_fp32`), any shape.
     alpha, mean : int or numpy.ndarray
         As of `Parameters`; arrays of integers broadcast to the shape of `x`.
+    overflow : str
+        One of `golden.rounding.OVERFLOWS`.
     flags : bool
         Whether to return the flags too.
 
@@ -80,14 +86,16 @@ def encode(
     TypeError
         `x` is of another dtype; `alpha` or `mean` is not of integers.
     ValueError
-        `alpha` or `mean` is out of range or of another shape.
+        `alpha` or `mean` is out of range or of another shape; `overflow` is not allowed.
     """
     x = as_fp32("x", x)
+    check_choice("overflow", overflow, OVERFLOWS)
     alpha, mean = integers_for("alpha", alpha, *ALPHA_RANGE, x.shape), integers_for("mean", mean, *MEAN_RANGE, x.shape)
-    function = _nearest
+    nearest = _nearest
     if alpha.ndim == mean.ndim == 0 and x.size >= WORTH_STEPS:
-        function = _steps(int(alpha), int(mean))
-    encoded = codes_and_flags(partial(_encode, function), x.view(np.uint32), alpha, mean)
+        nearest = _steps(int(alpha), int(mean))
+    largest = INFINITY if overflow == "format" else FORMAT.max_finite
+    encoded = codes_and_flags(partial(_encode, nearest, largest), x.view(np.uint32), alpha, mean)
     return encoded if flags else encoded[0]
 
 
@@ -177,16 +185,17 @@ def thresholds() -> NDArray[np.int64]:
     return (exponent.astype(np.int64) - 1 << POWER_BITS) + logs + np.arange(1, FORMAT.max_finite + 2) % 2
 
 
-def _encode(nearest, words, alpha, mean):
-    """Codes and flags of FP32 words, uint32 [n]; `nearest` is `_nearest` or a table of it."""
+def _encode(nearest, largest, words, alpha, mean):
+    """Codes and flags of FP32 words, uint32 [n]; `nearest` is `_nearest` or a table of it, `largest` what infinity becomes."""
     magnitude = words & np.uint32(0x7FFFFFFF)
     k = nearest(magnitude, alpha, mean) * (magnitude >= FP32_SMALLEST_NORMAL)
-    k = np.where(magnitude < FP32_INFINITY, k, np.uint8(FORMAT.max_finite + 1))
-    is_nan = magnitude > FP32_INFINITY
+    is_special, is_nan = magnitude >= FP32_INFINITY, magnitude > FP32_INFINITY
+    k = np.where(is_special, np.uint8(FORMAT.max_finite + 1), k)
     is_flushed = (k == 0) & (magnitude > 0)
     raised = (k > FORMAT.max_finite) * np.uint8(LogFlag.SATURATED) | is_flushed * np.uint8(LogFlag.FLUSHED)
-    raised = np.where(is_nan, np.uint8(LogFlag.INVALID), raised)
-    codes = np.where(is_nan, np.uint8(FORMAT.nan), np.minimum(k, np.uint8(FORMAT.max_finite)))
+    is_lost = is_special & ~is_nan & (largest != INFINITY)
+    raised = np.where(is_special, is_lost * np.uint8(LogFlag.INVALID), raised)
+    codes = np.where(is_nan, np.uint8(FORMAT.nan), np.where(k > FORMAT.max_finite, np.uint8(largest), k))
     return codes | (words >> np.uint32(31)).astype(np.uint8) << 7, raised
 
 

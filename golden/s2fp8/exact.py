@@ -4,8 +4,10 @@ from functools import partial
 
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
+from narrowfloat.golden.checks import check_choice
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import in_parts, take
+from narrowfloat.golden.rounding import OVERFLOWS
 from narrowfloat.golden.s2fp8.tensor import FORMAT, INFINITY, MEAN_FRACTION_BITS, MIN_SPREAD
 from narrowfloat.golden.steps import WORTH_STEPS, Steps
 from numpy.typing import ArrayLike, NDArray
@@ -39,10 +41,11 @@ def exact_parameters(x: ArrayLike) -> tuple[float, float]:
     return alpha, -alpha * mu
 
 
-def exact_encode(x: ArrayLike, alpha: float, beta: float) -> NDArray[np.uint8]:
+def exact_encode(x: ArrayLike, alpha: float, beta: float, *, overflow: str = "saturate") -> NDArray[np.uint8]:
     """The codes of ``truncFP8(2**beta * |x|**alpha)``, rounded to nearest, ties to even, in float64.
 
-    Too large becomes the largest finite number, as infinity does; NaN stays NaN; subnormals of FP32 are zero.
+    Too large becomes what infinity does: by `overflow` the largest finite number or infinity; NaN stays NaN; subnormals of FP32
+    are zero.
 
     Parameters
     ----------
@@ -50,6 +53,8 @@ def exact_encode(x: ArrayLike, alpha: float, beta: float) -> NDArray[np.uint8]:
         As for `golden.s2fp8.encode`.
     alpha, beta : float
         alpha is above 0.
+    overflow : str
+        As for `golden.s2fp8.encode`.
 
     Returns
     -------
@@ -60,14 +65,17 @@ def exact_encode(x: ArrayLike, alpha: float, beta: float) -> NDArray[np.uint8]:
     ------
     TypeError
         `x` is of another dtype.
+    ValueError
+        `overflow` is not allowed.
     """
     x = as_fp32("x", x)
+    largest = INFINITY if check_choice("overflow", overflow, OVERFLOWS) == "format" else FORMAT.max_finite
     codes = np.empty(x.size, np.uint8)
     nearest = partial(_nearest, alpha, beta)
     # Within these an alpha keeps neighbouring FP32 numbers apart in float64, and neighbouring codes in FP32.
     if x.size >= WORTH_STEPS and 2.0**-8 <= alpha <= 2.0**8:
         nearest = Steps(nearest)
-    in_parts(lambda words: (_encode(nearest, words),), (codes,), x.reshape(-1).view(np.uint32))
+    in_parts(lambda words: (_encode(nearest, largest, words),), (codes,), x.reshape(-1).view(np.uint32))
     return codes.reshape(x.shape)
 
 
@@ -105,13 +113,13 @@ def middles() -> NDArray[np.float64]:
     return (values[1:] + values[:-1]) / 2
 
 
-def _encode(nearest, words):
-    """Codes of FP32 words, uint32 [n]; `nearest` is `_nearest` or the steps of it."""
+def _encode(nearest, largest, words):
+    """Codes of FP32 words, uint32 [n]; `nearest` is `_nearest` or the steps of it, `largest` what infinity becomes."""
     magnitude = words & np.uint32(0x7FFFFFFF)
-    k = np.minimum(nearest(magnitude), np.uint8(FORMAT.max_finite)) * (magnitude >= FP32_SMALLEST_NORMAL)
+    k = np.minimum(nearest(magnitude), np.uint8(largest)) * (magnitude >= FP32_SMALLEST_NORMAL)
     is_special = magnitude >= FP32_INFINITY
     if is_special.any():
-        k[is_special] = np.where(magnitude[is_special] > FP32_INFINITY, FORMAT.nan, FORMAT.max_finite)
+        k[is_special] = np.where(magnitude[is_special] > FP32_INFINITY, FORMAT.nan, largest)
     return k | (words >> np.uint32(31)).astype(np.uint8) << 7
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_int
-from narrowfloat.golden.formats import BIAS_MAX, FP32_INFINITY, FP32_SMALLEST_NORMAL
+from narrowfloat.golden.formats import BIAS_MAX
+from narrowfloat.golden.specials import counts
 from numpy.typing import ArrayLike
 
 
@@ -38,10 +39,9 @@ def exact_median_bias(x: ArrayLike, *, bias_min: int = 10, bias_max: int = 40) -
     bias_max = check_int("bias_max", bias_max, 0, BIAS_MAX)
     bias_min = check_int("bias_min", bias_min, 0, bias_max)
     magnitude = x.reshape(-1).view(np.uint32) & 0x7FFFFFFF
-    counts = magnitude >= FP32_SMALLEST_NORMAL
-    counts &= magnitude < FP32_INFINITY
-    if not counts.all():
-        magnitude = magnitude[counts]
+    counted = counts(magnitude)
+    if not counted.all():
+        magnitude = magnitude[counted]
     if magnitude.size == 0:
         raise ValueError(f"the median needs a finite normal value, and none of the {x.size} values is one")
     middle = (magnitude.size - 1) // 2

@@ -2,8 +2,8 @@
 
 import numpy as np
 from narrowfloat.golden.checks import check_choice, check_int
-from narrowfloat.golden.formats import FP32_INFINITY, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import parts
+from narrowfloat.golden.specials import counts
 from narrowfloat.golden.statistics.estimator import REFERENCE_EXPONENT, Estimator
 
 RUNS = (2, 4, 8, 16, 32, 64)  # pulls in the same direction that double the step
@@ -75,12 +75,12 @@ class MedianTracker(Estimator):
         lane = (number + number // lanes) % lanes
         beat = np.arange(beats)
         magnitudes = words[beat, lane] & np.uint32(0x7FFFFFFF)
-        counts = (magnitudes >= FP32_SMALLEST_NORMAL) & (magnitudes < FP32_INFINITY)
+        counted = counts(magnitudes)
         if keep is not None:
-            counts &= keep[beat, lane]
+            counted &= keep[beat, lane]
         positions = (magnitudes + np.uint32(0x400000) >> np.uint32(23 - self._fraction)).astype(np.int64)
-        for type_ in np.unique(types[counts]).tolist():
-            self._walk(type_, positions[counts & (types == type_)].tolist())
+        for type_ in np.unique(types[counted]).tolist():
+            self._walk(type_, positions[counted & (types == type_)].tolist())
 
     def _walk(self, type_, targets):
         position, step, rising, equal = self._state[type_]

@@ -8,10 +8,11 @@ from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import MAX_SUM_BITS, MIN_SUM_BITS, ROUNDINGS, SR_BITS, SUM_BITS
 from narrowfloat.golden.formats import FP32_MAN_BITS, MAX_GROUP, BlockFormat
+from narrowfloat.golden.rounding import OVERFLOWS
 from narrowfloat.hdl.bfp.common import element
 from narrowfloat.hdl.block import Block, Choice, Effect, Format, Integer, Relation, Several, Switch
-from narrowfloat.hdl.parts.lfsr import MAX_SEED, lane_words
-from narrowfloat.hdl.parts.logic import carries, decide, pick, wire
+from narrowfloat.hdl.parts.lfsr import MAX_SEED, SEED_PORTS, lane_words, seed_port
+from narrowfloat.hdl.parts.logic import carries, decide, is_none_of, pick_or_last, wire
 from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.parts.stream import Register, beats, beats_of
 
@@ -36,9 +37,13 @@ class BfpConverter(Block):
                   (nearest, ties to even), plus 8 random bits carries
     overflow      what rounds to ``2**bits`` becomes the largest k: E stays
     zero          k = 0 without sign; so are FP32's subnormals. A group of nothing else has E = 0
-    Inf, NaN      the largest finite number with their sign, and the flag `invalid`
     3, 4 bits     of exponent: the code is E - offset within its range; the group is aligned to what that means, and
                   larger numbers become the largest k, with the flag `saturated`
+    NaN           the flag `invalid`, and E = 255, which makes the group NaN; with 3 or 4 bits of exponent as infinity
+    infinity      the flag `invalid`; it does not count for E and becomes the largest k with its sign, and the flag
+                  `saturated`; with `overflow` "format" and 8 bits of exponent as NaN
+    not built     a code of `rounding` or `precision` that is none of those built counts as the last of them, with the
+                  flag `invalid` in every beat of the group
     ============  =======================================================================================================
 
     A group comes in ``group / lanes`` beats, and leaves in as many, each with the exponent. `last` ends a tensor and with it
@@ -67,12 +72,17 @@ class BfpConverter(Block):
     m_sums : Out(stream.Signature)
         Only with `sums`. Payload {data: {numerator, denominator}, last, user: {saturated, user}}: the tag is that of the
         tensor's last beat.
+    seed_in, seed_load : In
+        Only with `seed_port`: see there.
     """
 
     fmt = Format("bfp4", BlockFormat, "Format of the groups.")
     lanes = Integer(16, 1, MAX_GROUP, "Numbers per beat.")
     roundings = Several(
         ("rtz", "sr"), Choice("rtz", ROUNDINGS), "Roundings that are built; with more than one, each group chooses."
+    )
+    overflow = Choice(
+        "saturate", OVERFLOWS, "Infinity becomes the largest number of its group, or makes NaN of the group, which takes less."
     )
     precisions = Several(
         None,
@@ -85,8 +95,10 @@ class BfpConverter(Block):
         1,
         0,
         MAX_SEED,
-        "Seed of the random bits, see `golden.lfsr`: instances with different ones share none. They step with every beat.",
+        "Seed of the random bits, see `golden.lfsr`: instances with different ones share none. The Verilog parameter "
+        "SEED has it as default. They step with every beat.",
     )
+    seed_port = seed_port()
     user_bits = Integer(0, 0, 64, "Width of a tag that passes through.", place=3)
 
     relations = (
@@ -98,7 +110,8 @@ class BfpConverter(Block):
     )
 
     effects = (
-        Effect("where sr is among roundings", lambda roundings: "sr" in roundings, ("seed",)),
+        Effect("with 8 bits of exponent", lambda fmt: fmt.exp_bits == 8, ("overflow",)),
+        Effect("where sr is among roundings", lambda roundings: "sr" in roundings, ("seed", "seed_port")),
         Effect("with sums", lambda sums: sums, ("sum_bits",)),
     )
 
@@ -114,6 +127,8 @@ class BfpConverter(Block):
         looks_at = SR_BITS + 1 if "sr" in self.roundings else int("rne" in self.roundings)
         self._width = max(self.fmt.man_bits + looks_at, POLICY_BITS if self.sums else 0)
         self._sticky = self.roundings != ("rtz",)
+        # Whether a number may have a larger exponent than its group.
+        self._exceeds = self.fmt.exp_bits < 8 or self.overflow == "saturate"
         self._control = data.StructLayout(
             {
                 **({"rounding": BlockRounding} if len(self.roundings) > 1 else {}),
@@ -122,6 +137,7 @@ class BfpConverter(Block):
                 **({"reference": 8} if self.sums else {}),
             }
         )
+        self.seeded = "sr" in self.roundings
         self.encodings = {
             "rounding": {rounding: BlockRounding[rounding.upper()].value for rounding in self.roundings},
             "precision": {str(bits): index for index, bits in enumerate(self._precisions)},
@@ -136,20 +152,21 @@ class BfpConverter(Block):
         if self.sums:
             pair = data.StructLayout({"numerator": self.sum_bits, "denominator": self.sum_bits})
             members["m_sums"] = Out(beats_of(pair, {"saturated": 1, **self.tag}))
-        return members
+        return members | (SEED_PORTS if self.seed_port else {})
 
     def build(self, m):
         m.submodules.output = output = Register(self.o.payload.shape())
         may_leave = Signal()
-        group, beat, leaves = self._collect(m, output.i, may_leave)
+        seeded = Signal()
+        group, beat, leaves = self._collect(m, output.i, may_leave & seeded)
         exponent, code = self._effective_exponent(m, group)
         aligned = self._align(m, beat, exponent)
-        self._round(m, output.i.p, group, beat, aligned, leaves)
+        m.d.comb += seeded.eq(self._round(m, output.i.p, group, beat, aligned, leaves))
         m.d.comb += [
             output.i.p.last.eq(beat.last),
             output.i.p.user.exponent.eq(code),
             output.i.p.user.saturated.eq(reduce(or_, (lane.saturated for lane in aligned))),
-            output.i.p.user.invalid.eq(beat.invalid),
+            output.i.p.user.invalid.eq(beat.invalid | self._unbuilt(group)),
             output.i.p.user.group_last.eq(beat.group_last),
             self.o.valid.eq(output.o.valid),
             self.o.payload.eq(output.o.payload),
@@ -225,24 +242,35 @@ class BfpConverter(Block):
         return group, front, leaves
 
     def _arriving(self, m, arriving):
-        """What is kept of the beat at the input; returns its exponents."""
+        """What is kept of the beat at the input; returns its exponents, as they count for the group's."""
         kept = self._width - 1
         exponents, invalid = [], []
         for lane, word in zip(arriving.lanes, self.i.p.data):
             special = word.exponent.all()
             m.d.comb += [
                 lane.sign.eq(word.sign),
-                # 255, which infinity and NaN have, to 254
-                lane.exponent.eq(Cat(word.exponent[0] & ~special, word.exponent[1:])),
-                lane.fraction.eq(word.fraction[FP32_MAN_BITS - kept :] | special.replicate(kept)),
+                lane.exponent.eq(word.exponent),
+                lane.fraction.eq(word.fraction[FP32_MAN_BITS - kept :]),
             ]
             if self._sticky:
-                m.d.comb += lane.sticky.eq(word.fraction[: FP32_MAN_BITS - kept].any() | special)
-            exponents.append(lane.exponent)
+                m.d.comb += lane.sticky.eq(word.fraction[: FP32_MAN_BITS - kept].any())
+            if self.fmt.exp_bits < 8:
+                counts = ~special
+            elif self.overflow == "saturate":
+                counts = ~special | word.fraction.any()
+            else:
+                counts = Const(1, 1)
+            exponents.append(word.exponent & counts.replicate(8))
             invalid.append(special)
         m.d.comb += [arriving.invalid.eq(Cat(invalid).any()), arriving.last.eq(self.i.p.last)]
         m.d.comb += [arriving[name].eq(self.i.p.user[name]) for name in self.tag]
         return exponents
+
+    def _unbuilt(self, group):
+        """Whether the group in front asks for a rounding or precision that there is not."""
+        modes = [BlockRounding[name.upper()] for name in self.roundings]
+        numbers = range(len(self._precisions))
+        return is_none_of(group.control, "rounding", modes) | is_none_of(group.control, "precision", numbers)
 
     def _effective_exponent(self, m, group):
         """The exponent that the group in front is aligned to, and its code."""
@@ -274,16 +302,17 @@ class BfpConverter(Block):
                 bits = wire(m, self._width, Mux(distance[power], bits[places:], bits), f"lane{index}_by_{places}")
             near = nonzero & ~distance[near_bits:8].any()
             m.d.comb += [result.bits.eq(bits & near.replicate(self._width)), result.sticky.eq(sticky)]
-            if self.fmt.exp_bits < 8:
+            if self._exceeds:
                 with m.If(nonzero & distance[8]):
                     m.d.comb += [result.bits.eq(~0), result.saturated.eq(1)]
             results.append(result)
         return results
 
     def _round(self, m, sink, group, beat, aligned, leaves):
-        random = [None] * self.lanes
+        """Numbers and their signs; returns whether the random bits for them are there."""
+        random, seeded = [None] * self.lanes, Const(1, 1)
         if "sr" in self.roundings:
-            random = lane_words(m, self.seed, self.lanes, SR_BITS, leaves)
+            random, seeded = lane_words(m, self.seed, self.lanes, SR_BITS, leaves, self if self.seed_port else None)
         for index, result in enumerate(aligned):
             kept, up = self._decide(m, index, group, result, random[index])
             magnitude = sink.data[index].magnitude
@@ -291,13 +320,14 @@ class BfpConverter(Block):
                 magnitude.eq((kept + (up & ~kept.all())) & self._for_precision(group, lambda extra: -1 << extra)),
                 sink.data[index].sign.eq(beat.lanes[index].sign & magnitude.any()),
             ]
+        return seeded
 
     def _for_precision(self, group, make):
         """That of ``make(extra)`` which belongs to the group's precision, `extra` being how many bits of k it does not have."""
         mask = 2**self.fmt.man_bits - 1
         values = [make(self.fmt.man_bits - bits) for bits in self._precisions]
         values = [Const(value & mask, self.fmt.man_bits) if isinstance(value, int) else value for value in values]
-        return pick(values, group.control.precision if len(values) > 1 else None)
+        return pick_or_last(values, group.control.precision if len(values) > 1 else None)
 
     def _decide(self, m, index, group, result, random):
         """k before rounding, with ones in bits that its precision lacks, through which a carry runs, and whether to add 1."""
@@ -343,9 +373,10 @@ class BfpConverter(Block):
             m.d.sync += sums_valid.eq(leaves)
         with m.If(leaves):
             high, low = (sum(lane.bits[self._width - 2 - 2 * j :][:2] for lane in aligned) for j in range(2))
+            is_number = ~exponent.all()
             m.d.sync += [
-                beat_sums.low.eq(low),
-                beat_sums.high.eq(high),
+                beat_sums.low.eq(Mux(is_number, low, 0)),
+                beat_sums.high.eq(Mux(is_number, high, 0)),
                 beat_sums.shift.eq(exponent - group.control.reference),
                 beat_sums.group_last.eq(beat.group_last),
                 beat_sums.last.eq(beat.last),

@@ -69,6 +69,8 @@ class PassUnit(Circuit):
     update : In(1)
         `total` becomes `base` and what there is to add: with `fused` in the last pass of a group, otherwise in each, and in
         cycles without a pass, with `x` of zero, to take over `base`.
+    nan : In(1)
+        With `update`: what there is to add is NaN.
     lower : In(1)
         Only if `fused`: the weight is a chunk's bits lower than that of the pass before.
     total : Out(StructLayout)
@@ -93,6 +95,7 @@ class PassUnit(Circuit):
                 "base": In(total),
                 "enable": In(1),
                 "update": In(1),
+                "nan": In(1),
                 **({"lower": In(1)} if fused else {}),
                 "total": Out(total),
             }
@@ -165,7 +168,7 @@ class PassUnit(Circuit):
             negative.eq(Mux(outside, sign, added[-1])),
         ]
         end = Cat((~negative).replicate(width - 1), negative)
-        return Cat(Mux(overflow, end, added.as_unsigned()[:width]), self.base.saturated | overflow)
+        return Cat(Mux(overflow, end, added.as_unsigned()[:width]), self.base.saturated | overflow | self.nan)
 
     def _add_fp32(self, m, value):
         """What the total becomes with ``value * 2**(exponent - weight)``: one path aligns, adds, normalises and rounds."""
@@ -182,6 +185,7 @@ class PassUnit(Circuit):
 
         kept = self.base.sum
         old_sign, old_exponent, infinite = kept[-1], kept[23:31], kept[23:31].all()
+        is_nan = wire(m, 1, self.nan | (infinite & kept[:23].any()))
         normal = old_exponent.any()
         old = Cat(kept[:23], normal)
         # subnormals have the exponent 1
@@ -226,10 +230,12 @@ class PassUnit(Circuit):
         # Infinity, whose fields read as 2**128, stays even where that much is taken from it.
         overflow, zero = packed[31:].any() | packed[23:31].all() | infinite, ~(total.any() | infinite)
         flipped = subtract & difference[-1] & ~infinite
+        sign = (Mux(infinite, old_sign, top_sign) ^ flipped) & ~(zero & nonzero)
         return Cat(
-            packed[:23] & (~overflow).replicate(23),
-            (packed[23:31] | overflow.replicate(8)) & (~zero).replicate(8),
-            (Mux(infinite, old_sign, top_sign) ^ flipped) & ~(zero & nonzero),
+            packed[:22] & (~(overflow | is_nan)).replicate(22),
+            (packed[22] & ~overflow) | is_nan,
+            (packed[23:31] | overflow.replicate(8)) & (~zero).replicate(8) | is_nan.replicate(8),
+            sign & ~is_nan,
         )
 
 
@@ -251,6 +257,9 @@ class FastMac(Block):
                  what is too large becomes infinity and stays so (`golden.bfp.accumulate_fp32`)
     ===========  =====================================================================================================
 
+    With `nan` one of the groups is NaN (E is 255). A sum of "fp32" becomes NaN, +NaN without payload, and stays so; `nan` then
+    counts in the last pass of a group. A "fixed" sum goes on with the numbers that the groups have, and `saturated` is set.
+
     For "fp32" the passes of a group come from the highest weight down: `lower` is set in the first pass whose weight is a step
     of 2 bits lower than that of the pass before, `complete` in the last one of a group.
 
@@ -262,8 +271,8 @@ class FastMac(Block):
     Members
     -------
     i : In(stream.Signature)
-        Payload {data: {x, y: lanes of {magnitude, sign}}, last, user: {x_exponent, y_exponent, lower, complete, user}}; `last`
-        is set in the last pass of a result. Only with "fp32" and several chunks there are `lower` and `complete`.
+        Payload {data: {x, y: lanes of {magnitude, sign}}, last, user: {x_exponent, y_exponent, nan, lower, complete, user}};
+        `last` is set in the last pass of a result. Only with "fp32" and several chunks there are `lower` and `complete`.
     o : Out(stream.Signature)
         Payload {data: {sum}, last, user: {saturated, user}}; `sum` is signed or the word of a binary32, `last` is always set.
     """
@@ -305,7 +314,7 @@ class FastMac(Block):
 
     def members(self):
         chunks = data.ArrayLayout(1 + self.chunk_bits, self.lanes)
-        given = {"x_exponent": signed(CHUNK_EXPONENT_BITS), "y_exponent": signed(CHUNK_EXPONENT_BITS)}
+        given = {"x_exponent": signed(CHUNK_EXPONENT_BITS), "y_exponent": signed(CHUNK_EXPONENT_BITS), "nan": 1}
         given |= {"lower": 1, "complete": 1} if self._fused else {}
         total = signed(self.width) if self._fixed else 32
         raised = {"saturated": 1} if self._fixed else {}
@@ -330,6 +339,7 @@ class FastMac(Block):
             unit.base.eq(unit.total.as_value() & (~fresh).replicate(len(unit.total.as_value()))),
             unit.enable.eq(taken),
             unit.update.eq(taken & complete),
+            unit.nan.eq(given.nan),
             self.o.p.data.sum.eq(unit.total.sum),
         ]
         if self._fixed:

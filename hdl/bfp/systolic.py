@@ -50,7 +50,8 @@ class SystolicArray(Block):
     per cycle, which takes ``rows - 1`` cycles in which nothing is added.
 
     Arithmetic is that of `PassUnit` with `fused`: the passes of a group are added as integers, and groups one after the other,
-    as in `golden.bfp.matmul`. A fixed accumulator's last bit means ``2**(window - 256)``.
+    as in `golden.bfp.matmul`. A fixed accumulator's last bit means ``2**(window - 256)``. A group whose exponent is 255 is
+    NaN: see `FastMac`.
 
     Everything moves on in the same cycles: as long as a result waits at the output nothing does. Idle cycles at the left become
     gaps.
@@ -106,7 +107,7 @@ class SystolicArray(Block):
         chunks = data.ArrayLayout(1 + CHUNK_BITS, self.lanes)
         self._group = data.StructLayout({"numbers": data.ArrayLayout(self._number, self.lanes), "exponent": 8})
         self._chunk = data.StructLayout({"numbers": chunks, "exponent": 8})
-        self._operand = data.StructLayout({"numbers": chunks, "exponent": signed(_X_EXPONENT_BITS)})
+        self._operand = data.StructLayout({"numbers": chunks, "exponent": signed(_X_EXPONENT_BITS), "nan": 1})
         # What a cell does in a cycle: it adds to zero if `fresh`, to its own sum if `in_place`, otherwise to that of the cell
         # above; `update` without `enable` takes that over.
         flags = dict.fromkeys(("enable", "update", "in_place", "fresh", "swap", "lower"), 1)
@@ -231,7 +232,8 @@ class SystolicArray(Block):
         x, y = [], []
         for row in range(self.rows):
             operand = Signal(self._operand, name=f"x{row}")
-            m.d.comb += operand.exponent.eq(self.i.p.data.exponent[row] - below)
+            exponent = self.i.p.data.exponent[row]
+            m.d.comb += [operand.exponent.eq(exponent - below), operand.nan.eq(exponent.all())]
             for lane in range(self.lanes):
                 element = self.i.p.data.x[row * self.lanes + lane]
                 bits = self._chunk_of(element, number.x) & wave.adds.replicate(CHUNK_BITS)
@@ -326,6 +328,7 @@ class SystolicArray(Block):
             unit.base.eq(Mux(control.in_place, own, above) & (~control.fresh).replicate(width)),
             unit.enable.eq(advance & control.enable),
             unit.update.eq(advance & control.update),
+            unit.nan.eq(control.enable & (x.nan | y.exponent.all())),
             unit.lower.eq(control.lower),
         ]
         if column + 1 < self.columns:

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import FP32_MAN_BITS
-from narrowfloat.hdl.parts.logic import Circuit, carries, decide
+from narrowfloat.hdl.parts.logic import Circuit, carries, decide, wire
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Float32
 
 
@@ -21,6 +21,8 @@ def located(codec):
             "kept": codec.man_bits,
             "round_up": 1,
             "lossy": 1,
+            # With an unbounded exponent it is rounded up to a power of two.
+            **({"reaches": 1} if codec.looks_after_rounding else {}),
         }
     )
 
@@ -60,6 +62,8 @@ class Align(Circuit):
         elif locates(self._codec.formats):
             self._align_subnormals(m, fraction, cut, significand, sticky)
         self._round(m, significand, sticky)
+        if self._codec.looks_after_rounding:
+            self._reach(m, fraction, cut)
 
         m.d.comb += [
             self.o.sign.eq(self.word.sign),
@@ -101,29 +105,42 @@ class Align(Circuit):
     def _round(self, m, significand, sticky):
         """Formats with fewer mantissa bits than the widest discard bits from the kept ones, too, and leave ones behind there,
         through which a carry runs to the last bit that they keep."""
-        man_bits = self._codec.man_bits
+        up, lossy = self._goes_up(m, "up", significand, sticky)
+        kept = self._choose(lambda extra: Cat(Const(2**extra - 1, extra), significand[self._discarded + extra : -1]))
+        m.d.comb += [self.o.kept.eq(kept), self.o.round_up.eq(up), self.o.lossy.eq(lossy)]
+
+    def _reach(self, m, fraction, cut):
+        """Whether the number's own leading one, all mantissa bits behind it and rounding up make a power of two."""
+        # FP32's subnormals have no leading one: that of those that matter here is the first or, below code 0, the second bit.
+        left = {"ieee": 1, "fnu": 2}[self._codec.formats[0].specials] if self._codec.formats[0].exp_bits == 8 else 0
+        moved = Cat(Const(0, left), fraction, Const(1, 1))
+        significand = wire(m, 1 + self._codec.man_bits + self._discarded, moved[cut:], "own_significand")
+        up, _ = self._goes_up(m, "own_up", significand, moved[:cut].any())
+        ones = self._choose(lambda extra: significand[self._discarded + extra :].all())
+        m.d.comb += self.o.reaches.eq(ones & up)
+
+    def _goes_up(self, m, name, significand, sticky):
+        """Whether a significand is rounded up, and whether any of its bits is discarded."""
         k = self._discarded
-        extras = [man_bits - fmt.man_bits for fmt in self._codec.formats]
-
-        def choose(bits):
-            return self._codec.choose(self.control, [bits(extra) for extra in extras])
-
-        odd, guard, lower = Signal(), Signal(), Signal()
+        up, odd, guard, lower = (Signal(name=f"{name}{part}") for part in ("", "_odd", "_guard", "_lower"))
         m.d.comb += [
-            odd.eq(choose(lambda extra: significand[k + extra])),
-            guard.eq(choose(lambda extra: significand[k + extra - 1])),
-            lower.eq(choose(lambda extra: significand[: k + extra - 1].any()) | sticky),
-            self.o.kept.eq(choose(lambda extra: Cat(Const(2**extra - 1, extra), significand[k + extra : -1]))),
-            self.o.lossy.eq(guard | lower),
+            odd.eq(self._choose(lambda extra: significand[k + extra])),
+            guard.eq(self._choose(lambda extra: significand[k + extra - 1])),
+            lower.eq(self._choose(lambda extra: significand[: k + extra - 1].any()) | sticky),
         ]
         decisions = {"rne": guard & (lower | odd), "rna": guard, "rtz": Const(0, 1)}
         if "sr" in self._codec.roundings:
-            discarded = choose(lambda extra: significand[1 + extra : k + extra])
-            next_bit = choose(lambda extra: significand[extra])
-            below = choose(lambda extra: significand[:extra].any()) | sticky
+            discarded = self._choose(lambda extra: significand[1 + extra : k + extra])
+            next_bit = self._choose(lambda extra: significand[extra])
+            below = self._choose(lambda extra: significand[:extra].any()) | sticky
             decisions["sr"] = carries(discarded, self.random, next_bit & (below | discarded[0]))
         built = {ROUNDINGS[rounding]: decisions[rounding] for rounding in self._codec.roundings}
-        decide(m, self.o.round_up, self.control, built)
+        decide(m, up, self.control, built)
+        return up, guard | lower
+
+    def _choose(self, bits):
+        """That of ``bits(extra)`` which belongs to the format of the beat, which has `extra` bits less than the widest."""
+        return self._codec.choose(self.control, [bits(self._codec.man_bits - fmt.man_bits) for fmt in self._codec.formats])
 
 
 def locates(formats):

@@ -1,9 +1,10 @@
 """What encoder and decoder share: formats, the bias, and what one beat sets for all its lanes."""
 
-from amaranth.hdl import Array, Const
+from amaranth.hdl import Const
 from amaranth.lib import data
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
 from narrowfloat.hdl.block import Effect, Format, Integer, Lanewise, Relation, Several, Switch
+from narrowfloat.hdl.parts.logic import pick_or_last
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Rounding
 
 
@@ -45,8 +46,8 @@ class FloatCodec(Lanewise):
         return data.StructLayout(self.control)
 
     def choose(self, control, values):
-        """Of `values`, one for each format, the one for the format of the beat."""
-        return values[0] if len(values) == 1 else Array(values)[control.format]
+        """Of `values`, one for each format, the one for the format of the beat, or the last where it has the code of none."""
+        return pick_or_last(values, control.format if len(values) > 1 else None)
 
     def bias(self, control):
         """The bias of the beat."""

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import FP32_MAN_BITS
 from narrowfloat.hdl.float_codec.common import FloatCodec
-from narrowfloat.hdl.parts.logic import Circuit
+from narrowfloat.hdl.parts.logic import Circuit, is_none_of
 from narrowfloat.hdl.parts.shapes import Float32
 
 
@@ -40,6 +40,8 @@ class _Unpack(Circuit):
     def build(self, m):
         results = [self._unpack(m, fmt) for fmt in self._codec.formats]
         m.d.comb += self.o.eq(self._codec.choose(self.control, results))
+        with m.If(is_none_of(self.control, "format", range(len(results)))):
+            m.d.comb += [self.o.eq(0), self.o.nan.eq(1)]
 
     def _unpack(self, m, fmt):
         result = Signal(_unpacked(self._codec), name=f"unpacked_{fmt.name}")
@@ -121,6 +123,7 @@ class FloatDecoder(FloatCodec):
     zero            keeps its sign
     infinity        FP32 infinity
     NaN             quiet, with its sign, M in the top bits of the fraction
+    not built       with a code of `format` that is none of those built every result is +NaN without payload
     ==============  =====================================================================================================
 
     Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.

@@ -2,12 +2,12 @@
 
 from amaranth.hdl import Const
 from amaranth.lib import data
-from narrowfloat.golden.rounding import OVERFLOWS
+from narrowfloat.golden.rounding import OVERFLOWS, TININESS
 from narrowfloat.hdl.block import Choice, Effect, Integer, Several, Switch
 from narrowfloat.hdl.float_codec.align import Align, located
 from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.float_codec.pack import Pack
-from narrowfloat.hdl.parts.lfsr import MAX_SEED, lane_words
+from narrowfloat.hdl.parts.lfsr import MAX_SEED, SEED_PORTS, lane_words, seed_port
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Flags, Float32
 
 
@@ -30,12 +30,14 @@ class FloatEncoder(FloatCodec):
     NaN             the format's NaN, or the largest finite number where it has none
     infinity        as overflow
     zero            keeps its sign; fnuz has only +0, fnu makes it NaN, as every negative input; clamp_exponent has none
+    not built       a code of `format` or `rounding` that is none of those built counts as the last of them, and all elements
+                    of the beat have the flag invalid
     ==============  =====================================================================================================
 
     Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
 
     Sources: Sadi et al. 2024, Algorithm 1, for run-time bias; OCP OFP8 1.0; IEEE 754-2019 for flags, with tininess before
-    rounding.
+    or after rounding.
 
     Members
     -------
@@ -43,6 +45,8 @@ class FloatEncoder(FloatCodec):
         Payload {data: FP32 lanes, last, user: {bias, rounding, format, random, user}}.
     o : Out(stream.Signature)
         Payload {data: code lanes, last, user: {flags, user}}.
+    seed_in, seed_load : In
+        Only with `seed_port`: see there.
     """
 
     roundings = Several(
@@ -50,29 +54,46 @@ class FloatEncoder(FloatCodec):
     )
     overflow = Choice("saturate", OVERFLOWS, "What is too large becomes the largest number, or what the format has for it.")
     flags = Switch(False, "Whether each element comes with its flags overflow, underflow, inexact and invalid.")
+    tininess = Choice("before", TININESS, "Whether underflow looks at values before or after rounding, as RISC-V and x86 do.")
     sr_bits = Integer(8, 1, 16, "Random bits per element, for the rounding sr.")
     random = Choice(
         "lfsr", ("lfsr", "port"), "Where random bits come from: registers inside that step with each beat taken, or each beat."
     )
-    seed = Integer(1, 0, MAX_SEED, "Seed of the random bits, see `golden.lfsr`: instances with different ones share none.")
+    seed = Integer(
+        1,
+        0,
+        MAX_SEED,
+        "Seed of the random bits, see `golden.lfsr`: instances with different ones share none. The Verilog parameter "
+        "SEED has it as default.",
+    )
+    seed_port = seed_port()
 
     effects = (
+        Effect("with flags", lambda flags: flags, ("tininess",)),
         Effect("where sr is among roundings", lambda roundings: "sr" in roundings, ("sr_bits", "random")),
-        Effect("where sr is among roundings, and random is lfsr", _draws, ("seed",)),
+        Effect("where sr is among roundings, and random is lfsr", _draws, ("seed", "seed_port")),
     )
+
+    @property
+    def looks_after_rounding(self):
+        """Whether underflow is of what rounding with an unbounded exponent leaves below the smallest normal number."""
+        return self.tininess == "after"
 
     def prepare(self):
         super().prepare()
         self.random_bits = self.sr_bits if "sr" in self.roundings else 0
-        self._from_lfsr = _draws(self.roundings, self.random)
+        self.seeded = _draws(self.roundings, self.random)
 
     @classmethod
     def clocked(cls, values):
         return super().clocked(values) or _draws(values["roundings"], values["random"])
 
+    def members(self):
+        return super().members() | (SEED_PORTS if self.seed_port else {})
+
     def input_shapes(self):
         random = {"random": data.ArrayLayout(self.random_bits, self.lanes)}
-        return Float32, self.control | (random if self.random_bits and not self._from_lfsr else {})
+        return Float32, self.control | (random if self.random_bits and not self.seeded else {})
 
     def middle_shapes(self):
         return located(self), {"control": self.control_layout}
@@ -81,7 +102,7 @@ class FloatEncoder(FloatCodec):
         return self.code_bits, {"flags": data.ArrayLayout(Flags, self.lanes)} if self.flags else {}
 
     def first_half(self, m, source, sink):
-        random = self._random(m, source)
+        random = self._random(m, source, sink)
         self.pass_control(m, source, sink)
         self.in_each_lane(
             m,
@@ -108,10 +129,13 @@ class FloatEncoder(FloatCodec):
             ],
         )
 
-    def _random(self, m, source):
-        """Random bits of each lane for the beat at the input of the first half."""
+    def _random(self, m, source, sink):
+        """Random bits of each lane for the beat at the input of the first half, which waits there until they are seeded."""
         if not self.random_bits:
             return [Const(0, 0)] * self.lanes
-        if not self._from_lfsr:
+        if not self.seeded:
             return source.p.user.random
-        return lane_words(m, self.seed, self.lanes, self.random_bits, source.valid & source.ready)
+        ports = self if self.seed_port else None
+        words, seeded = lane_words(m, self.seed, self.lanes, self.random_bits, source.valid & source.ready, ports)
+        m.d.comb += [sink.valid.eq(source.valid & seeded), source.ready.eq(sink.ready & seeded)]
+        return words

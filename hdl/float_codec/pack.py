@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Mux, Signal
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import FP32_BIAS
 from narrowfloat.hdl.float_codec.align import located, locates
-from narrowfloat.hdl.parts.logic import Circuit, wire
+from narrowfloat.hdl.parts.logic import Circuit, is_none_of, wire
 from narrowfloat.hdl.parts.shapes import Flags, Rounding
 
 
@@ -18,7 +18,7 @@ class Pack(Circuit):
     """
 
     def __init__(self, codec):
-        self._codec = codec
+        self._codec, self._after = codec, codec.looks_after_rounding
         super().__init__(
             {
                 "i": In(located(codec)),
@@ -40,16 +40,21 @@ class Pack(Circuit):
             self.code.eq(self._codec.choose(self.control, codes)),
             self.flags.eq(self._codec.choose(self.control, flags)),
         ]
+        numbers = range(len(self._codec.formats))
+        modes = [Rounding[name.upper()] for name in self._codec.roundings]
+        with m.If(is_none_of(self.control, "format", numbers) | is_none_of(self.control, "rounding", modes)):
+            m.d.comb += self.flags.invalid.eq(1)
 
     def _pack_full_range(self, m):
         """8 exponent bits: the exponent is FP32's."""
         (fmt,) = self._codec.formats
         magnitude = wire(m, fmt.magnitude_bits + 1, Cat(self.i.kept, self.i.exponent[:8]) + self.i.round_up)
+        tiny = self.i.exponent[8] if fmt.specials == "fnu" else ~self.i.exponent[:8].any()
         return SimpleNamespace(
             magnitude=magnitude[:-1],
             too_large=magnitude[fmt.man_bits : -1].all() | magnitude[-1],
             changed=self.i.lossy,
-            tiny=self.i.exponent[8] if fmt.specials == "fnu" else ~self.i.exponent[:8].any(),
+            tiny=tiny & ~self.i.reaches if self._after else tiny,
         )
 
     def _pack_flushed(self, m):
@@ -76,7 +81,7 @@ class Pack(Circuit):
                 magnitude=Cat(mantissa, *((bit & ~below) | too_large for bit in exponent)),
                 too_large=too_large,
                 changed=below | self.i.lossy,
-                tiny=below | (zero & ~mantissa.any() & self.i.round_up),
+                tiny=below if self._after else below | (zero & ~mantissa.any() & self.i.round_up),
             )
         magnitude = Cat(mantissa, exponent)
         lowest = magnitude[0] | (~at_least_one & ~mantissa[1:].any())
@@ -87,7 +92,7 @@ class Pack(Circuit):
             magnitude=Cat(bit & ~below for bit in (lowest, *magnitude[1:])),
             too_large=too_large,
             changed=Mux(below, self.i.nonzero, self.i.lossy | (zero & ~mantissa.any())),
-            tiny=below | (zero & ~mantissa.any()) | from_below,
+            tiny=below | (zero & ~mantissa.any()) | (0 if self._after else from_below),
         )
 
     def _pack_located(self, m):
@@ -109,17 +114,19 @@ class Pack(Circuit):
             too_large = out_of_reach | total[man_bits + fmt.exp_bits :].any() | _reserved(fmt, mantissa, exponent)
             magnitude = Cat(mantissa, exponent)
             below = ~normal & ~zero
+            reaches_zero = (above[:7] == FP32_BIAS - 1) & total[man_bits]
             if fmt.underflow == "gradual":
                 changed, tiny = self.i.lossy & self.i.nonzero, ~normal
+                tiny = tiny & ~(zero & self.i.reaches) if self._after else tiny
             elif fmt.underflow == "clamp_exponent":
                 magnitude = Cat(mantissa, *((bit & ~below) | too_large for bit in exponent))
                 changed, tiny = below | self.i.lossy, below
+                tiny = tiny & ~reaches_zero if self._after else tiny
             else:
                 at_zero = zero & ~magnitude.any()
-                reaches_zero = (above[:7] == FP32_BIAS - 1) & total[man_bits]
                 lowest = Mux(below, reaches_zero, magnitude[0] | at_zero)
                 changed = Mux(below, self.i.nonzero, self.i.lossy | at_zero)
-                tiny = below | (zero & ~self.i.kept[man_bits - fmt.man_bits :].any())
+                tiny = below | at_zero if self._after else below | (zero & ~self.i.kept[man_bits - fmt.man_bits :].any())
                 magnitude = Cat(lowest, *(bit & ~below for bit in magnitude[1:]))
             return SimpleNamespace(magnitude=magnitude, too_large=too_large, changed=changed, tiny=tiny)
 
@@ -158,7 +165,11 @@ class Pack(Circuit):
         """Whether what is too large becomes the largest finite number although overflow follows the format."""
         if "rtz" not in self._codec.roundings or self._on_overflow(fmt) == fmt.max_finite:
             return Const(0, 1)
-        toward_zero = self.control.rounding == Rounding.RTZ if len(self._codec.roundings) > 1 else 1
+        *others, last = self._codec.roundings
+        if last == "rtz":
+            toward_zero = is_none_of(self.control, "rounding", [Rounding[name.upper()] for name in others]) if others else 1
+        else:
+            toward_zero = self.control.rounding == Rounding.RTZ
         return toward_zero & ~self.i.infinity
 
     def _clamp(self, fmt, lane):

@@ -1,4 +1,4 @@
-"""The shared exponent of a block, from its largest value."""
+"""The shared exponent of a block, from its largest number; infinity and NaN do not count."""
 
 from amaranth.hdl import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
@@ -63,7 +63,8 @@ class BlockMaximum(Circuit):
         ]
 
         so_far = Signal(8)
-        largest = wire(m, 8, _largest([so_far, *(word.exponent for word in self.i.p.data)]))
+        exponents_in = [word.exponent & (~word.exponent.all()).replicate(8) for word in self.i.p.data]
+        largest = wire(m, 8, _largest([so_far, *exponents_in]))
         last_in, last_out = self._count(m, "beats_in", taken), self._count(m, "beats_out", left)
         with m.If(taken):
             m.d.sync += so_far.eq(Mux(last_in, 0, largest))

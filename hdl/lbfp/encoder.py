@@ -19,11 +19,11 @@ class LbfpEncoder(Lanewise):
     ================  =======================================================================  =========
     value             code                                                                     flag
     ================  =======================================================================  =========
-    above the range   the largest number; so is infinity                                       saturated
+    above the range   the largest number                                                       saturated
     below the range   the smallest number from half of it on, otherwise zero                   flushed
     zero              zero, never with a sign
     FP32 subnormal    zero                                                                     flushed
-    NaN               the largest number, with its sign                                        invalid
+    infinity, NaN     the largest number, with its sign                                        invalid
     ================  =======================================================================  =========
 
     Latency: `stages` cycles; with `exponent` "max" those of a block and `BLOCK_LATENCY` more. Throughput: a beat per clock;

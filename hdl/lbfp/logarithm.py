@@ -26,7 +26,7 @@ def rounded(fmt, integer_bits):
             "nonzero": 1,
             # what is not zero but counts as zero
             "subnormal": 1,
-            "nan": 1,
+            "special": 1,
             # of c before it is clamped
             "integer": signed(integer_bits),
             # Above one where the fraction was rounded up to the next integer.
@@ -82,7 +82,7 @@ class Locate(Circuit):
                 self.o.sign.eq(word.sign),
                 self.o.nonzero.eq(word.exponent.any()),
                 self.o.subnormal.eq(~word.exponent.any() & word.fraction.any()),
-                self.o.nan.eq(word.exponent.all() & word.fraction.any()),
+                self.o.special.eq(word.exponent.all()),
                 self.o.integer.eq(word.exponent - self.exponent + (offset - FP32_BIAS)),
             ]
         else:
@@ -147,7 +147,7 @@ class Clamp(Circuit):
             m.d.comb += magnitude.eq(c)
         m.d.comb += [
             self.code.eq(Cat(magnitude, self.i.sign & ~zero)),
-            self.flags.saturated.eq(too_large & self.i.nonzero & ~self.i.nan),
+            self.flags.saturated.eq(too_large & self.i.nonzero & ~self.i.special),
             self.flags.flushed.eq(zero & (self.i.nonzero | self.i.subnormal)),
-            self.flags.invalid.eq(self.i.nan),
+            self.flags.invalid.eq(self.i.special),
         ]

@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BIAS_BITS, BIAS_MAX, FloatFormat
+from narrowfloat.golden.rounding import OVERFLOWS
 from narrowfloat.golden.s2fp8 import INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
 from narrowfloat.hdl.memory.parameters import ParameterKeeper
@@ -28,7 +29,7 @@ class MemoryPort(Block):
     hold up the data.
 
     ==============  =====================================================================================================
-    equation        as `FloatEncoder`, nearest even, saturating, and `FloatDecoder`
+    equation        as `FloatEncoder`, nearest even, and `FloatDecoder`
     mode            0 FP32: words pass. 1 calibrate: words pass and are observed. 2 FP8: words are encoded, and observed.
                     3 frozen: words are encoded, the estimators rest. With `s2fp8`, 4 and 5: as 2 and 3, in S2FP8
     S2FP8           equation as `S2Encoder` and `S2Decoder`. The parameters of a type are those of the last tensor of it that
@@ -72,6 +73,7 @@ class MemoryPort(Block):
     cnt_width = Integer(40, 1, 64, "Bits of the estimators' counters, which saturate.")
     bias_min = Integer(10, 0, BIAS_MAX, "The smallest bias of an estimator.")
     bias_max = Integer(40, 0, BIAS_MAX, "The largest bias of an estimator.")
+    overflow = Choice("saturate", OVERFLOWS, "What is too large becomes the largest number, or what the format has for it.")
     s2fp8 = Switch(False, "Whether the modes of S2FP8 are built.")
 
     relations = (
@@ -86,7 +88,8 @@ class MemoryPort(Block):
     fraction_bits = MappingProxyType({"mean": MEAN_FRACTION_BITS, "inverse": INVERSE_FRACTION_BITS})
 
     def prepare(self):
-        self._write, self._read = (path(self.fmt, self.lanes, self.types, self.s2fp8) for path in (WritePath, ReadPath))
+        self._write = WritePath(self.fmt, self.lanes, self.types, self.overflow, self.s2fp8)
+        self._read = ReadPath(self.fmt, self.lanes, self.types, self.s2fp8)
         limits = {"initial_bias": self.fmt.bias, "bias_min": self.bias_min, "bias_max": self.bias_max}
         self._units = {
             name: ESTIMATORS[name](

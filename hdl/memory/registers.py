@@ -30,25 +30,13 @@ CONSTANTS = ("ID", "VERSION", "CONFIG")  # registers that always have the values
 
 _ENDS = {"tensor": 0, "epoch": 1}
 _CODES = {name: code for code, name in enumerate(ESTIMATORS)}
-_CODES_IN_WORDS = ", ".join(f"{code} {name}" for name, code in _CODES.items())
-_STATISTIC = (
-    Register(
-        "STAT_INDEX",
-        0x10,
-        "Which raw statistic STAT_DATA shows.",
-        (
-            rw("index", 0, 8, "which word of the estimator's, as the manifest's `statistics` list them"),
-            rw("type", 8, 3, "tensor type"),
-            rw("estimator", 16, 2, _CODES_IN_WORDS, values=_CODES),
-        ),
-    ),
-    Register(
-        "STAT_DATA",
-        0x14,
-        "The raw statistic that STAT_INDEX names, 0 where there is none. Counts have two words: read them while "
-        "no data of that type passes, or the upper one before and after the lower one.",
-        (ro("word", 0, 32, "32 bits of it", slow=True),),
-    ),
+_NOT_BUILT = "A value that is not listed is refused: the write changes nothing and answers SLVERR."
+_STATISTIC = Register(
+    "STAT_DATA",
+    0x14,
+    "The raw statistic that STAT_INDEX names, 0 where there is none. Counts have two words: read them while "
+    "no data of that type passes, or the upper one before and after the lower one.",
+    (ro("word", 0, 32, "32 bits of it", slow=True),),
 )
 _MOMENTS = Register(
     "MOMENTS",
@@ -112,8 +100,25 @@ _TYPE_PARAMETERS = (
 )
 
 
+def _codes(estimators):
+    """The codes of these estimators, and the same in words."""
+    codes = {name: code for name, code in _CODES.items() if name in estimators}
+    return codes, ", ".join(f"{code} {name}" for name, code in codes.items())
+
+
 def _of_all_types(lanes, types, estimators, s2fp8, version):
     built = sum(1 << _CODES[name] for name in estimators)
+    codes, in_words = _codes(estimators)
+    index = Register(
+        "STAT_INDEX",
+        0x10,
+        f"Which raw statistic STAT_DATA shows. {_NOT_BUILT}",
+        (
+            rw("index", 0, 8, "which word of the estimator's, as the manifest's `statistics` list them"),
+            rw("type", 8, 3, "tensor type"),
+            rw("estimator", 16, 2, in_words, reset=min(codes.values()), values=codes),
+        ),
+    )
     load = Register(
         "LOAD",
         0x1C,
@@ -144,7 +149,7 @@ def _of_all_types(lanes, types, estimators, s2fp8, version):
                     "estimators",
                     16,
                     len(ESTIMATORS),
-                    f"a bit for each estimator, {built:#06b}: bits {_CODES_IN_WORDS}",
+                    f"a bit for each estimator, {built:#06b}: bits {_codes(ESTIMATORS)[1]}",
                     reset=built,
                 ),
                 ro("s2fp8", 24, 1, f"S2FP8: {int(s2fp8)}", reset=int(s2fp8)),
@@ -164,13 +169,14 @@ def _of_all_types(lanes, types, estimators, s2fp8, version):
                 ),
             ),
         ),
-        *_STATISTIC,
+        index,
+        _STATISTIC,
         *((_MOMENTS, load) if s2fp8 else ()),
     )
 
 
-def _of_each_type(first, s2fp8, bias):
-    """Registers of a type whose estimator after reset is `first`, and whose bias is `bias`."""
+def _of_each_type(estimators, s2fp8, bias):
+    """Registers of a type whose estimator after reset is the first of `estimators`, and whose bias is `bias`."""
 
     def also(words):
         return words if s2fp8 else ""
@@ -178,15 +184,23 @@ def _of_each_type(first, s2fp8, bias):
     width = mode_bits(s2fp8)
     modes = {name: code for code, name in enumerate(MODES) if s2fp8 or code < 2**width}
     in_words = "0 FP32; 1 calibrate: FP32, observed; 2 FP8, observed; 3 frozen: FP8, not observed"
-    in_words += also("; 4 S2FP8, observed; 5 S2FP8, not observed; 6 and 7 are reserved")
+    in_words += also("; 4 S2FP8, observed; 5 S2FP8, not observed")
+    codes, estimators_in_words = _codes(estimators)
     return (
         Register(
             "CONTROL",
             TYPE_REGISTERS,
-            "How tensors of type {} are treated. A tensor keeps the mode that it started with.",
+            f"How tensors of type {{}} are treated. A tensor keeps the mode that it started with. {_NOT_BUILT}",
             (
                 rw("mode", 0, width, in_words, values=modes),
-                rw("estimator", 8, 2, f"which one gives the bias: {_CODES_IN_WORDS}", reset=_CODES[first], values=_CODES),
+                rw(
+                    "estimator",
+                    8,
+                    2,
+                    f"which one gives the bias: {estimators_in_words}",
+                    reset=_CODES[estimators[0]],
+                    values=codes,
+                ),
                 rw("end_on_epoch", 16, 1, "estimators' passes end 0 with each tensor, 1 with EPOCH", values=_ENDS),
             ),
         ),
@@ -228,7 +242,7 @@ def _of_each_type(first, s2fp8, bias):
             TYPE_REGISTERS + 0x10,
             "What encoding tensors of type {} has raised.",
             (
-                w1c("overflow", 0, 1, "a finite value was too large" + also("; in S2FP8 infinity, too")),
+                w1c("overflow", 0, 1, "a finite value was too large"),
                 w1c(
                     "underflow",
                     1,
@@ -236,7 +250,7 @@ def _of_each_type(first, s2fp8, bias):
                     "a value was changed and smaller than the smallest normal number" + also("; in S2FP8 it became zero"),
                 ),
                 w1c("inexact", 2, 1, "a finite value was changed" + also("; not in S2FP8")),
-                w1c("invalid", 3, 1, "infinity or NaN became something else" + also("; in S2FP8 it was NaN")),
+                w1c("invalid", 3, 1, "infinity or NaN became something else"),
             ),
         ),
         *(_TYPE_PARAMETERS if s2fp8 else ()),
@@ -250,7 +264,7 @@ def register_table(*, lanes, types, estimators, s2fp8=False, bias=15, version=(0
     """
     return [
         *_of_all_types(lanes, types, estimators, s2fp8, version),
-        *repeated(types, TYPE_STRIDE, _of_each_type(estimators[0], s2fp8, bias)),
+        *repeated(types, TYPE_STRIDE, _of_each_type(estimators, s2fp8, bias)),
     ]
 
 

@@ -46,6 +46,8 @@ class WritePath(Circuit):
     ----------
     fmt : FloatFormat
     lanes, types : int
+    overflow : str
+        As of the encoders.
     s2fp8 : bool
         Whether there are the modes of S2FP8.
 
@@ -67,8 +69,8 @@ class WritePath(Circuit):
         What encoding raises in this cycle.
     """
 
-    def __init__(self, fmt, lanes, types, s2fp8=False):
-        self._fmt, self._lanes, self._types, self._s2fp8 = fmt, lanes, types, s2fp8
+    def __init__(self, fmt, lanes, types, overflow="saturate", s2fp8=False):
+        self._fmt, self._lanes, self._types, self._overflow, self._s2fp8 = fmt, lanes, types, overflow, s2fp8
         self.latency = S2FP8_STAGES + 1 if s2fp8 else 2
         modes, biases = data.ArrayLayout(mode_bits(s2fp8), types), data.ArrayLayout(BIAS_BITS, types)
         parameters = data.ArrayLayout(PARAMETERS, types)
@@ -131,7 +133,9 @@ class WritePath(Circuit):
     def _encode(self, m, result, accepted, mode, kept):
         """Make of a beat from the core the one for memory, but for the codes of S2FP8; returns what encoding raises."""
         payload, user = self.s_core.payload, self.s_core.payload.user
-        m.submodules.encoder = encoder = FloatEncoder((self._fmt,), lanes=self._lanes, stages=0, flags=True)
+        m.submodules.encoder = encoder = FloatEncoder(
+            (self._fmt,), lanes=self._lanes, stages=0, overflow=self._overflow, flags=True
+        )
         bias = Signal(BIAS_BITS)
         packed = Signal()
         squeezed = Signal()
@@ -165,7 +169,11 @@ class WritePath(Circuit):
         """The stream of beats that `_encode` makes, completed by codes of S2FP8, and what encoding in S2FP8 raises."""
         user = beat.user
         m.submodules.s2_encoder = s2_encoder = S2Encoder(
-            lanes=self._lanes, stages=S2FP8_STAGES, flags=True, user_bits=Shape.cast(beat.shape()).width
+            lanes=self._lanes,
+            stages=S2FP8_STAGES,
+            overflow=self._overflow,
+            flags=True,
+            user_bits=Shape.cast(beat.shape()).width,
         )
         encoded = stream.Signature(beat.shape()).create(path=("encoded",))
         alphas = [self.parameters[t].alpha for t in range(self._types)]

@@ -82,6 +82,8 @@ class _Top(Circuit):
         What the manifest says of the top besides its ports.
     registers : sequence of hdl.parts.registers.Register
         Those of the block, which may have none.
+    seeded : bool
+        As of the block.
     """
 
     def __init__(self, block, reset="sync_high"):
@@ -89,6 +91,7 @@ class _Top(Circuit):
         self._reset = reset
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
         self.registers = block.registers
+        self.seeded = block.seeded
         latency = block.latency if isinstance(block.latency, Mapping) else {self._output: block.latency}
         self.facts = {"latency": dict(latency), "initiation_interval": block.initiation_interval, **block.facts}
         if block.statistics:
@@ -120,7 +123,7 @@ class AxiStreamTop(_Top):
     The port ``s_axis_tdata`` is the data of the payload of the block's stream `i`, lane 0 lowest, in whole bytes;
     ``s_axis_tkeep`` its keep, where it has that; ``s_axis_tlast`` its last; ``s_axis_tuser`` its user struct, first field
     lowest, and absent where that has no bits. ``m_axis_...`` are those of the stream `o`; streams of other names give their
-    ports these. An `AxiLite` called `axil` becomes ``s_axil_...``.
+    ports these. An `AxiLite` called `axil` becomes ``s_axil_...``, and a member that is a port keeps its name.
     """
 
     _output = "m_axis"
@@ -129,6 +132,9 @@ class AxiStreamTop(_Top):
         prefixes = {"i": "s_axis", "o": "m_axis", "axil": "s_axil"}
         for name, member in self._block.signature.members.items():
             prefix, side = prefixes.get(name, name), getattr(self._block, name)
+            if member.is_port:
+                yield name, member.flow, side, member.shape, ""
+                continue
             if not isinstance(member.signature, stream.Signature):
                 for part, port in side.signature.members.items():
                     yield f"{prefix}_{part}", port.flow, getattr(side, part), port.shape, ""

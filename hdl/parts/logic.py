@@ -1,6 +1,6 @@
 """What blocks are made of: circuits, wires, choices, and small combinational parts."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 
@@ -29,9 +29,15 @@ def switch(m, value, cases):
 
 
 def pick(values, index):
-    """The one of `values` with that `index`, a signal without bits where there is only one."""
+    """The one of `values` with that `index`, a signal without bits where there is only one; 0 where there is none."""
     values = list(values)
     return values[0] if len(values) == 1 else Array(values)[index]
+
+
+def pick_or_last(values, index):
+    """As `pick`, but the last of `values` where there is none with that `index`."""
+    beyond = 2 ** len(Value.cast(index)) - len(values) if len(values) > 1 else 0
+    return pick([*values, *[values[-1]] * beyond], index)
 
 
 def is_number(value, number):
@@ -40,11 +46,23 @@ def is_number(value, number):
 
 
 def decide(m, round_up, control, decisions):
-    """Whether to round up: of `decisions`, by rounding mode, the only one or that of the mode ``control.rounding``."""
-    if len(decisions) == 1:
-        m.d.comb += round_up.eq(*decisions.values())
-    else:
-        switch(m, control.rounding, {mode: round_up.eq(decision) for mode, decision in decisions.items()})
+    """Whether to round up: of `decisions`, by rounding mode, that of the mode ``control.rounding``, or if there is none the
+    last, which may be the only one."""
+    *others, (_, last) = decisions.items()
+    m.d.comb += round_up.eq(last)
+    if others:
+        switch(m, control.rounding, {mode: round_up.eq(decision) for mode, decision in others})
+
+
+def is_none_of(control, name, codes):
+    """Whether the field `name` of `control`, if it has one, has a code that is none of `codes`."""
+    if name not in control.shape().members:
+        return Const(0, 1)
+    field = Value.cast(control[name])
+    codes = {int(code) if isinstance(code, int) else code.value for code in codes}
+    if len(codes) == 2 ** len(field):
+        return Const(0, 1)
+    return ~Cat(field == code for code in sorted(codes)).any()
 
 
 def carries(a, b, one):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 
-from amaranth.hdl import Const, Signal
+from amaranth.hdl import Cat, Const, Signal
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.hdl.parts.axi import AxiLite
@@ -40,7 +40,8 @@ class Field:
     slow : bool
         For "ro": the value has to be fetched, and the read takes as long.
     values : dict of str to int
-        Of an encoding, the words and their values.
+        Of an encoding, the words and their values. A write with another value to what is "rw" changes nothing in its register,
+        and answers SLVERR.
     signed : bool
         Whether it is in two's complement.
     fraction_bits : int, optional
@@ -130,8 +131,8 @@ class Registers(Circuit):
 
     Write address, write data and read address may come in any order and wait for one another as they like. A write takes two
     cycles and a read two, besides what a slow register waits for. Byte strobes are honoured. What has no register answers
-    SLVERR; writing what is read only is OKAY and does nothing. Addresses are taken by whole words. No output depends on an
-    input of the same cycle.
+    SLVERR, as a value does that an encoding does not have; writing what is read only is OKAY and does nothing. Addresses are
+    taken by whole words. No output depends on an input of the same cycle.
 
     Parameters
     ----------
@@ -206,11 +207,24 @@ class Registers(Circuit):
             with m.Switch(axil.awaddr[2:]):
                 for register in self.table:
                     with m.Case(register.words):
-                        for field in register.fields:
-                            with m.If(axil.wstrb[field.lsb // 8]):
-                                m.d["comb" if field.access == "strobe" else "sync"] += writes[_member(register, field)]
+                        with m.If(self._refused(register)):
+                            m.d.sync += axil.bresp.eq(SLVERR)
+                        with m.Else():
+                            for field in register.fields:
+                                with m.If(axil.wstrb[field.lsb // 8]):
+                                    m.d["comb" if field.access == "strobe" else "sync"] += writes[_member(register, field)]
                 with m.Default():
                     m.d.sync += axil.bresp.eq(SLVERR)
+
+    def _refused(self, register):
+        """Whether what is written to a register has a value for an encoding that does not have it."""
+        unknown = Const(0, 1)
+        for field in register.fields:
+            if field.access == "rw" and field.values and len(set(field.values.values())) < 2**field.width:
+                written = self.axil.wdata[field.lsb : field.msb + 1]
+                known = Cat(written == value for value in sorted(set(field.values.values()))).any()
+                unknown = unknown | (self.axil.wstrb[field.lsb // 8] & ~known)
+        return unknown
 
     def _read(self, m, values):
         axil = self.axil

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import FP32_MAN_BITS
+from narrowfloat.golden.rounding import OVERFLOWS
 from narrowfloat.golden.s2fp8 import (
     ALPHA_BITS,
     ALPHA_FRACTION_BITS,
@@ -17,7 +18,7 @@ from narrowfloat.golden.s2fp8 import (
     POWER_BITS,
     log_nodes,
 )
-from narrowfloat.hdl.block import Integer, Lanewise, Switch
+from narrowfloat.hdl.block import Choice, Integer, Lanewise, Switch
 from narrowfloat.hdl.parts.logic import Circuit, wire
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 from narrowfloat.hdl.s2fp8.lines import on_lines, rows, sum_of
@@ -35,6 +36,7 @@ _PLACED = data.StructLayout(
         "distance": signed(_DISTANCE_BITS),
         "small": 1,  # zero, subnormal, or far below the mean
         "large": 1,  # infinity, or far above it
+        "infinity": 1,
         "nan": 1,
         "zero": 1,
     }
@@ -78,6 +80,7 @@ class _Place(Circuit):
             self.o.distance.eq(moved),
             self.o.small.eq(zero | (outside & moved[-1] & ~special)),
             self.o.large.eq(special | (outside & ~moved[-1])),
+            self.o.infinity.eq(special & ~rest),
             self.o.nan.eq(special & rest),
             self.o.zero.eq(zero & ~rest),
         ]
@@ -86,7 +89,8 @@ class _Place(Circuit):
 class _Round(Circuit):
     """Second half of an encoder lane: the distance times alpha's significand, rounded to a code."""
 
-    def __init__(self):
+    def __init__(self, overflow):
+        self._saturates = overflow == "saturate"
         super().__init__({"i": In(_PLACED), "fraction": In(ALPHA_FRACTION_BITS), "code": Out(8), "flags": Out(LogFlags)})
 
     def build(self, m):
@@ -111,7 +115,7 @@ class _Round(Circuit):
         with m.If(self.i.nan):
             m.d.comb += magnitude.eq(FORMAT.nan)
         with m.Elif(too_large):
-            m.d.comb += magnitude.eq(FORMAT.max_finite)
+            m.d.comb += magnitude.eq(FORMAT.max_finite if self._saturates else FORMAT.infinity)
         with m.Elif(~self.i.small), m.Switch(octave):
             with m.Case(-15):
                 m.d.comb += magnitude.eq(2 + (passes(2, 1) + passes(6, 0)))
@@ -123,9 +127,9 @@ class _Round(Circuit):
                 m.d.comb += magnitude.eq(Mux(octave[-1] & ~octave[4:].all(), 0, rounded))
         m.d.comb += [
             self.code.eq(Cat(magnitude, self.i.sign)),
-            self.flags.saturated.eq(too_large & ~self.i.nan),
+            self.flags.saturated.eq(too_large & ~(self.i.nan | self.i.infinity)),
             self.flags.flushed.eq(is_zero & ~self.i.zero),
-            self.flags.invalid.eq(self.i.nan),
+            self.flags.invalid.eq(self.i.infinity & self._saturates),
         ]
 
 
@@ -135,14 +139,16 @@ class S2Encoder(Lanewise):
     Equation: ``log2|Y| = alpha * (log2|X| - mu)``, Y rounded to nearest, ties to even (`golden.s2fp8.encode`). log2|X| is that
     of 16 bits of the significand, by 64 straight lines, within 2**-13 of it; alpha has 8 significant bits.
 
-    ================  =========================================  =========
-    value             code                                       flag
-    ================  =========================================  =========
-    too large         the largest finite one; so is infinity     saturated
-    too small         zero, with its sign; so is a subnormal     flushed
-    zero              zero, with its sign
-    NaN               NaN, with its sign                         invalid
-    ================  =========================================  =========
+    ================  ===============================================  =============================
+    value             code, with the value's sign                      flag
+    ================  ===============================================  =============================
+    too large         `overflow` "saturate": the largest finite one;   saturated
+                      "format": infinity
+    too small         zero; so is a subnormal                          flushed
+    zero              zero
+    infinity          as what is too large                             invalid, unless it stays so
+    NaN               NaN
+    ================  ===============================================  =============================
 
     Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
 
@@ -156,6 +162,7 @@ class S2Encoder(Lanewise):
         Payload {data: code lanes, last, user: {flags, user}}.
     """
 
+    overflow = Choice("saturate", OVERFLOWS, "What is too large becomes the largest number, or infinity.")
     flags = Switch(False, "Whether each element comes with its flags saturated, flushed and invalid.")
     user_bits = Integer(0, 0, MAX_USER_BITS, "Width of a tag that passes through.", place=3)
 
@@ -189,7 +196,7 @@ class S2Encoder(Lanewise):
         self.in_each_lane(
             m,
             "round",
-            _Round,
+            lambda: _Round(self.overflow),
             lambda lane, rounder: [
                 rounder.i.eq(source.p.lanes[lane]),
                 rounder.fraction.eq(source.p.fraction),

@@ -182,7 +182,7 @@ def test_faulty_dot_product_is_refuted(fault, settings, tmp_path):
     ("pattern", "replacement"),
     [
         (r"(block_unit_before_2_ = \S+ )&", r"\1|"),
-        (r"(assign _\d+_ = s_axis_tuser\[20\] \? block_unit__like_)3_", r"\g<1>2_"),
+        (r"(assign _\d+_ = s_axis_tuser\[21\] \? block_unit__like_)3_", r"\g<1>2_"),
     ],
     ids=["mask", "shift"],
 )
@@ -278,7 +278,8 @@ def broken_sum(mac):
     before = z3.If(fresh, 0, extend(mac.field("m_axis_tdata", "sum")))
     total = z3.If(outside, added, before + added)
     clipped = z3.If(total < low, low, z3.If(total > high, high, total))
-    saturated = z3.Or(total != clipped, z3.And(z3.Not(fresh), mac.field("m_axis_tuser", "saturated") == YES))
+    saturated_before = z3.And(z3.Not(fresh), mac.field("m_axis_tuser", "saturated") == YES)
+    saturated = z3.Or(total != clipped, mac.field("s_axis_tuser", "nan") == YES, saturated_before)
     promises = {
         "sum": extend(mac.field("m_axis_tdata", "sum", mac.after)) == clipped,
         "saturated": (mac.field("m_axis_tuser", "saturated", mac.after) == YES) == saturated,

@@ -98,9 +98,10 @@ def broken_conversion(converter):
     largest = z3.BitVecVal(0, 8)
     for beat, counts in ((given, z3.BoolVal(True)), (ending, given["s_axis_tlast"] == NO)):
         for lane in range(2):
-            exponent = z3.Extract(32 * lane + 30, 32 * lane + 23, beat["s_axis_tdata"])
-            exponent = z3.If(exponent == 255, z3.BitVecVal(254, 8), exponent)
-            largest = z3.If(z3.And(counts, z3.UGT(exponent, largest)), exponent, largest)
+            word = z3.Extract(32 * lane + 30, 32 * lane, beat["s_axis_tdata"])
+            exponent = z3.Extract(30, 23, word)
+            is_number_or_nan = word != 0x7F800000
+            largest = z3.If(z3.And(counts, is_number_or_nan, z3.UGT(exponent, largest)), exponent, largest)
     high, low = converter.fields["exponent"]
     promises = {
         "the invariant holds": sound(then),

@@ -40,7 +40,7 @@ def decode(code, fmt, bias):
     return -value if negative else value
 
 
-def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, sr_bits=8):
+def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, sr_bits=8, tininess="before"):
     """The code of an FP32 word, and its flags."""
     x = struct.unpack("<f", word.to_bytes(4, "little"))[0]
     negative, exponent_field, mantissa_field = word >> 31, word >> 23 & 0xFF, word % 2**23
@@ -71,11 +71,8 @@ def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, 
     else:
         size = abs(Fraction(x))
 
-    rounded = size
-    if size:
-        exponent = floor_log2(size)
-        if fmt.underflow == "gradual":
-            exponent = max(exponent, 1 - bias)
+    def rounded_at(exponent):
+        """The size rounded to numbers whose leading bit, if they are normal, has that exponent."""
         ulp = Fraction(2) ** (exponent - fmt.man_bits)
         lower, discarded = divmod(size / ulp, 1)
         goes_up = {
@@ -84,7 +81,13 @@ def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, 
             "rtz": False,
             "sr": round(discarded * 2**sr_bits) + random_bits >= 2**sr_bits,  # Python rounds ties to even
         }
-        rounded = (lower + goes_up[rounding]) * ulp
+        return (lower + goes_up[rounding]) * ulp
+
+    rounded = without_bounds = size
+    if size:
+        exponent = floor_log2(size)
+        without_bounds = rounded_at(exponent)
+        rounded = rounded_at(max(exponent, 1 - bias)) if fmt.underflow == "gradual" else without_bounds
 
     too_large = rounded > value_of(fmt.max_finite, fmt, bias)
     if literal:
@@ -108,7 +111,7 @@ def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, 
     if decode(code, fmt, bias) != Fraction(x):
         flags |= Flag.INEXACT
         smallest_normal = {"gradual": 2**fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
-        if abs(Fraction(x)) < value_of(smallest_normal, fmt, bias):
+        if {"before": abs(Fraction(x)), "after": without_bounds}[tininess] < value_of(smallest_normal, fmt, bias):
             flags |= Flag.UNDERFLOW
     return code, flags
 

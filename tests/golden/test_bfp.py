@@ -16,6 +16,7 @@ from narrowfloat.golden.bfp import (
     decode,
     dot,
     from_mxint8,
+    matmul,
     precision,
     relative_improvement,
     to_mxint8,
@@ -49,20 +50,24 @@ def power(exponent):
 
 
 def rational(word):
-    """The value of an FP32 word as conversion reads it, and its exponent; None for zero."""
+    """The value of an FP32 word as conversion reads it, 255 like any exponent, and its exponent; None for zero."""
     exponent, fraction = word >> 23 & 255, word & 0x7FFFFF
     if exponent == 0:
         return Fraction(0), None
-    if exponent == 255:
-        exponent, fraction = 254, 0x7FFFFF
     value = (1 + Fraction(fraction, 2**23)) * power(exponent - 127)
     return (-value if word >> 31 else value), exponent
 
 
-def expected_group(group, fmt, rounding, random, offset):
+def counted(word, fmt, overflow):
+    """Whether a word's exponent counts for that of its group."""
+    is_special, is_nan = word >> 23 & 255 == 255, word & 0x7FFFFF != 0
+    return not is_special or fmt.exp_bits == 8 and (is_nan or overflow == "format")
+
+
+def expected_group(group, fmt, rounding, random, offset, overflow):
     """Code, signs, magnitudes and saturation of a group of words, in rational arithmetic."""
     values, exponents = zip(*map(rational, group))
-    known = [exponent for exponent in exponents if exponent is not None]
+    known = [exponent for word, exponent in zip(group, exponents) if exponent is not None and counted(word, fmt, overflow)]
     code = min(max((max(known) if known else 0) - offset, 0), 2**fmt.exp_bits - 1)
     unit = power(code + offset - 127 - (fmt.man_bits - 1))
     magnitudes, signs, saturated = [], [], []
@@ -74,7 +79,7 @@ def expected_group(group, fmt, rounding, random, offset):
             "sr": lambda exact=exact, r=r: (round(exact * 256) + r) // 256,
         }[rounding]()
         saturated.append(exponent is not None and exponent > code + offset)
-        magnitudes.append(min(k, 2**fmt.man_bits - 1))
+        magnitudes.append(2**fmt.man_bits - 1 if saturated[-1] else min(k, 2**fmt.man_bits - 1))
         signs.append(value < 0 and magnitudes[-1] > 0)
     return code, signs, magnitudes, saturated
 
@@ -84,14 +89,15 @@ def expected_group(group, fmt, rounding, random, offset):
 
 @BY_NAME
 @pytest.mark.parametrize("rounding", ["rtz", "rne", "sr"])
-@given(values=words, data=st.data())
-def test_convert_equals_rational_arithmetic(fmt, rounding, values, data):
+@given(values=words, overflow=st.sampled_from(["saturate", "format"]), data=st.data())
+def test_convert_equals_rational_arithmetic(fmt, rounding, values, overflow, data):
     offset = data.draw(st.integers(112, 130) | st.integers(0, 255)) if fmt.exp_bits < 8 else 0
     padded = values + [0] * (-len(values) % fmt.group)
     random = np.array(data.draw(st.lists(st.integers(0, 255), min_size=len(padded), max_size=len(padded))))
     random = random.reshape(-1, fmt.group)
+    given_random = {"random_bits": random} if rounding == "sr" else {}
     blocks, saturated, invalid = convert(
-        array(values), fmt, rounding=rounding, random_bits=random if rounding == "sr" else None, offset=offset, flags=True
+        array(values), fmt, rounding=rounding, overflow=overflow, offset=offset, flags=True, **given_random
     )
     for index, group in enumerate(np.reshape(padded, (-1, fmt.group)).tolist()):
         got = (
@@ -100,12 +106,12 @@ def test_convert_equals_rational_arithmetic(fmt, rounding, values, data):
             blocks.magnitudes[index].tolist(),
             saturated[index].tolist(),
         )
-        assert got == expected_group(group, fmt, rounding, random[index].tolist(), offset)
+        assert got == expected_group(group, fmt, rounding, random[index].tolist(), offset, overflow)
         assert invalid[index].tolist() == [word >> 23 & 255 == 255 for word in group]
     weights = [power(int(weight)) for weight in blocks.weights]
-    exact = [int(n) * weight for row, weight in zip(blocks.integers, weights) for n in row]
+    exact = [None if nan else int(n) * weight for row, weight, nan in zip(blocks.integers, weights, blocks.is_nan) for n in row]
     for value, want in zip(decode(blocks).tolist(), exact[: len(values)], strict=True):
-        assert value == (want if abs(want) < 2**128 else math.copysign(math.inf, want))
+        assert math.isnan(value) if want is None else value == want
 
 
 @pytest.mark.parametrize("rounding", ["rtz", "rne", "sr"])
@@ -152,6 +158,46 @@ def test_without_anything_but_zeros_and_subnormals_the_exponent_is_zero():
     assert (blocks.codes.tolist(), blocks.integers.tolist(), blocks.signs.any()) == ([0], [[0] * 4], False)
 
 
+# NaN and infinity
+
+
+@pytest.mark.parametrize("special", [np.nan, -np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("overflow", ["saturate", "format"])
+@pytest.mark.parametrize("name", ["m2", "m4e8g32", "m8", "m4e4g32", "m4e3g32"])
+def test_what_is_no_number_spoils_no_other_unless_all_of_the_group_is_nan(name, overflow, special):
+    fmt, offset = BlockFormat.parse(name), 0 if "e4" not in name and "e3" not in name else 120
+    x = np.ones(2 * fmt.group, np.float32)
+    alone = decode(convert(x, fmt, offset=offset))
+    x[3] = special
+    blocks, _, invalid = convert(x, fmt, offset=offset, overflow=overflow, flags=True)
+    values = decode(blocks)
+    assert np.flatnonzero(invalid).tolist() == [3]
+    if fmt.exp_bits == 8 and (np.isnan(special) or overflow == "format"):
+        assert blocks.is_nan.tolist() == [True, False]
+        assert np.isnan(values[: fmt.group]).all() and np.array_equal(values[fmt.group :], alone[fmt.group :])
+    else:
+        assert not blocks.is_nan.any()
+        assert np.array_equal(np.delete(values, 3), np.delete(alone, 3))
+        largest = (2 - 2.0 ** (1 - fmt.man_bits)) * 2.0 ** (blocks.exponents[0] - 127)
+        assert values[3] == math.copysign(largest, special)
+
+
+def test_sums_of_products_with_nan_are_nan_or_out_of_range():
+    x = np.ones((2, 3, 32), np.float32)
+    x[0, 1, 20] = np.nan
+    a, b = convert(x[0], BFP4), convert(x[1], BFP4)
+    assert np.array_equal(np.isnan(matmul(a, b)), [[False] * 3, [True] * 3, [False] * 3])
+    _, saturated = matmul(a, b, accumulator="fixed")
+    assert np.array_equal(saturated, [[False] * 3, [True] * 3, [False] * 3])
+
+
+def test_a_group_that_is_nan_adds_nothing_to_the_sums_of_relative_improvement():
+    x = np.random.default_rng(9).standard_normal(64, np.float32)
+    with_nan = x.copy()
+    with_nan[20] = np.nan
+    assert relative_improvement(with_nan, BFP4, 120) == relative_improvement(np.delete(x, range(16, 32)), BFP4, 120)
+
+
 # Chunks
 
 
@@ -192,8 +238,10 @@ def test_dot_product_is_that_of_the_values(values, others, man_bits):
     )
     sums, weights = dot(a, b)
     assert sums.dtype == np.int64
-    exact = [Fraction(float(x)) * Fraction(float(y)) for x, y in zip(decode(a).tolist(), decode(b).tolist())]
-    for group, (total, weight) in enumerate(zip(sums.tolist(), weights.tolist())):
+    values = zip(decode(a).tolist(), decode(b).tolist())
+    exact = [0 if math.isnan(x + y) else Fraction(x) * Fraction(y) for x, y in values]
+    for group in np.flatnonzero(~(a.is_nan | b.is_nan)).tolist():
+        total, weight = int(sums[group]), int(weights[group])
         assert total * power(weight) == sum(exact[8 * group : 8 * group + 8])
 
 
@@ -250,7 +298,8 @@ def test_fp32_accumulator_at_ties_overflow_and_special_values():
     for acc, total, weight, want in cases:
         got = accumulate_fp32(acc, total, weight)
         assert got.view(np.uint32) == np.float32(want).view(np.uint32), (acc, total, weight)
-    assert np.isnan(accumulate_fp32(np.float32(np.nan), 1, 0))
+    for total, word in ((1, 0x7FC00000), (0, 0xFF800001), (-3, 0x7FFFFFFF)):
+        assert accumulate_fp32(np.uint32(word).view(np.float32), total, 0).view(np.uint32) == 0x7FC00000
 
 
 @given(
@@ -283,7 +332,7 @@ def test_sums_of_relative_improvement(values, reference, width, data):
         convert(array(values), BlockFormat(name="made", man_bits=m, exp_bits=exp_bits, group=8), offset=offset) for m in (4, 2)
     )
     totals = [0, 0]
-    for group, exponent in enumerate(wide.exponents.tolist()):
+    for group in np.flatnonzero(~wide.is_nan).tolist():
         sizes = [[int(k) * power(int(b.weights[group])) for k in b.magnitudes[group]] for b in (wide, narrow)]
         unit = power(reference - 127 - 3)
         totals[0] += math.floor(sum(abs(a - b) for a, b in zip(*sizes)) / unit)
@@ -384,24 +433,40 @@ def test_every_fraction_is_rounded_up_as_often_as_it_should():
 
 def test_mxint8_numbers_are_those_of_the_blocks():
     rng = np.random.default_rng(6)
-    scales = rng.integers(0, 255, (20, 3), np.uint8)
+    scales = rng.integers(0, 254, (20, 3), np.uint8)
+    scales[3] = 253, 254, 255
     elements = rng.integers(-128, 128, (20, 3, 32), np.int8)
-    elements[0, 0, 0] = -128
+    elements[0, 0, 0] = elements[3, 1, 5] = -128
     blocks = from_mxint8(scales, elements)
-    assert isinstance(blocks, Blocks) and blocks.magnitudes.max() == 128
+    assert isinstance(blocks, Blocks)
     want = np.ldexp(elements.astype(np.float64), scales[..., None].astype(int) - 127 - 6)
-    got = np.ldexp(blocks.integers.astype(np.float64), blocks.weights[..., None])
-    assert np.array_equal(got, want)
+    want[3, 1] = np.maximum(want[3, 1], -255 * 2.0**120)  # -2 * 2**127 is not among the numbers of FP32
+    want[3, 2] = np.nan
+    assert np.array_equal(decode(blocks), want.reshape(20, 96), equal_nan=True)
 
 
-@given(values=words)
-def test_mxint8_is_rounded_to_nearest(values):
-    scales, elements = to_mxint8(array(values))
+@given(scales=st.lists(st.integers(8, 255), min_size=1, max_size=5), seed=st.integers(0, 2**32 - 1))
+def test_mxint8_blocks_come_back_from_their_values(scales, seed):
+    elements = np.random.default_rng(seed).integers(-127, 128, (len(scales), 32), np.int8)
+    elements[:, 7] = 127  # so that the scale is the block's largest exponent
+    back = to_mxint8(decode(from_mxint8(np.array(scales, np.uint8), elements)))
+    is_nan = np.array(scales) == 255
+    assert np.array_equal(back[0].ravel(), scales)
+    assert np.array_equal(back[1].reshape(-1, 32), np.where(is_nan[:, None], 0, elements))
+
+
+@given(values=words, overflow=st.sampled_from(["saturate", "format"]))
+def test_mxint8_is_rounded_to_nearest(values, overflow):
+    scales, elements, invalid = to_mxint8(array(values), overflow=overflow, flags=True)
     padded = values + [0] * (-len(values) % 32)
     for block, (scale, numbers) in enumerate(zip(scales.tolist(), elements.tolist())):
-        exact = [rational(word) for word in padded[32 * block : 32 * block + 32]]
-        assert scale == max([exponent for _, exponent in exact if exponent is not None], default=0)
-        assert numbers == [max(-127, min(127, round(value / power(scale - 127 - 6)))) for value, _ in exact]
+        these = padded[32 * block : 32 * block + 32]
+        exact = [rational(word) for word in these]
+        known = [e for word, (_, e) in zip(these, exact) if e is not None and counted(word, BFP4, overflow)]
+        assert scale == max(known, default=0)
+        nearest = [max(-127, min(127, round(value / power(scale - 127 - 6)))) for value, _ in exact]
+        assert numbers == ([0] * 32 if scale == 255 else nearest)
+        assert invalid[block].tolist() == [word >> 23 & 255 == 255 for word in these]
 
 
 # Arguments
@@ -418,6 +483,7 @@ def test_mxint8_is_rounded_to_nearest(values):
         ),
         (lambda x: convert(x[0], BFP4), ValueError, r"x must have numbers along its last axis to group, not the shape \(\)"),
         (lambda x: convert(x[:0], BFP4), ValueError, r"x must have numbers along its last axis to group, not the shape \(0,\)"),
+        (lambda x: convert(x, BFP4, overflow="wrap"), ValueError, r"overflow must be one of saturate, format, not 'wrap'"),
         (lambda x: convert(x, BFP4, rounding="rna"), ValueError, r"rounding must be one of rtz, rne, sr, not 'rna'"),
         (lambda x: convert(x, BFP4, bits=5), ValueError, r"bits of bfp4 must be an integer from 1 to 4, not 5"),
         (lambda x: convert(x, BFP4, offset=1), ValueError, r"offset of bfp4 must be 0, not 1"),
@@ -466,7 +532,6 @@ def test_mxint8_is_rounded_to_nearest(values):
             ValueError,
             r"numerator must be an integer of at least 0, not -1",
         ),
-        (lambda x: from_mxint8(np.uint8([255]), np.zeros((1, 32), np.int8)), ValueError, r"a scale of 255 is NaN, which"),
         (lambda x: from_mxint8(np.uint8([1]), np.zeros(32, np.int8)), ValueError, r"elements must be of the shape"),
         (lambda x: from_mxint8(np.uint8([1]), np.zeros((1, 32))), TypeError, r"elements must be int8, not float64"),
     ],

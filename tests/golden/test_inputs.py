@@ -140,4 +140,4 @@ def test_formats_may_be_given_by_name():
     only_objects = {
         each.__qualname__ for each in takers if "str" not in str(inspect.signature(each).parameters["fmt"].annotation)
     }
-    assert len(takers) > 15 and only_objects == {"align", "round_increment", "round_and_pack"}
+    assert len(takers) > 15 and only_objects == {"align", "is_tiny", "round_increment", "round_and_pack"}

@@ -53,10 +53,11 @@ CALLS = [
     (float_codec.decode, {"codes": np.uint8([1, 200]), "fmt": "e4m3", "bias": 63}),
     (rounding.align, {"words": WORDS, "fmt": E4M3, "bias": 3}),
     (rounding.round_increment, {"whole": np.zeros(4, np.int32), "fraction": WORDS, "fmt": E4M3, **STOCHASTIC}),
+    (rounding.is_tiny, {"words": WORDS, "fmt": E4M3, "bias": 3, "tininess": "after", **STOCHASTIC}),
     (rounding.round_and_pack, {"words": WORDS, "fmt": E4M3, "bias": 3, "overflow": "format", **STOCHASTIC}),
     (lfsr.start, {"seed": 127, "register": 7}),
-    (lfsr.words, {"seed": 127, "register": 7, "beats": 3, "width": 127}),
-    (lfsr.lane_bits, {"seed": 127, "beats": 3, "lanes": 64, "sr_bits": 8}),
+    (lfsr.words, {"seed": 127, "register": 7, "beats": 3, "width": 127, "first": 100}),
+    (lfsr.lane_bits, {"seed": 127, "beats": 3, "lanes": 64, "sr_bits": 8, "first": 100}),
     (lfsr.register_widths, {"lanes": 64, "sr_bits": 8}),
     (bfp.Blocks, {"fmt": BFP8, "length": 3, "codes": np.uint8([255]), "offset": 127, "signs": X > 0, "magnitudes": CODES}),
     (bfp.convert, {"x": X, "fmt": "m8e4", "bits": 6, "offset": 127}),
@@ -220,7 +221,8 @@ NUMBERS = [
     for call, arguments in CALLS
     for parameter, value in arguments.items()
     if type(value) is int
-    and call not in (rounding.align, rounding.round_increment, rounding.round_and_pack)  # steps between checked calls
+    and call
+    not in (rounding.align, rounding.is_tiny, rounding.round_increment, rounding.round_and_pack)  # steps between checked calls
     and parameter not in ("passes_each", "cycles")  # which may be means
 ]
 

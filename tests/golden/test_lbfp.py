@@ -87,7 +87,7 @@ def exact_encode(word, fmt, exponent):
     """The code and the flags of an FP32 word."""
     field, mantissa, sign = word >> 23 & 0xFF, word % 2**23, word >> 31 << fmt.magnitude_bits
     if field == 255:
-        return sign | fmt.max_magnitude, LogFlag.INVALID if mantissa else LogFlag.SATURATED
+        return sign | fmt.max_magnitude, LogFlag.INVALID
     if field == 0:
         return 0, LogFlag.FLUSHED if mantissa else 0
     return exact_code(Fraction(struct.unpack("<f", word.to_bytes(4, "little"))[0]), fmt, exponent)
@@ -196,7 +196,7 @@ def test_special_values():
     words = np.array([0, 1, 0x7FFFFF, 0x7F800000, 0x7FC00000, 0x7F800001], np.uint32)
     codes, raised = encode(np.concatenate([words, words | 2**31]).view(np.float32), LBFP8, 0, flags=True)
     assert codes.tolist() == [0, 0, 0, 127, 127, 127, 0, 0, 0, 255, 255, 255]
-    assert raised.tolist() == 2 * [0, LogFlag.FLUSHED, LogFlag.FLUSHED, LogFlag.SATURATED, LogFlag.INVALID, LogFlag.INVALID]
+    assert raised.tolist() == 2 * [0, LogFlag.FLUSHED, LogFlag.FLUSHED, *3 * [LogFlag.INVALID]]
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -276,9 +276,19 @@ def test_block_exponent_is_the_smallest_that_holds_the_block(block):
 
 def test_block_exponent_stays_in_range():
     small = LogBlockFormat(name="small", exp_bits=4)
-    x = np.array([[1e-40, 0], [1e-20, 0], [300, 1], [np.inf, 0], [np.nan, 0]], np.float32)
-    assert block_exponent(x, small).tolist() == [[-8], [-8], [7], [7], [7]]
-    assert block_exponent(x, LBFP8).tolist() == [[-128], [-66], [9], [127], [127]]
+    x = np.array([[1e-40, 0], [1e-20, 0], [300, 1], [3e38, 0]], np.float32)
+    assert block_exponent(x, small).tolist() == [[-8], [-8], [7], [7]]
+    assert block_exponent(x, LBFP8).tolist() == [[-128], [-66], [9], [127]]
+
+
+def test_infinity_and_nan_spoil_no_other_number_of_their_block():
+    x = np.array([[1, -3, value, 0.125] for value in (0, np.inf, -np.inf, np.nan, -np.nan)], np.float32)
+    exponents = block_exponent(x, LBFP8)
+    assert exponents.tolist() == [[2]] * 5
+    codes, raised = encode(x, LBFP8, exponents, flags=True)
+    assert (codes[:, [0, 1, 3]] == codes[0, [0, 1, 3]]).all() and codes[:, 2].tolist() == [0, 127, 255, 127, 255]
+    assert raised[:, 2].tolist() == [0] + 4 * [LogFlag.INVALID] and not raised[:, [0, 1, 3]].any()
+    assert block_exponent(x[1:, 2:3], LBFP8).tolist() == [[-128]] * 4
 
 
 # Products

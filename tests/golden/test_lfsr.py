@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from narrowfloat.golden.float_codec import encode
-from narrowfloat.golden.lfsr import MASK, REGISTERS, SPACING_BITS, WIDTH, lane_bits, start, words
+from narrowfloat.golden.lfsr import MASK, ORIGIN, REGISTERS, SPACING_BITS, WIDTH, lane_bits, start, words
 
 SEEDS = [0, 1, 2**31, 2**32 - 1, 0xDEADBEEF]
 POLYNOMIAL = 1 << 89 | 1 << 11 | 1 << 8 | 1 << 3 | 1
@@ -76,7 +76,12 @@ def distance_from(origin, state):
     """The polynomial p(x) by which the sequence from `state` is that from `origin`, advanced: state = p(T) origin."""
     # bits [n, j] of u[n + j] from `origin`, and u[n] from `state`: a system of linear equations
     bits = sequence_from(origin, 178)
-    rows = [sum(bits[n + j] << j for j in range(89)) | (state >> n & 1) << 89 for n in range(89)]
+    return solved([sum(bits[n + j] << j for j in range(89)) | (state >> n & 1) << 89 for n in range(89)])
+
+
+def solved(rows):
+    """The unknowns, as bits, of 89 linear equations, whose right sides are their bits 89."""
+    rows = list(rows)
     for column in range(89):
         pivot = next(row for row in range(column, 89) if rows[row] >> column & 1)
         rows[column], rows[pivot] = rows[pivot], rows[column]
@@ -105,6 +110,33 @@ def test_registers_start_so_far_apart_that_they_never_meet():
         assert distance_from(start(*before) ^ MASK, start(*after) ^ MASK) == jump
     assert 2**SPACING_BITS >= 2 * 2**40 * 128
     assert 2**32 * REGISTERS * 2**SPACING_BITS < 2**89 - 1
+
+
+def seeded_by_itself(seed, register):
+    """The state of a register that begins at ORIGIN, and for each bit of seed and number squares and moves, then squares on.
+
+    The square is found by its definition: bits of the sequence at every second place, from a register that is so far unknown.
+    """
+    # what each bit of a state makes of the bits at even places of its square: a linear system, solved for the state
+    columns = [sequence_from(1 << n, 178)[0:178:2] for n in range(89)]
+    even = [sum(columns[n][place] << n for n in range(89)) for place in range(89)]
+
+    def squared(state):
+        wanted = sequence_from(state, 89)
+        return solved([row | wanted[place] << 89 for place, row in enumerate(even)])
+
+    state, bits = ORIGIN, seed << 3 | register
+    for bit in reversed(range(35)):
+        state = squared(state)
+        state = step(state) if bits >> bit & 1 else state
+    for _ in range(48):
+        state = squared(state)
+    return state ^ MASK
+
+
+def test_registers_can_seed_themselves():
+    for seed, register in ((0, 0), (1, 3), (0xDEADBEEF, 7)):
+        assert start(seed, register) == seeded_by_itself(seed, register)
 
 
 def test_every_start_is_dense():

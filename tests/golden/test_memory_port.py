@@ -274,14 +274,30 @@ def test_flags_of_s2fp8():
     memory = s2_port("s2fp8_frozen")
     for value, flag in (
         (1e30, Flag.OVERFLOW),
-        (np.inf, Flag.OVERFLOW),
+        (np.inf, Flag.INVALID),
         (1e-30, Flag.UNDERFLOW),
-        (np.nan, Flag.INVALID),
+        (np.nan, 0),
         (1, 0),
     ):
         memory.clear_flags(1)
         memory.write(CoreBeats.of_tensor(f32(value), 1, lanes=LANES))
         assert memory.flags.tolist() == [0, flag]
+
+
+@pytest.mark.parametrize("mode", ["frozen", "s2fp8_frozen"])
+@pytest.mark.parametrize(
+    ("fmt", "infinity"), [("float8_e5m2", np.inf), ("float8_e5m2fnuz", np.nan), ("ab_e5m2_gradual", 2.0**17 - 2**14)]
+)
+def test_a_scaled_loss_sees_its_infinity(fmt, infinity, mode):
+    """With overflow "format" what is too large comes back as what the format has for it, which in S2FP8 is infinity."""
+    memory = MemoryPort(lanes=LANES, types=1, fmt=fmt, estimators=("moments",), overflow="format", s2fp8=True)
+    memory.mode = [mode]
+    x = f32(1, np.inf, 1e30, np.nan)
+    back = memory.read(memory.write(CoreBeats.of_tensor(x, 0, lanes=LANES))).kept_words().view(np.float32)
+    if mode == "s2fp8_frozen":
+        infinity = np.inf
+    nan = infinity if fmt == "ab_e5m2_gradual" and mode == "frozen" else np.nan
+    assert np.array_equal(back, f32(1, infinity, infinity, nan), equal_nan=True)
 
 
 @pytest.mark.parametrize("name", ["median", "histogram", "tracker", "moments"])
@@ -296,10 +312,11 @@ def test_bias_follows_the_data(name):
     assert memory.bias[0] == 3
 
 
-def test_estimator_that_is_not_there_gives_the_default_bias():
+def test_estimator_that_is_not_there_is_refused():
     memory = port()
     memory.estimator[0] = "moments"
-    assert memory.bias[0] == AB_E5M2.bias
+    with pytest.raises(ValueError, match="estimator must be one of .*, not 'moments'"):
+        _ = memory.bias
 
 
 def test_flags_are_sticky_and_of_kept_words_only():

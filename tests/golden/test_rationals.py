@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from narrowfloat.golden.float_codec import code_dtype, decode, encode
 from narrowfloat.golden.formats import FLOATS, SPECIALS, UNDERFLOWS, FloatFormat
-from narrowfloat.golden.rounding import OVERFLOWS, ROUNDINGS
+from narrowfloat.golden.rounding import OVERFLOWS, ROUNDINGS, TININESS
 
 from tests.golden import rationals
 from tests.golden.vectors import structured
@@ -48,14 +48,14 @@ def words(fmt, bias):
     return near | st.integers(0, 2**32 - 1)
 
 
-def assert_equal(x, fmt, bias, rounding, overflow, random_bits=None, sr_bits=8):
+def assert_equal(x, fmt, bias, rounding, overflow, random_bits=None, sr_bits=8, tininess="before"):
     """Codes and flags of all of `x`, by the direct way and, where there is one, by the table."""
     keywords = {"bias": bias, "rounding": rounding, "overflow": overflow, "random_bits": random_bits, "sr_bits": sr_bits}
-    codes, flags = encode(x, fmt, **keywords, flags=True)
+    codes, flags = encode(x, fmt, **keywords, tininess=tininess, flags=True)
     assert np.array_equal(encode(x, fmt, **keywords), codes), keywords
     for i, word in enumerate(x.view(np.uint32).tolist()):
         r = 0 if random_bits is None else int(random_bits[i])
-        code, raised = rationals.encode(word, fmt, bias, rounding, overflow, r, sr_bits)
+        code, raised = rationals.encode(word, fmt, bias, rounding, overflow, r, sr_bits, tininess)
         assert (codes[i], flags[i]) == (code, raised), (
             f"{fmt}, {keywords}: {word:#010x} ({x[i]!r}), r={r}: "
             f"got {codes[i]:#x} with flags {flags[i]:04b}, want {code:#x} with {raised:04b}"
@@ -72,7 +72,26 @@ def test_encode_hand_made_formats(data):
     overflow = data.draw(st.sampled_from(OVERFLOWS))
     sr_bits = data.draw(st.integers(1, 16))
     random_bits = np.array(data.draw(st.lists(st.integers(0, 2**sr_bits - 1), min_size=x.size, max_size=x.size)), np.uint16)
-    assert_equal(x, fmt, bias, rounding, overflow, random_bits, sr_bits)
+    assert_equal(x, fmt, bias, rounding, overflow, random_bits, sr_bits, data.draw(st.sampled_from(TININESS)))
+
+
+_AROUND = ("float8_e4m3fn", "float8_e5m2", "ab_e5m2", "ab_e5m2_paper", "float8_e8m0fnu", "e8m7_ieee", "e4m0")
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("name", _AROUND)
+def test_tininess_around_the_smallest_normal_number(name, rounding):
+    """In each 64th of the last bit that a number with an unbounded exponent has below it."""
+    fmt = FloatFormat.of(name)
+    code = {"gradual": 2**fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
+    smallest = float(rationals.value_of(code, fmt, fmt.bias))
+    x = (smallest * (1 + np.arange(-130, 66) * 2.0 ** (-fmt.man_bits - 7))).astype(np.float32)
+    random_bits = np.full(x.shape, 100)
+    for tininess in TININESS:
+        assert_equal(x, fmt, fmt.bias, rounding, "saturate", random_bits, 8, tininess)
+    keywords = {"rounding": rounding, "random_bits": random_bits, "flags": True}
+    before, after = (encode(x, fmt, **keywords, tininess=tininess)[1] for tininess in TININESS)
+    assert np.array_equal(before, after) == (rounding == "rtz")
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)

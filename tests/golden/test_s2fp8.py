@@ -9,7 +9,7 @@ import pytest
 from narrowfloat.golden import float_codec
 from narrowfloat.golden.formats import BIAS_MAX
 from narrowfloat.golden.reference.stimulus import encoder_corners, random_words, real_tensors, special_words
-from narrowfloat.golden.rounding import LogFlag
+from narrowfloat.golden.rounding import OVERFLOWS, Flag, LogFlag
 from narrowfloat.golden.s2fp8 import (
     FORMAT,
     Parameters,
@@ -157,19 +157,27 @@ def test_alpha_1_is_the_plain_codec(bias):
         [encoder_corners(FORMAT, [bias])[0], special_words(), random_words(np.random.default_rng(bias), 2**18)]
     )
     x = words.view(np.float32)
-    want = float_codec.encode(x, FORMAT, bias=bias)
-    assert np.array_equal(encode(x, found.alpha, found.mean), want)
-    assert np.array_equal(exact_encode(x, found.squeeze, found.shift), want)
+    for overflow in OVERFLOWS:
+        want, flags = float_codec.encode(x, FORMAT, bias=bias, overflow=overflow, flags=True)
+        codes, raised = encode(x, found.alpha, found.mean, overflow=overflow, flags=True)
+        assert np.array_equal(codes, want)
+        assert np.array_equal(exact_encode(x, found.squeeze, found.shift, overflow=overflow), want)
+        assert np.array_equal(raised & LogFlag.SATURATED != 0, flags & Flag.OVERFLOW != 0)
+        assert np.array_equal(raised & LogFlag.INVALID != 0, flags & Flag.INVALID != 0)
     values = decode(CODES, found.inverse, found.mean)
     assert np.array_equal(values.view(np.uint32), float_codec.decode(CODES, FORMAT, bias=bias).view(np.uint32))
 
 
 def test_flags_and_specials():
     x = np.array([0, -0.0, 1e-40, -1e-30, 1, 1e30, -np.inf, np.inf, np.nan, -np.nan], np.float32)
+    flushed, saturated, invalid = LogFlag.FLUSHED, LogFlag.SATURATED, LogFlag.INVALID
     codes, raised = encode(x, 0, 127 << 8, flags=True)
     assert codes.tolist() == [0, 0x80, 0, 0x80, 0x3C, 0x7B, 0xFB, 0x7B, 0x7E, 0xFE]
-    flushed, saturated, invalid = LogFlag.FLUSHED, LogFlag.SATURATED, LogFlag.INVALID
-    assert raised.tolist() == [0, 0, flushed, flushed, 0, saturated, saturated, saturated, invalid, invalid]
+    assert raised.tolist() == [0, 0, flushed, flushed, 0, saturated, invalid, invalid, 0, 0]
+    codes, raised = encode(x, 0, 127 << 8, overflow="format", flags=True)
+    assert codes.tolist() == [0, 0x80, 0, 0x80, 0x3C, 0x7C, 0xFC, 0x7C, 0x7E, 0xFE]
+    assert raised.tolist() == [0, 0, flushed, flushed, 0, saturated, 0, 0, 0, 0]
+    assert decode(codes, 1 << 17, 127 << 8)[-4:].tolist()[:2] == [-np.inf, np.inf]
 
 
 def test_values_out_of_the_range_of_fp32():

@@ -144,9 +144,11 @@ def test_manifest_of_the_default_encoder():
             "roundings": ["rne"],
             "overflow": "saturate",
             "flags": False,
+            "tininess": "before",
             "sr_bits": 8,
             "random": "lfsr",
             "seed": 1,
+            "seed_port": False,
             "reset": "sync_high",
         },
         "ports": [
@@ -186,7 +188,7 @@ def test_manifest_describes_the_verilog(name, settings, emitted):
     declared = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", text, re.MULTILINE)
     ports = {port["name"]: (port["direction"], port["width"]) for port in emission.manifest["ports"]}
     assert {port: (direction, int(high or 0) + 1) for direction, high, port in declared} == ports
-    order = re.search(r"^module \w+\((.*)\);", text, re.MULTILINE)[1].split(", ")
+    order = re.search(r"^module [^;]*\((\w[^()]*)\);$", text, re.MULTILINE)[1].split(", ")
     assert order == list(ports)
     suffixes = ["sv", "json", "f", "core", *["md"] * ("registers" in emission.manifest)]
     assert set(emission.files) == {f"{emission.module}.{suffix}" for suffix in suffixes}
@@ -289,9 +291,9 @@ def test_list_as_json_says_what_each_parameter_may_be(capsys):
     assert parameters["precisions"]["default"] is None
     assert parameters["precisions"]["each"] == {"kind": "integer", "minimum": 1, "maximum": 8}
     assert converter["relations"][0] == {"text": "lanes must divide the group of fmt", "parameters": ["fmt", "lanes"]}
-    assert converter["effects"][0] == {
-        "text": "seed has an effect only where sr is among roundings",
-        "names": ["seed"],
+    assert converter["effects"][1] == {
+        "text": "seed and seed_port have an effect only where sr is among roundings",
+        "names": ["seed", "seed_port"],
         "parameters": ["roundings"],
     }
     assert mac["design"] == "fast_mac" and mac["shipped"] == [["accumulator=fixed"], ["accumulator=fp32"]]

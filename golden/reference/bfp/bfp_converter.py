@@ -54,13 +54,19 @@ class BfpConverter(Reference):
             "offset": offset * (self.fmt.exp_bits < 8),
             "reference": reference,
         }
-        choices = self.roundings, range(len(self.precisions)), range(256), range(256)
+        byte = range(256)
+        codes = {
+            "rounding": range(len(ROUNDINGS)) if len(self.roundings) > 1 else self.roundings,
+            "precision": range(2 ** (len(self.precisions) - 1).bit_length()),
+        }
+        choices = self.roundings, range(len(self.precisions)), byte, byte
         last = np.arange(beats) == beats - 1
         _, closes = self._places(last)
         user = {"user": self.random_tags(beats)}
         for (name, value), options in zip(chosen.items(), choices, strict=True):
-            # What the other beats of a group set does not count.
+            # What the other beats of a group set does not count. Some codes may be none of those built.
             drawn = self.rng.choice(options, beats)
+            drawn = np.where(self.rng.random(beats) < 0.05, self.rng.choice(codes.get(name, options), beats), drawn)
             user[name] = drawn if value is None else np.where(closes, value, drawn)
         return Stream({"lane": lanes}, user, last)
 
@@ -189,16 +195,19 @@ class BfpConverter(Reference):
         for setting in np.unique(settings[:, :3], axis=0):
             rows = (settings[:, :3] == setting).all(axis=1)
             rounding, precision, offset = setting.tolist()
+            is_built = rounding in self.roundings and precision < len(self.precisions)
+            rounding = rounding if rounding in self.roundings else self.roundings[-1]
             blocks, *flags = convert(
                 groups[rows],
                 self.fmt,
                 rounding=ROUNDINGS[rounding],
-                bits=self.precisions[precision],
+                overflow=self.parameters["overflow"],
+                bits=self.precisions[min(precision, len(self.precisions) - 1)],
                 random_bits=random[rows, None],
                 offset=offset,
                 flags=True,
             )
-            saturated[rows], invalid[rows] = (flag[:, 0] for flag in flags)
+            saturated[rows], invalid[rows] = flags[0][:, 0], flags[1][:, 0] | ~np.bool_(is_built)
             packed = blocks.magnitudes.astype(np.int64) | blocks.signs.astype(np.int64) << self.fmt.man_bits
             codes[rows], exponent[rows] = packed[:, 0], blocks.codes[:, 0]
         return codes, exponent, saturated, invalid
@@ -211,7 +220,8 @@ class BfpConverter(Reference):
             for setting in np.unique(settings[start:end, 2:], axis=0):
                 rows = start + np.flatnonzero((settings[start:end, 2:] == setting).all(axis=1))
                 offset, reference = setting.tolist()
-                totals += relative_improvement(groups[rows], self.fmt, reference, offset=offset, width=64)
+                kind = {"overflow": self.parameters["overflow"], "offset": offset}
+                totals += relative_improvement(groups[rows], self.fmt, reference, **kind, width=64)
             found.append(totals)
         largest = 2 ** self.parameters["sum_bits"] - 1
         numerator, denominator, saturated = np.array(found, object).reshape(-1, 3).T
@@ -233,8 +243,9 @@ class BfpConverter(Reference):
         _, closes = self._places(stream.last)
         end = beat + np.argmax(closes[beat:])
         rounding, precision, offset, reference = (stream.user[name][end] for name in _SETTINGS)
+        bits = self.precisions[min(precision, len(self.precisions) - 1)]
         return (
-            f"{self.fmt.name} {self.precisions[precision]} bits {ROUNDINGS[rounding]} offset {offset} reference {reference} "
+            f"{self.fmt.name} {bits} bits {ROUNDINGS[rounding]} offset {offset} reference {reference} "
             f"of {spell_float32(stream.data['lane'][beat, lane])}"
         )
 

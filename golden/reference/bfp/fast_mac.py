@@ -3,7 +3,7 @@
 from itertools import product
 
 import numpy as np
-from narrowfloat.golden.bfp import Passes, accumulate_passes, convert, to_passes
+from narrowfloat.golden.bfp import NAN_EXPONENT, Passes, accumulate_passes, convert, to_passes
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, FP32_BIAS, BlockFormat
 from narrowfloat.golden.reference.base import Reference
 from narrowfloat.golden.reference.stimulus import PRODUCTS, RESULT_BEATS, operands, real_tensors
@@ -13,7 +13,9 @@ WINDOW = 256
 STYLES = ("random", "largest", "alternating", "one large", "zero")
 # Of x and y: zeros' own, the lowest and highest, and sums around both ends of a window of 32 bits.
 EXPONENTS = (0, 254), (1, 1), (254, 254), (1, 254), (254, 2), (3, 124), (120, 126), (127, 129), (127, 145), (130, 150)
+_SETTINGS = ("x_exponent", "y_exponent", "lower", "complete", "nan")  # of a pass, in TUSER
 _ENDS = 0.4  # share of pairs that end a result
+_NAN = 0.02  # share of random pairs of which one is NaN
 _RESULTS = 300, 60, 60  # that make a thorough random test, one of each mix of pauses, one between resets
 _REAL_GROUPS = 96  # of each tensor
 
@@ -40,7 +42,7 @@ class FastMac(Reference):
     def passes(self, integers, exponents, bits, last, window=0):
         """The stream of all passes of pairs of groups, which are as for `narrowfloat.golden.bfp.to_passes`."""
         cut = to_passes(integers, exponents, bits, last, chunk_bits=self.chunk_bits, window=window)
-        user = {name: getattr(cut, name) for name in ("x_exponent", "y_exponent", "lower", "complete")}
+        user = {name: getattr(cut, name) for name in _SETTINGS}
         return self.stream({"x": cut.x, "y": cut.y}, cut.last, **user)
 
     def of_values(self, values, bits, last, room):
@@ -55,7 +57,7 @@ class FastMac(Reference):
     def corners(self):
         """Every style of x with every one of y, in every pair of precisions and at all `EXPONENTS`, each pair a result.
 
-        And infinities to which more is added.
+        And infinities and NaN to which more is added.
         """
         styles = range(len(STYLES))
         rows = product(styles, styles, self.sizes, self.sizes, EXPONENTS)
@@ -63,21 +65,22 @@ class FastMac(Reference):
         bits = np.array([x_bits, y_bits])
         integers = self._integers(np.array([x_style, y_style]), bits)
         yield self.passes(integers, exponents.T, bits, np.ones(len(x_bits), bool), WINDOW if self.fixed else 0)
-        if not self.fixed:
-            yield self._infinities()
+        yield self._specials()
 
-    def _infinities(self):
-        """Infinities, and after each a pair with about its exponent, of either sign: that would leave zero of a number."""
+    def _specials(self):
+        """Infinities and NaN, and after each a pair with about its exponent, of either sign, which would leave zero of one."""
         bits = self.chunk_bits
         weight = 2 * (FP32_BIAS + bits - 1)
         one = (np.arange(self.lanes) == 0).astype(np.int64)
         largest = np.full(self.lanes, 2**bits - 1)
         second = [(sign * one, weight + 128 + step) for sign in (-1, 1) for step in (-1, 0, 1)]
-        x = np.array([part for group, _ in second for sign in (-1, 1) for part in (sign * largest, group)])
-        total = np.array([part for _, exponent in second for _ in range(2) for part in (508, exponent)])
-        y = np.where(total[:, None] == 508, largest, one)
-        exponents = np.array([total // 2, total - total // 2])
-        return self.passes(np.array([x, y]), exponents, np.full(exponents.shape, bits), np.arange(len(x)) % 2 == 1)
+        first = [(sign, exponents) for sign in (-1, 1) for exponents in ((254, 254), (255, 254), (1, 255), (255, 255))]
+        x = np.array([part for group, _ in second for sign, _ in first for part in (sign * largest, group)])
+        y = np.resize([largest, one], x.shape)
+        exponents = [part for _, total in second for _, each in first for part in (each, (total // 2, total - total // 2))]
+        exponents = np.array(exponents).T
+        window = WINDOW if self.fixed else 0
+        return self.passes(np.array([x, y]), exponents, np.full(exponents.shape, bits), np.arange(len(x)) % 2 == 1, window)
 
     def random(self, beats):
         """Pairs of all styles and precisions, a few to a result.
@@ -104,7 +107,8 @@ class FastMac(Reference):
             x_exponent = np.clip(middle + steps[0], 1, 254)
             y_exponent = np.where(self.rng.random(count) < 0.1, self.rng.integers(1, 255, count), FP32_BIAS + steps[1])
         window = WINDOW if self.fixed else 0
-        return self.passes(self._integers(style, bits), np.array([x_exponent, y_exponent]), bits, last, window)
+        exponents = np.where(self.rng.random((2, count)) < _NAN / 2, NAN_EXPONENT, [x_exponent, y_exponent])
+        return self.passes(self._integers(style, bits), exponents, bits, last, window)
 
     def real(self):
         """Groups of real tensors, in every precision, times others of the same tensor."""
@@ -133,7 +137,7 @@ class FastMac(Reference):
         ends = np.flatnonzero(stream.last)
         whole = stream[: ends.max(initial=-1) + 1]
         self._begun = stream[len(whole) :]
-        user = {name: whole.user[name] for name in ("x_exponent", "y_exponent", "lower", "complete")}
+        user = {name: whole.user[name] for name in _SETTINGS}
         kind = {name: self.parameters[name] for name in ("accumulator", "width", "chunk_bits")}
         totals, saturated = accumulate_passes(Passes(**whole.data, **user, last=whole.last), **kind)
         sums = totals if self.fixed else totals.view(np.uint32)

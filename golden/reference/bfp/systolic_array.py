@@ -4,7 +4,7 @@ from collections import deque
 from itertools import product
 
 import numpy as np
-from narrowfloat.golden.bfp import Blocks, accumulate_fixed, accumulate_fp32, convert
+from narrowfloat.golden.bfp import NAN_EXPONENT, Blocks, accumulate_fixed, accumulate_fp32, convert
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, FP32_BIAS, BlockFormat
 from narrowfloat.golden.reference.base import Reference
 from narrowfloat.golden.reference.stimulus import real_tensors
@@ -15,7 +15,8 @@ UNIT = 256  # the window in which a fixed accumulator counts ones
 _PRODUCTS = 24, 3, 3  # that make a thorough random test, one of each mix of pauses, one between resets
 _STREAMS = ("s_axis", "s_columns", "s_sums")
 _LAST_WINDOW = 511
-_CORNER_EXPONENTS = (0, 1, 126, 129, 254)
+_CORNER_EXPONENTS = (0, 1, 126, 129, 254, NAN_EXPONENT)
+_NAN = 0.01  # share of random groups that are NaN
 
 
 class SystolicArray(Reference):
@@ -138,7 +139,8 @@ class SystolicArray(Reference):
         magnitudes = self.rng.integers(0, largest + 1, shape)
         magnitudes = np.where(style < 0.05, 0, np.where(style < 0.15, largest, magnitudes))
         magnitudes[:, -1, length - shape[1] * self.group + self.group :] = 0
-        exponents = np.clip(self.rng.integers(1, 255) + self.rng.integers(-3, 4, shape[:2]), 0, 255)
+        exponents = np.clip(self.rng.integers(1, 255) + self.rng.integers(-3, 4, shape[:2]), 0, 254)
+        exponents = np.where(self.rng.random(shape[:2]) < _NAN, NAN_EXPONENT, exponents)
         return self._matrix(bits, exponents, self.rng.random(shape) < 0.5, magnitudes)
 
     def _matrix(self, bits, exponents, signs, magnitudes):
@@ -222,7 +224,7 @@ class SystolicArray(Reference):
                 return None
             x, y, self._loaded = self._groups(left.popleft(), "x"), self._groups(top.popleft(), "y"), []
             total = self._in_cells or self._zeros(self.rows, self.columns)
-            total = self._in_cells = self._added(total, x[0] @ y[0].T, x[1][:, None] + y[1], window)
+            total = self._in_cells = self._added(total, x[0] @ y[0].T, x[1][:, None], y[1], window)
             if not beat["last"]:
                 return []
             self._in_cells = None
@@ -238,7 +240,7 @@ class SystolicArray(Reference):
             total = self._sums_of(start["sum"]), start["saturated"] != 0
         numbers, exponents = self._groups(left.popleft(), "x")
         for x, exponent, (y, y_exponents) in zip(numbers, exponents, self._tile, strict=True):
-            total = self._added(total, y @ x, exponent + y_exponents, window)
+            total = self._added(total, y @ x, exponent, y_exponents, window)
         return [(*total, beat["last"])]
 
     def _groups(self, beat, name):
@@ -251,12 +253,13 @@ class SystolicArray(Reference):
     def _zeros(self, *shape):
         return np.zeros(shape, np.int64 if self.fixed else np.float32), np.zeros(shape, bool)
 
-    def _added(self, total, sums, exponents, window):
-        weights = exponents - 2 * (FP32_BIAS + self.max_bits - 1)
+    def _added(self, total, sums, x_exponents, y_exponents, window):
+        weights = x_exponents + y_exponents - 2 * (FP32_BIAS + self.max_bits - 1)
+        is_nan = (x_exponents == NAN_EXPONENT) | (y_exponents == NAN_EXPONENT)
         if not self.fixed:
-            return accumulate_fp32(total[0], sums, weights), total[1]
+            return np.where(is_nan, np.float32(np.nan), accumulate_fp32(total[0], sums, weights)), total[1]
         added, saturated = accumulate_fixed(total[0], sums, weights, width=self.width, base=window - UNIT)
-        return added, total[1] | saturated
+        return added, total[1] | saturated | is_nan
 
     def _sums_of(self, words):
         """Sums as the streams have them, as numbers."""

@@ -7,7 +7,11 @@ from narrowfloat.golden.reference import Interface, Stream, load
 from narrowfloat.golden.reference.s2fp8 import S2Decoder, S2Encoder
 from narrowfloat.golden.s2fp8 import FORMAT
 
-PLAIN = {"parameters": {"lanes": 4, "user_bits": 3}, "latency": {"m_axis": 1}, "initiation_interval": 1}
+PLAIN = {
+    "parameters": {"lanes": 4, "user_bits": 3, "overflow": "saturate"},
+    "latency": {"m_axis": 1},
+    "initiation_interval": 1,
+}
 
 
 @pytest.mark.parametrize("bias", range(64))
