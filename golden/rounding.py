@@ -177,6 +177,12 @@ def rounds_to_even(rest: NDArray[Any], half: NDArray[Any] | np.integer, is_odd: 
     return (rest > half) | (rest == half) & is_odd
 
 
+def round_to_odd(values: NDArray[Any], places: Any) -> NDArray[Any]:
+    """`values` shifted right, the last bit set if any bit that left was: what is rounded later, a bit higher, knows of them."""
+    shifted = values >> places
+    return shifted | (shifted << places != values)
+
+
 def round_and_pack(
     words: NDArray[np.uint32],
     fmt: FloatFormat,

@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from narrowfloat.golden.bfp.blocks import Blocks
+from narrowfloat.golden.bfp.blocks import Blocks, signed
 from narrowfloat.golden.checks import check_choice, check_dtype, check_int
+from narrowfloat.golden.parts import PART, parts
 from numpy.typing import ArrayLike, NDArray
 
 ACCUMULATORS = ("fixed", "fp32")
@@ -34,8 +35,16 @@ def dot(a: Blocks, b: Blocks) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """
     if a.fmt.group != b.fmt.group:
         raise ValueError(f"groups must be of the same size, not {a.fmt.group} and {b.fmt.group}")
-    sums = (a.integers.astype(np.int64) * b.integers).sum(axis=-1)
-    return sums, a.weights + b.weights
+    weights = a.weights + b.weights
+    shape = (*weights.shape, a.fmt.group)
+    x_signs, x, y_signs, y = (
+        np.broadcast_to(each, shape).reshape(-1, a.fmt.group) for each in (a.signs, a.magnitudes, b.signs, b.magnitudes)
+    )
+    sums = np.empty(weights.size, np.int64)
+    for part in parts(sums.size, PART // a.fmt.group):
+        pair = signed(x_signs[part], x[part], np.int32), signed(y_signs[part], y[part], np.int32)
+        sums[part] = np.einsum("ij,ij->i", *pair)  # at most 64 * 255**2
+    return sums.reshape(weights.shape), weights
 
 
 def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDArray[np.float32]:

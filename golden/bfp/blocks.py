@@ -1,14 +1,16 @@
 """Numbers in groups with a shared exponent: conversion from FP32 and back, and chunks of two bits."""
 
 from dataclasses import dataclass
-from typing import Literal, overload
+from functools import lru_cache
+from typing import Any, Literal, overload
 
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_choice, check_fields, check_int, check_random_bits
-from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, BlockFormat
-from narrowfloat.golden.rounding import OVERFLOWS, rounds_to_even
-from numpy.typing import ArrayLike, NDArray
+from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL, BlockFormat
+from narrowfloat.golden.parts import PART, parts
+from narrowfloat.golden.rounding import OVERFLOWS, round_to_odd, rounds_to_even
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 ROUNDINGS = ("rtz", "rne", "sr")  # with the codes of `golden.rounding.ROUNDINGS`
 SR_BITS = 8  # random bits per number, and bits that stochastic rounding sees of what it discards
@@ -62,8 +64,7 @@ class Blocks:
     @property
     def integers(self) -> NDArray[np.int16]:
         """The numbers as integers with their signs: int16 [..., groups, group]. Those of a group that is NaN mean nothing."""
-        magnitudes = self.magnitudes.astype(np.int16)
-        return np.where(self.signs, -magnitudes, magnitudes)
+        return signed(self.signs, self.magnitudes, np.int16)
 
     @property
     def is_nan(self) -> NDArray[np.bool_]:
@@ -181,24 +182,19 @@ def convert(
     bits = check_int(f"bits of {fmt.name}", bits, 1, fmt.man_bits)
     offset = check_int(f"offset of {fmt.name}", offset, 0, 0 if fmt.exp_bits == 8 else 255)
     length, words = _grouped(x, fmt.group)
-    if rounding == "sr":
-        random_bits = check_random_bits(random_bits, SR_BITS, words.shape, "the groups").astype(np.int64)
-    exponents, significands = _unpack(words)
-    invalid = exponents == NAN_EXPONENT
-    if fmt.exp_bits < 8:
-        counts = ~invalid
-    else:
-        counts = (words & 0x7FFFFFFF != FP32_INFINITY) | (overflow == "format")
-    largest = np.where(counts, exponents, 0).max(axis=-1)
-    codes = np.clip(largest - offset, 0, fmt.max_exponent)
-    distances = (codes + offset)[..., None] - exponents
-    saturated = distances < 0
-    magnitudes = _round(significands, np.maximum(distances, 0), bits, rounding, random_bits)
-    magnitudes = np.where(saturated, 2**bits - 1, np.minimum(magnitudes, 2**bits - 1)) << fmt.man_bits - bits
-    magnitudes = magnitudes.astype(np.uint8)
-    signs = (words >> 31 != 0) & (magnitudes > 0)
-    blocks = Blocks(fmt, length, codes.astype(np.uint8), offset, signs, magnitudes)
-    return (blocks, saturated, invalid) if flags else blocks
+    shape, words = words.shape, words.reshape(-1)
+    noise = check_random_bits(random_bits, SR_BITS, shape, "the groups").reshape(-1) if rounding == "sr" else None
+    codes, magnitudes = np.empty(words.size // fmt.group, np.uint8), np.empty(words.shape, np.uint8)
+    signs, saturated, invalid = (np.empty(words.shape if wanted else 0, bool) for wanted in (True, flags, flags))
+    for part in parts(words.size, PART // fmt.group * fmt.group):
+        own_noise = None if noise is None else noise[part]
+        k, own_codes, *raised = _convert(words[part], fmt, bits, offset, rounding, overflow, own_noise)
+        codes[part.start // fmt.group : part.stop // fmt.group] = own_codes
+        magnitudes[part], signs[part] = k, (words[part] >> np.uint32(31)).astype(bool) & (k > 0)
+        if flags:
+            saturated[part], invalid[part] = raised
+    blocks = Blocks(fmt, length, codes.reshape(shape[:-1]), offset, signs.reshape(shape), magnitudes.reshape(shape))
+    return (blocks, saturated.reshape(shape), invalid.reshape(shape)) if flags else blocks
 
 
 def decode(blocks: Blocks) -> NDArray[np.float32]:
@@ -206,10 +202,20 @@ def decode(blocks: Blocks) -> NDArray[np.float32]:
 
     A group with E = 255, to which an offset of 255 leads too, is NaN.
     """
-    # E is at most 254, so that numbers are below 2**128
-    numbers = np.ldexp(blocks.integers.astype(np.float32), np.where(blocks.is_nan, 0, blocks.weights)[..., None])
-    values = np.where(blocks.is_nan[..., None], np.float32(np.nan), numbers)
+    group = blocks.fmt.group
+    scales = np.where(blocks.is_nan, np.nan, np.ldexp(1.0, blocks.weights)).reshape(-1)
+    signs, magnitudes = blocks.signs.reshape(-1), blocks.magnitudes.reshape(-1)
+    values = np.empty(magnitudes.shape, np.float32)
+    for part in parts(values.size, PART // group * group):
+        scale = np.repeat(scales[part.start // group : part.stop // group], group)
+        values[part] = signed(signs[part], magnitudes[part], np.int16) * scale
     return values.reshape(*blocks.codes.shape[:-1], -1)[..., : blocks.length]
+
+
+def signed(signs: NDArray[Any], magnitudes: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Integers from their signs and magnitudes, in a dtype that holds them."""
+    ones = -signs.view(np.int8)  # -1 where negative: there all bits are inverted, and 1 is added
+    return (magnitudes.astype(dtype) ^ ones) - ones
 
 
 def chunks(blocks: Blocks) -> NDArray[np.uint8]:
@@ -228,31 +234,73 @@ def _grouped(x, group):
     x = as_fp32("x", x)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"x must have numbers along its last axis to group, not the shape {x.shape}")
-    groups = -(-x.shape[-1] // group)
-    words = np.zeros((*x.shape[:-1], groups * group), np.uint32)
-    words[..., : x.shape[-1]] = np.ascontiguousarray(x).view(np.uint32)
-    return x.shape[-1], words.reshape(*x.shape[:-1], groups, group)
+    length, groups = x.shape[-1], -(-x.shape[-1] // group)
+    words = np.ascontiguousarray(x).view(np.uint32)
+    if length % group:
+        filled = np.zeros((*x.shape[:-1], groups * group), np.uint32)
+        filled[..., :length] = words
+        words = filled
+    return length, words.reshape(*x.shape[:-1], groups, group)
 
 
-def _unpack(words):
-    """Exponents (int64), and significands of 24 bits (int64; 0 for zeros and subnormals)."""
-    exponents = (words >> FP32_MAN_BITS & 0xFF).astype(np.int64)
-    fractions = (words & 2**FP32_MAN_BITS - 1).astype(np.int64)
-    return exponents, np.where(exponents > 0, fractions + 2**FP32_MAN_BITS, 0)
-
-
-def _round(significands, distances, man_bits, rounding, random_bits):
-    """Significands, of 24 bits, in units of the last of `man_bits` bits, `distances` places to the right, rounded: int64."""
-    # From 40 places on nothing is left, of 24 bits and 16 below, to be seen or to round up.
-    shift = FP32_MAN_BITS + 1 + np.minimum(distances, 39)
+def _convert(words, fmt, bits, offset, rounding, overflow, random_bits):
+    """What becomes of the words of whole groups, flat: k, the codes of the exponents, and the flags saturated and invalid."""
+    magnitudes = words & np.uint32(0x7FFFFFFF)
+    invalid = magnitudes >= FP32_INFINITY
+    counted = magnitudes
+    if invalid.any():
+        if fmt.exp_bits < 8:
+            counted = magnitudes * ~invalid
+        elif overflow == "saturate":
+            counted = magnitudes * (magnitudes != FP32_INFINITY)
+    largest = _largest(counted, fmt.group) >> np.uint32(FP32_MAN_BITS)
+    codes = np.clip(largest.view(np.int32) - offset, 0, fmt.max_exponent)
+    exponents = np.repeat(codes + np.int32(offset), fmt.group)
+    distances = exponents - (magnitudes >> np.uint32(FP32_MAN_BITS)).view(np.int32)
     if rounding == "sr":
-        return _nearest(significands << man_bits + SR_BITS, shift) + random_bits >> SR_BITS
-    scaled = significands << man_bits
-    return scaled >> shift if rounding == "rtz" else _nearest(scaled, shift)
+        fractions = magnitudes & np.uint32(2**FP32_MAN_BITS - 1)
+        significands = (fractions | np.uint32(2**FP32_MAN_BITS)) * (magnitudes >= FP32_SMALLEST_NORMAL)
+        k = _rounded(significands, distances, bits, rounding, random_bits.astype(np.uint32))
+    else:
+        places = bits + 1
+        keys = round_to_odd(magnitudes, np.uint32(FP32_MAN_BITS - places)).view(np.int32)
+        k = _table(bits, rounding).take((exponents + 1 << places) - keys, mode="clip")
+        if exponents.min() < bits + 3:  # above, all that has the exponent 0 is too small for the table
+            k *= magnitudes >= FP32_SMALLEST_NORMAL
+    return k << np.uint8(fmt.man_bits - bits), codes, distances < 0, invalid
 
 
-def _nearest(values, shift):
-    """``values / 2**shift`` to the nearest, ties to even: int64."""
-    whole = values >> shift
-    rest, half = values - (whole << shift), np.int64(1) << shift - 1
-    return whole + rounds_to_even(rest, half, whole & 1 != 0)
+def _largest(values, group):
+    """The largest of each group, flat, by halves as long as the group has some: the maximum of few is slow in NumPy."""
+    while group % 2 == 0:
+        values, group = np.maximum(values[::2], values[1::2]), group // 2
+    return values if group == 1 else np.maximum.reduceat(values, np.arange(0, len(values), group))
+
+
+@lru_cache
+def _table(bits, rounding):
+    """k of nonzero magnitudes by how far they are below the end of the group's highest octave.
+
+    In units of the last but one bit that rounding sees, so that magnitudes rounded to odd in these units become what they
+    become. Entry 0 is for those beyond the end, the last one for all that are too small.
+    """
+    places = bits + 1
+    below = np.arange(-1, bits + 2 << places, dtype=np.int32)
+    fractions = (~below & 2**places - 1).astype(np.uint32)
+    significands = (fractions | np.uint32(2**places)) << np.uint32(FP32_MAN_BITS - places)
+    return _rounded(significands, below >> places, bits, rounding, None)
+
+
+def _rounded(significands, distances, bits, rounding, random_bits):
+    """Significands, uint32 of 24 bits, in units of the last of `bits` bits `distances` places to the right: uint8."""
+    seen = bits + (SR_BITS if rounding == "sr" else 0)
+    # From 26 places on nothing is left, of 24 bits, to be seen or to round up.
+    shift = FP32_MAN_BITS + 1 - seen + np.clip(distances, 0, seen + 2).astype(np.uint32)
+    k = significands >> shift
+    if rounding != "rtz":
+        rest, half = significands - (k << shift), np.uint32(1) << shift - np.uint32(1)
+        k += rounds_to_even(rest, half, k & np.uint32(1) != 0)
+    if rounding == "sr":
+        k = k + random_bits >> np.uint32(SR_BITS)
+    largest = np.uint32(2**bits - 1)
+    return np.where(distances < 0, largest, np.minimum(k, largest)).astype(np.uint8)

@@ -3,7 +3,7 @@
 from typing import Literal, overload
 
 import numpy as np
-from narrowfloat.golden.bfp.blocks import Blocks, convert
+from narrowfloat.golden.bfp.blocks import Blocks, convert, signed
 from narrowfloat.golden.checks import check_dtype
 from narrowfloat.golden.formats import BlockFormat
 from numpy.typing import ArrayLike, NDArray
@@ -38,9 +38,10 @@ def from_mxint8(scales: ArrayLike, elements: ArrayLike) -> Blocks:
     scales, elements = check_dtype("scales", scales, np.uint8), check_dtype("elements", elements, np.int8)
     if elements.shape != (*scales.shape, _MXINT8.group) or not scales.ndim:
         raise ValueError(f"elements must be of the shape [..., groups, 32] of scales [..., groups], not {elements.shape}")
-    magnitudes = np.abs(elements.astype(np.int16))
     codes = np.where(scales >= 254, scales, scales + np.uint8(1))
-    magnitudes = np.where((scales == 254)[..., None], np.minimum(2 * magnitudes, 255), magnitudes).astype(np.uint8)
+    magnitudes = np.abs(elements).view(np.uint8)  # of -128 too: as uint8 it is right
+    highest = scales == 254
+    magnitudes[highest] = np.minimum(2 * magnitudes[highest].astype(np.int16), 255)
     return Blocks(_MXINT8, elements.shape[-2] * _MXINT8.group, codes, 0, elements < 0, magnitudes)
 
 
@@ -84,6 +85,10 @@ def to_mxint8(
     TypeError, ValueError
         As `convert`.
     """
-    blocks, _, invalid = convert(x, _MXINT8, rounding="rne", overflow=overflow, bits=7, flags=True)
-    elements = np.where(blocks.is_nan[..., None], 0, blocks.integers >> 1).astype(np.int8)
+    if flags:
+        blocks, _, invalid = convert(x, _MXINT8, rounding="rne", overflow=overflow, bits=7, flags=True)
+    else:
+        blocks = convert(x, _MXINT8, rounding="rne", overflow=overflow, bits=7)
+    elements = signed(blocks.signs, blocks.magnitudes >> 1, np.int8)
+    elements[blocks.is_nan] = 0
     return (blocks.codes, elements, invalid) if flags else (blocks.codes, elements)

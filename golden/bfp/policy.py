@@ -1,9 +1,11 @@
 """The choice of a tensor's precision."""
 
+import math
+
 import numpy as np
-from narrowfloat.golden.bfp.blocks import chunks, convert
+from narrowfloat.golden.bfp.blocks import NAN_EXPONENT, chunks, convert
 from narrowfloat.golden.checks import check_int
-from narrowfloat.golden.formats import BlockFormat
+from narrowfloat.golden.formats import MAX_GROUP, BlockFormat
 from numpy.typing import ArrayLike
 
 SUM_BITS = 40  # of the sums of the precision policy
@@ -56,14 +58,22 @@ def relative_improvement(
     width = check_int("width", width, MIN_SUM_BITS, MAX_SUM_BITS)
     four = BlockFormat(name="bfp4", man_bits=4, exp_bits=fmt.exp_bits, group=fmt.group)
     blocks = convert(x, four, overflow=overflow, offset=offset)
-    counted = ~blocks.is_nan.ravel()
-    shift = (blocks.exponents.ravel() - reference)[counted]
-    high, low = chunks(blocks).reshape(2, -1, fmt.group).sum(axis=-1, dtype=np.int64)[:, counted]
+    exponents = blocks.exponents.ravel()
+    first = int(exponents.min(initial=NAN_EXPONENT))
+    # sums of at most 64 numbers up to 3, which uint8 holds
+    high, low = np.einsum("kij->ki", chunks(blocks).reshape(2, -1, fmt.group))
+    values = np.arange(3 * MAX_GROUP + 1)
+    shape = int(exponents.max(initial=first)) - first + 1, len(values)
     totals = []
-    for values in (low, 4 * high):
-        below = int((values >> np.clip(-shift, 0, 63))[shift < 0].sum())
-        per_shift = np.bincount(shift[shift >= 0], values[shift >= 0]).astype(np.int64)
-        totals.append(below + sum(int(value) << left for left, value in enumerate(per_shift)))
+    for sums, step in ((low, 1), (high, 4)):
+        # how many groups have an exponent and a sum
+        counts = np.bincount((exponents - first) * len(values) + sums, minlength=math.prod(shape)).reshape(shape)
+        total = 0
+        for exponent in (np.flatnonzero(counts.any(axis=1)) + first).tolist():
+            if exponent != NAN_EXPONENT:
+                shift = exponent - reference
+                total += int(counts[exponent - first] @ (step * values >> min(max(-shift, 0), 63))) << max(shift, 0)
+        totals.append(total)
     largest = 2**width - 1
     numerator, denominator = (min(total, largest) for total in totals)
     return numerator, denominator, max(totals) > largest

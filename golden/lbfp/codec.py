@@ -7,7 +7,7 @@ import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_codes, check_integers, integers_for
 from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL, LogBlockFormat
-from narrowfloat.golden.parts import codes_and_flags, in_parts, take
+from narrowfloat.golden.parts import codes_and_flags, in_parts, parts, take
 from narrowfloat.golden.rounding import LogFlag
 from narrowfloat.golden.specials import counts
 from numpy.typing import ArrayLike, NDArray
@@ -202,15 +202,21 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
     block = fmt.block or (x.shape[-1] if x.ndim else 0)
     if x.size == 0 or x.ndim == 0 or x.shape[-1] % block:
         raise ValueError(f"the last axis of x must be a multiple of the block, {block or 'not empty'}, not of shape {x.shape}")
-    magnitudes = np.ascontiguousarray(x).view(np.uint32) & 0x7FFFFFFF
-    fields = np.where(counts(magnitudes), magnitudes, 0) >> FP32_MAN_BITS
-    largest = fields.reshape(*x.shape[:-1], -1, block).max(axis=-1).astype(np.int32)
+    words = x.reshape(-1).view(np.uint32)
+    magnitudes = np.zeros(words.size // block, np.uint32)
+    for part in parts(words.size):
+        some = words[part] & np.uint32(0x7FFFFFFF)
+        some *= counts(some)
+        mine = slice(part.start // block, (part.start + len(some) - 1) // block + 1)
+        starts = np.maximum(np.arange(mine.start, mine.stop) * block - part.start, 0)
+        magnitudes[mine] = np.maximum(magnitudes[mine], np.maximum.reduceat(some, starts))
+    largest = (magnitudes >> np.uint32(FP32_MAN_BITS)).astype(np.int32).reshape(*x.shape[:-1], -1)
     low, high = fmt.exponent_range
     return np.where(largest == 0, low, np.clip(largest - FP32_BIAS + 1, low, high)).astype(np.int32)
 
 
 def _encode_words(fmt, words, exponent):
-    """Codes and flags of FP32 words; `exponent` is an int64 array in their shape or of none."""
+    """Codes and flags of FP32 words; `exponent` is an int32 array in their shape or of none."""
     bits = _compared_bits(fmt)
     magnitude = words & np.uint32(0x7FFFFFFF)
     log = (magnitude >> np.uint32(FP32_MAN_BITS - bits)).view(np.int32) - (exponent + FP32_BIAS << bits)

@@ -8,7 +8,7 @@ from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_choice, check_dtype, integers_for
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import codes_and_flags, in_parts, take
-from narrowfloat.golden.rounding import OVERFLOWS, LogFlag
+from narrowfloat.golden.rounding import OVERFLOWS, LogFlag, round_to_odd
 from narrowfloat.golden.s2fp8.exact import middles
 from narrowfloat.golden.s2fp8.tensor import (
     ALPHA_FRACTION_BITS,
@@ -189,26 +189,30 @@ def _encode(nearest, largest, words, alpha, mean):
     """Codes and flags of FP32 words, uint32 [n]; `nearest` is `_nearest` or a table of it, `largest` what infinity becomes."""
     magnitude = words & np.uint32(0x7FFFFFFF)
     k = nearest(magnitude, alpha, mean) * (magnitude >= FP32_SMALLEST_NORMAL)
-    is_special, is_nan = magnitude >= FP32_INFINITY, magnitude > FP32_INFINITY
-    k = np.where(is_special, np.uint8(FORMAT.max_finite + 1), k)
     is_flushed = (k == 0) & (magnitude > 0)
     raised = (k > FORMAT.max_finite) * np.uint8(LogFlag.SATURATED) | is_flushed * np.uint8(LogFlag.FLUSHED)
-    is_lost = is_special & ~is_nan & (largest != INFINITY)
-    raised = np.where(is_special, is_lost * np.uint8(LogFlag.INVALID), raised)
-    codes = np.where(is_nan, np.uint8(FORMAT.nan), np.where(k > FORMAT.max_finite, np.uint8(largest), k))
+    codes = np.minimum(k, np.uint8(largest))
+    is_special = magnitude >= FP32_INFINITY
+    if is_special.any():
+        is_nan = magnitude[is_special] > FP32_INFINITY
+        codes[is_special] = np.where(is_nan, FORMAT.nan, largest)
+        raised[is_special] = (~is_nan & (largest != INFINITY)) * np.uint8(LogFlag.INVALID)
     return codes | (words >> np.uint32(31)).astype(np.uint8) << 7, raised
 
 
 def _nearest(magnitude, alpha, mean):
     """The code of the number nearest to each magnitude, uint32 [n], if it is that of a normal number: uint8, at most 124."""
-    kept = _jammed(magnitude, np.uint32(FP32_MAN_BITS - LOG_BITS))
+    kept = round_to_odd(magnitude, np.uint32(FP32_MAN_BITS - LOG_BITS))
     fraction = kept & np.uint32(2**LOG_BITS - 1)
     distance = (kept - fraction).view(np.int32) + _log2_fractions()[fraction]  # < 2**23, as is the mean
     distance -= mean << LOG_BITS - MEAN_FRACTION_BITS
     largest_exponent = ALPHA_RANGE[1] >> ALPHA_FRACTION_BITS
     distance <<= largest_exponent + POWER_BITS - LOG_BITS  # by 5 places, to at most 2**28 in magnitude
-    distance = _jammed(distance, largest_exponent - (alpha >> ALPHA_FRACTION_BITS))
-    power = distance.astype(np.int64) * alpha_significand(alpha) >> ALPHA_FRACTION_BITS
+    distance = round_to_odd(distance, largest_exponent - (alpha >> ALPHA_FRACTION_BITS))
+    # Times alpha's significand of 8 bits, cut: in two products, so that both are below 2**30.
+    significand = alpha_significand(alpha)
+    power = (distance & 2**ALPHA_FRACTION_BITS - 1) * significand >> ALPHA_FRACTION_BITS
+    power += (distance >> ALPHA_FRACTION_BITS) * significand
     above, first = _magnitudes()
     power -= first
     return above.take(power, mode="clip")
@@ -225,18 +229,12 @@ def _magnitudes():
     """The nearest magnitude to 2**log2|Y|, uint8, for every log2|Y| from below the lowest threshold, and the first of these."""
     ends = thresholds()
     first = ends[0] - 1
-    return np.searchsorted(ends, np.arange(first, ends[-1] + 1), side="right").astype(np.uint8), first
+    return np.searchsorted(ends, np.arange(first, ends[-1] + 1), side="right").astype(np.uint8), np.int32(first)
 
 
 @cache
 def _log2_fractions():
     return log2_fraction(np.arange(2**LOG_BITS)).astype(np.int32)
-
-
-def _jammed(values, places):
-    """`values` shifted right, the last bit set if any that left was."""
-    shifted = values >> places
-    return shifted | (shifted << places != values)
 
 
 @lru_cache(maxsize=64)

@@ -1,5 +1,6 @@
 """S2FP8 exactly as Cambier et al. have it, in float64."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -71,7 +72,7 @@ def exact_encode(x: ArrayLike, alpha: float, beta: float, *, overflow: str = "sa
     x = as_fp32("x", x)
     largest = INFINITY if check_choice("overflow", overflow, OVERFLOWS) == "format" else FORMAT.max_finite
     codes = np.empty(x.size, np.uint8)
-    nearest = partial(_nearest, alpha, beta)
+    nearest: Callable[..., NDArray[np.uint8]] = partial(_nearest, alpha, beta)
     # Within these an alpha keeps neighbouring FP32 numbers apart in float64, and neighbouring codes in FP32.
     if x.size >= WORTH_STEPS and 2.0**-8 <= alpha <= 2.0**8:
         nearest = Steps(nearest)

@@ -6,7 +6,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from narrowfloat.golden import float_codec, lbfp, s2fp8, statistics
+from narrowfloat.golden import bfp, float_codec, lbfp, s2fp8, statistics
 from narrowfloat.golden.formats import FloatFormat
 from narrowfloat.golden.lbfp.calibration import Histogram
 
@@ -130,6 +130,35 @@ def lbfp_calls():
     ]
 
 
+def bfp_calls():
+    convert, accumulate_fixed = bfp.convert, partial(bfp.accumulate_fixed, width=32, base=0)
+
+    def blocks(count):
+        return convert(numbers(count), "bfp4")
+
+    def stochastic(count):
+        return partial(convert, numbers(count), "bfp4", rounding="sr", random_bits=integers(count, 0, 255).reshape(-1, 16))
+
+    return [
+        Call("bfp.convert", lambda n: partial(convert, numbers(n), "bfp4")),
+        Call("bfp.convert, rne", lambda n: partial(convert, numbers(n), "bfp4", rounding="rne")),
+        Call("bfp.convert, m4e3", lambda n: partial(convert, numbers(n), "m4e3", rounding="rne", offset=122)),
+        Call("bfp.convert, m8g4", lambda n: partial(convert, numbers(n), "m8g4", rounding="rne")),
+        Call("bfp.convert, sr", stochastic, ONE_FOR_EACH),
+        Call("bfp.convert, flags", lambda n: partial(convert, numbers(n), "bfp4", flags=True), ONE_FOR_EACH),
+        Call("bfp.decode", lambda n: partial(bfp.decode, blocks(n))),
+        Call("bfp.chunks", lambda n: partial(bfp.chunks, blocks(n))),
+        Call("bfp.Blocks.integers", lambda n: partial(getattr, blocks(n), "integers")),
+        Call("bfp.to_mxint8", lambda n: partial(bfp.to_mxint8, numbers(n))),
+        Call("bfp.from_mxint8", lambda n: partial(bfp.from_mxint8, *bfp.to_mxint8(numbers(n)))),
+        Call("bfp.relative_improvement", lambda n: partial(bfp.relative_improvement, numbers(n), "bfp4", 120)),
+        Call("bfp.dot", lambda n: partial(bfp.dot, blocks(n), blocks(n))),
+        Call("bfp.matmul", lambda n: partial(bfp.matmul, *2 * (convert(numbers(n // 32).reshape(32, -1), "bfp4"),))),
+        Call("bfp.accumulate_fp32", lambda n: partial(bfp.accumulate_fp32, numbers(n), integers(n, -99, 99), -5), None, None),
+        Call("bfp.accumulate_fixed", lambda n: partial(accumulate_fixed, *2 * (integers(n, -99, 99),), 3), None, None),
+    ]
+
+
 def statistics_calls():
     def lanes(count):
         return numbers(count).reshape(-1, 4)
@@ -163,5 +192,6 @@ CALLS = [
     *(call for name in FLOATS for call in float_codec_calls(name)),
     *s2fp8_calls(),
     *lbfp_calls(),
+    *bfp_calls(),
     *statistics_calls(),
 ]

@@ -1,12 +1,14 @@
 """What the golden model takes of memory and of time, and that its tables give what is computed for each value by itself."""
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
-from narrowfloat.golden import lbfp, s2fp8
-from narrowfloat.golden.formats import LOGARITHMS
+from narrowfloat.golden import bfp, lbfp, s2fp8
+from narrowfloat.golden.formats import FP32_INFINITY, FP32_SMALLEST_NORMAL, LOGARITHMS, BlockFormat
 from narrowfloat.golden.parts import PART, in_parts, parts, take
+from narrowfloat.golden.steps import WORTH_STEPS, Steps
 
 from tests.golden.calls import CALLS, COUNT, memory, numbers
 
@@ -64,3 +66,88 @@ def test_lbfp_decode_every_code_by_one_exponent_and_by_one_for_each(fmt):
     for exponent in (-128, -127, -120, 0, 127):
         of_each = lbfp.decode(codes, fmt, np.full(codes.shape, exponent))
         assert lbfp.decode(codes, fmt, exponent).tobytes() == of_each.tobytes()
+
+
+def magnitudes_near(places):
+    """FP32 words without sign at places, beside them, and at random: those of normal numbers."""
+    random = np.random.default_rng(7).integers(FP32_SMALLEST_NORMAL, FP32_INFINITY, 2**16)
+    words = np.concatenate([random, *(places + distance for distance in range(-2, 3))])
+    return np.clip(words, FP32_SMALLEST_NORMAL, FP32_INFINITY - 1).astype(np.uint32)
+
+
+@pytest.mark.parametrize(
+    "places", [[], [5], [2**23], [2**23 + 1], [2**30, 2**30 + 1, 2**30 + 2], [2**24, 2**29 + 3, 2**31 - 2**23 - 1]]
+)
+def test_steps_are_where_the_function_has_them(places):
+    places = np.array(places, np.int64)
+    words = magnitudes_near(places)
+    assert np.array_equal(
+        Steps(partial(np.searchsorted, places, side="right"))(words), places.searchsorted(words, side="right")
+    )
+
+
+@pytest.mark.parametrize("alpha", [-1024, -500, -1, 0, 100, 128, 300, 640, 1023])
+@pytest.mark.parametrize("mean", [0, 100, 120 << 8, 33333, 2**16 - 1])
+def test_s2fp8_encode_of_long_arrays_is_that_of_short_ones(alpha, mean):
+    """Of random words, and of each step of the codes with its neighbours, which long arrays find in a table."""
+    words = np.random.default_rng([alpha + 1024, mean]).integers(0, 2**32, WORTH_STEPS, np.uint32)
+    words[:10] = 0, 1, 0x7FFFFF, 0x800000, 0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000, 0x80000000, 0xFFC00000
+    low, high = np.full(124, FP32_SMALLEST_NORMAL), np.full(124, FP32_INFINITY - 1)
+    for _ in range(31):
+        middle = low + high >> 1
+        reached = s2fp8.encode(middle.astype(np.uint32).view(np.float32), alpha, mean) > np.arange(124)
+        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+    near = magnitudes_near(high)[2**16 :]
+    words[10 : 10 + near.size] = near
+    x = words.view(np.float32)
+    short = [s2fp8.encode(part, alpha, mean, flags=True) for part in np.split(x, 4)]
+    for got, want in zip(s2fp8.encode(x, alpha, mean, flags=True), zip(*short, strict=True), strict=True):
+        assert np.array_equal(got, np.concatenate(want))
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(2.0**-8, 0.3), (0.7, -3.0), (1.0, 0.0), (2.0, 1.0), (3.3, 20.0), (256.0, -2.0)])
+def test_s2fp8_exact_encode_of_long_arrays_is_that_of_short_ones(alpha, beta):
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal(WORTH_STEPS, np.float32) * np.exp2(rng.integers(-40, 40, WORTH_STEPS)).astype(np.float32)
+    x[: 2**16] = rng.integers(0, 2**32, 2**16, np.uint32).view(np.float32)
+    x[-1024:] = np.outer(np.exp2(np.arange(-8.0, 8)), 1 + np.arange(64) / 64).astype(np.float32).ravel()
+    short = [s2fp8.exact_encode(part, alpha, beta) for part in np.split(x, 4)]
+    assert np.array_equal(s2fp8.exact_encode(x, alpha, beta), np.concatenate(short))
+
+
+@pytest.mark.parametrize("group", [4, 5, 16, 33, 64])
+@pytest.mark.parametrize("rounding", bfp.ROUNDINGS)
+def test_bfp_conversion_of_several_parts_is_that_of_each_row(group, rounding):
+    """Rows are of three groups, the last not full; parts end within rows."""
+    rng = np.random.default_rng(group)
+    rows = 2 * PART // (3 * group)
+    x = (rng.standard_normal((rows, 3 * group - 1)) * np.exp2(rng.integers(-5, 5, (rows, 1)))).astype(np.float32)
+    random = rng.integers(0, 256, (rows, 3, group)) if rounding == "sr" else None
+    options = {"fmt": BlockFormat.of(f"m4g{group}"), "rounding": rounding, "flags": True}
+    blocks, *raised = bfp.convert(x, random_bits=random, **options)
+    for row in (0, 1, rows // 2, *range(rows // 2 - 3, rows // 2 + 3), rows - 1):
+        one, *of_one = bfp.convert(x[row], random_bits=None if random is None else random[row], **options)
+        assert np.array_equal(blocks.integers[row], one.integers) and np.array_equal(blocks.codes[row], one.codes)
+        assert all(np.array_equal(many[row], few) for many, few in zip(raised, of_one, strict=True))
+        assert np.array_equal(bfp.decode(blocks)[row], bfp.decode(one))
+    sums, weights = bfp.dot(blocks, blocks)
+    assert np.array_equal(sums, (blocks.integers.astype(np.int64) ** 2).sum(axis=-1))
+    assert np.array_equal(weights, 2 * blocks.weights)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_lbfp_dot_of_several_parts_is_the_sum_of_products(axis):
+    rng = np.random.default_rng(5)
+    for shape in ((2 * PART + 3,), (3, PART + 1), (PART // 2 + 5, 5)):
+        a, b = rng.integers(0, 256, (2, *shape), np.uint8)
+        along = min(axis, len(shape) - 1)
+        want = lbfp.multiply(a, b, "lbfp8").sum(axis=along)
+        assert np.array_equal(lbfp.dot(a, b, "lbfp8", axis=along), want)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (2, 300, 300), (700, 2, 64), (1, 1, PART + 9)])
+def test_lbfp_matmul_of_several_parts_is_the_dot_of_rows(shape):
+    rows, columns, count = shape
+    rng = np.random.default_rng(6)
+    a, b = rng.integers(0, 256, (rows, count), np.uint8), rng.integers(0, 256, (columns, count), np.uint8)
+    assert np.array_equal(lbfp.matmul(a, b, "lbfp8"), np.stack([lbfp.dot(row, b, "lbfp8") for row in a]))
