@@ -11,9 +11,11 @@ import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_choice, check_codes, check_int, check_random_bits, integers_for
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FloatFormat
-from narrowfloat.golden.parts import parts
+from narrowfloat.golden.parts import in_parts, parts
 from narrowfloat.golden.rounding import MAX_SR_BITS, OVERFLOWS, ROUNDINGS, TININESS, Flag, is_tiny, round_and_pack
 from numpy.typing import ArrayLike, NDArray
+
+_MOST_TABLE_BITS = 8  # of codes whose values at all biases are worth a table
 
 
 def code_dtype(fmt: FloatFormat | str) -> np.dtype[Any]:
@@ -124,21 +126,20 @@ def encode(
         noise = check_random_bits(random_bits, sr_bits, x.shape, "x").reshape(-1)
 
     words = x.reshape(-1).view(np.uint32)
-    codes = np.empty(words.shape, code_dtype(fmt))
-    if biases.ndim == 0 and rounding != "sr" and not flags:
-        table, shift = _encode_table(fmt, int(biases), rounding, overflow)
-        for part in parts(words.size):
-            np.take(table, _table_key(words[part], shift), out=codes[part], mode="wrap")
-        return codes.reshape(x.shape)
-
-    raised = np.empty(words.shape, np.uint8)
+    codes, raised = np.empty(words.shape, code_dtype(fmt)), np.empty(words.shape if flags else 0, np.uint8)
     for part in parts(words.size):
+        if biases.ndim == 0 and rounding != "sr":
+            table, shift = _encode_table(fmt, int(biases), rounding, overflow)
+            np.take(table, _table_key(words[part], shift), out=codes[part], mode="wrap")
+            if flags:
+                table, shift = _flag_table(fmt, int(biases), rounding, overflow, tininess)
+                np.take(table, _table_key(words[part], shift), out=raised[part], mode="wrap")
+            continue
         part_bias = (biases[part] if biases.ndim else biases).astype(np.int32)
-        part_random = noise[part] if rounding == "sr" else None
-        codes[part], is_too_large = round_and_pack(words[part], fmt, part_bias, rounding, overflow, part_random, sr_bits)
+        mode = rounding, noise[part].astype(np.uint32) if rounding == "sr" else None, sr_bits
+        codes[part], is_too_large = round_and_pack(words[part], fmt, part_bias, mode[0], overflow, *mode[1:])
         if flags:
-            tiny = is_tiny(words[part], fmt, part_bias, tininess, rounding, part_random, sr_bits)
-            raised[part] = _flags(words[part].view(np.float32), codes[part], is_too_large, tiny, fmt, part_bias)
+            raised[part] = _flags(words[part], codes[part], is_too_large, fmt, part_bias, tininess, mode)
     codes = codes.reshape(x.shape)
     return (codes, raised.reshape(x.shape)) if flags else codes
 
@@ -178,11 +179,7 @@ def decode(codes: ArrayLike, fmt: FloatFormat | str, *, bias: ArrayLike | None =
 
     flat = codes.reshape(-1)
     values = np.empty(flat.shape, np.float32)
-    for part in parts(flat.size):
-        if biases.ndim:
-            values[part] = _unpack(flat[part], fmt, biases[part].astype(np.int32))
-        else:
-            np.take(_decode_table(fmt, int(biases)), flat[part], out=values[part], mode="wrap")
+    in_parts(lambda *part: (_values(fmt, *part),), (values,), flat, biases)
     return values.reshape(codes.shape)
 
 
@@ -231,11 +228,42 @@ def _encode_table(fmt, bias, rounding, overflow):
     """The codes by `_table_key`, and its shift."""
     # Rounding sees the bits of M, one more, and whether there is any below. The subnormals that "fnu" has codes for are first
     # shifted by one.
-    mantissa_bits = fmt.man_bits + (2 if fmt.signed else 3)
-    shift = FP32_MAN_BITS - mantissa_bits
-    words = np.arange(2 ** (9 + mantissa_bits), dtype=np.uint32) << shift
+    words, shift = _table_words(fmt.man_bits + (2 if fmt.signed else 3))
     codes, _ = round_and_pack(words, fmt, bias, rounding, overflow)
     return codes.astype(code_dtype(fmt)), shift
+
+
+@lru_cache(maxsize=64)
+def _flag_table(fmt, bias, rounding, overflow, tininess):
+    """The flags by `_table_key`, and its shift."""
+    # One bit more than for codes: with an unbounded exponent what is below the smallest normal number is shifted by one, too.
+    words, shift = _table_words(fmt.man_bits + (3 if fmt.signed else 4))
+    bias = np.int32(bias)
+    codes, is_too_large = round_and_pack(words, fmt, bias, rounding, overflow)
+    codes = codes.astype(code_dtype(fmt))
+    return _flags(words, codes, is_too_large, fmt, bias, tininess, (rounding,)), shift
+
+
+def _table_words(mantissa_bits):
+    """The FP32 words of all table keys with so many bits of mantissa, and the keys' shift."""
+    shift = FP32_MAN_BITS - mantissa_bits
+    return np.arange(2 ** (9 + mantissa_bits), dtype=np.uint32) << shift, shift
+
+
+def _values(fmt, codes, bias):
+    """The FP32 values of an array of codes; `bias` is an int32 array of no shape or in theirs."""
+    if bias.ndim == 0:
+        return _decode_table(fmt, int(bias)).take(codes, mode="wrap")
+    if fmt.bits > _MOST_TABLE_BITS:
+        return _unpack(codes, fmt, bias)
+    return _decode_tables(fmt).take((bias - fmt.bias_range[0] << fmt.bits) + codes, mode="wrap")
+
+
+@lru_cache(maxsize=16)
+def _decode_tables(fmt):
+    """The values of all codes at every bias, one bias after the other."""
+    low, high = fmt.bias_range
+    return np.concatenate([_decode_table(fmt, bias) for bias in range(low, high + 1)])
 
 
 @lru_cache(maxsize=64)
@@ -270,17 +298,44 @@ def _unpack(codes, fmt, bias):
     return words.view(np.float32)
 
 
-def _flags(x, codes, is_too_large, tiny, fmt, bias):
-    """The flags that encoding the float32 array `x` raised."""
-    result = _unpack(codes, fmt, bias)
-    is_finite = np.isfinite(x)
-    invalid = (np.isnan(x) & ~np.isnan(result)) | (np.isinf(x) & ~np.isinf(result))
+def _flags(words, codes, is_too_large, fmt, bias, tininess, mode):
+    """The flags that encoding FP32 words raised; `mode` is what follows `tininess` in `is_tiny`."""
+    x, result = words.view(np.float32), _values(fmt, codes, bias)
+    is_number = np.isfinite(x)
+    invalid = np.zeros(x.shape, bool)
+    if not is_number.all():
+        invalid = (np.isnan(x) & ~np.isnan(result)) | (np.isinf(x) & ~np.isinf(result))
     if fmt.specials == "fnu":
         invalid |= x <= 0
-    inexact = is_finite & ~invalid & (x != result)
-    underflow = inexact & tiny
-    overflow = is_finite & ~invalid & is_too_large
-    return overflow * Flag.OVERFLOW + underflow * Flag.UNDERFLOW + inexact * Flag.INEXACT + invalid * Flag.INVALID
+        is_number &= ~invalid
+    inexact = is_number & (x != result)
+    underflow = inexact & _is_tiny(words, fmt, bias, tininess, mode)
+    raised = (is_number & is_too_large) * np.uint8(Flag.OVERFLOW)
+    for flag, where in ((Flag.UNDERFLOW, underflow), (Flag.INEXACT, inexact), (Flag.INVALID, invalid)):
+        raised |= where * np.uint8(flag)
+    return raised
+
+
+def _is_tiny(words, fmt, bias, tininess, mode):
+    """What `is_tiny` gives, which is asked only of the octave below the smallest normal number: there rounding counts."""
+    magnitude = np.abs(words.view(np.float32))
+    smallest = _smallest(fmt)[bias - fmt.bias_range[0]]
+    tiny = magnitude < smallest
+    if tininess == "after":
+        near = np.flatnonzero(tiny & (magnitude >= smallest / 2))
+        rounding, *random = mode
+        random = [each[near] if isinstance(each, np.ndarray) else each for each in random]
+        tiny[near] = is_tiny(words[near], fmt, bias[near] if bias.ndim else bias, tininess, rounding, *random)
+    return tiny
+
+
+@lru_cache(maxsize=16)
+def _smallest(fmt):
+    """The smallest normal number at every bias."""
+    low, high = fmt.bias_range
+    code = {"gradual": 1 << fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
+    biases = np.arange(low, high + 1, dtype=np.int32)
+    return _unpack(np.full(biases.shape, code, code_dtype(fmt)), fmt, biases)
 
 
 def _checked_bias(bias: ArrayLike | None, fmt: FloatFormat, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -69,8 +69,9 @@ def align(
         significand += ~is_subnormal * hidden
         # by 31 places or more less is left than any rounding looks at
         shift = np.clip(1 - exponent, 0, 31).astype(np.uint32)
-        lost = (significand & (np.uint32(1) << shift) - np.uint32(1)) != 0
-        significand >>= shift
+        shifted = significand >> shift
+        lost = shifted << shift != significand
+        significand = shifted
         exponent = np.maximum(exponent, 1)
     elif fmt.specials == "fnu":
         # At bias 127 code 0 is 2**-127, an FP32 subnormal: doubled, it has its leading one where normal numbers have it.
@@ -241,7 +242,7 @@ def round_and_pack(
     codes = magnitude.astype(np.uint32)
     if fmt.signed:
         sign = words >> 31 << fmt.magnitude_bits
-        codes |= np.where(codes == 0, 0, sign) if fmt.specials == "fnuz" else sign
+        codes |= sign * (codes != 0) if fmt.specials == "fnuz" else sign
     return codes, is_too_large
 
 
