@@ -49,8 +49,9 @@ class MemoryPort:
     estimators : dict, or sequence of str
         Which of `ESTIMATORS` there are, each once; the first is chosen at first. In a dictionary each name comes with its
         parameters, if they are not the defaults.
-    bias_min, bias_max : int
-        Range of the estimators' biases.
+    initial_bias, bias_min, bias_max : int
+        The bias before the chosen estimator has one, and the range of the estimators' biases. The first may be left out: it is
+        then what of the range is nearest to the bias of `fmt`.
     overflow : str
         One of `golden.rounding.OVERFLOWS`, for codes of either kind.
     s2fp8 : bool
@@ -86,6 +87,7 @@ class MemoryPort:
         types: int = 4,
         fmt: FloatFormat | str = "ab_e5m2",
         estimators: Mapping[str, Mapping[str, Any]] | Iterable[str] = ("median", "histogram", "tracker"),
+        initial_bias: int | None = None,
         bias_min: int = 10,
         bias_max: int = 40,
         overflow: str = "saturate",
@@ -104,7 +106,11 @@ class MemoryPort:
         chosen = dict(estimators) if isinstance(estimators, Mapping) else {name: {} for name in names}
         if s2fp8 and "moments" not in chosen:
             raise ValueError(f"s2fp8 needs moments among the estimators, which are {', '.join(chosen)}")
-        limits = {"initial_bias": fmt.bias, "bias_min": bias_min, "bias_max": bias_max}
+        bias_max = check_int("bias_max", bias_max, 0, BIAS_MAX)
+        bias_min = check_int("bias_min", bias_min, 0, bias_max)
+        nearest = min(max(fmt.bias, bias_min), bias_max)
+        first = nearest if initial_bias is None else check_int("initial_bias", initial_bias, bias_min, bias_max)
+        limits = {"initial_bias": first, "bias_min": bias_min, "bias_max": bias_max}
         self.lanes, self.types, self.fmt = lanes, types, fmt
         self.overflow = check_choice("overflow", overflow, OVERFLOWS)
         self._modes = MODES if s2fp8 else MODES[:4]
@@ -116,7 +122,7 @@ class MemoryPort:
         self._flags = np.zeros(types, np.uint8)
         self._open = np.zeros(types, bool)
         self._tensor_mode = ["fp32"] * types
-        self._tensor_bias = [fmt.bias] * types
+        self._tensor_bias = [first] * types
         self._next_parameters = [s2_parameters(0, 0)] * types
         self._tensor_parameters = self.next_parameters
         self._held: MemoryBeats | None = None

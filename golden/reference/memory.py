@@ -46,7 +46,7 @@ class MemoryPort(PortsReference):
         self.registers = {register["name"]: register for register in manifest["registers"]}
 
     def reset(self):
-        names = ("lanes", "types", "fmt", "overflow", "s2fp8", "bias_min", "bias_max")
+        names = ("lanes", "types", "fmt", "overflow", "s2fp8", "initial_bias", "bias_min", "bias_max")
         own = {name: self.parameters[name] for name in names}
         counters = {"cnt_width": self.parameters["cnt_width"]}
         estimators = {name: {} if name == "tracker" else counters for name in self.parameters["estimators"]}

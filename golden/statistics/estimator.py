@@ -11,6 +11,7 @@ from narrowfloat.golden.parts import parts
 from numpy.typing import ArrayLike, NDArray
 
 MAX_TYPES = 16
+USUAL_BIAS = 15
 REFERENCE_EXPONENT = 143  # as FP32 has it, of the reference median of bias 0, 2**16; that of bias b is lower by b
 
 # Less the smallest normal number, as 32 bits without sign: specials are from here on, then zeros and subnormals.
@@ -26,11 +27,12 @@ class Estimator(ABC):
     as ``missed``, and an end is ignored.
     """
 
-    def __init__(self, types: int, initial_bias: int, bias_min: int, bias_max: int) -> None:
+    def __init__(self, types: int, initial_bias: int | None, bias_min: int, bias_max: int) -> None:
         self.types = types = check_int("types", types, 1, MAX_TYPES)
         self._bias_max = bias_max = check_int("bias_max", bias_max, 0, BIAS_MAX)
         self._bias_min = bias_min = check_int("bias_min", bias_min, 0, bias_max)
-        self._bias = np.full(types, check_int("initial_bias", initial_bias, self._bias_min, self._bias_max))
+        first = self._clamped(USUAL_BIAS) if initial_bias is None else initial_bias
+        self._bias = np.full(types, check_int("initial_bias", first, self._bias_min, self._bias_max))
         self._settled = np.zeros(types, bool)
         self._late = [0] * types
 
@@ -133,9 +135,11 @@ class Estimator(ABC):
 class Counting(Estimator):
     """Estimators with saturating counters, `_counts[type]` by name."""
 
-    def __init__(self, names: Sequence[str], cnt_width: int, *common: int) -> None:
+    def __init__(
+        self, names: Sequence[str], cnt_width: int, types: int, initial_bias: int | None, bias_min: int, bias_max: int
+    ) -> None:
         cnt_width = check_int("cnt_width", cnt_width, 1, 64)
-        super().__init__(*common)
+        super().__init__(types, initial_bias, bias_min, bias_max)
         self._limit = 2**cnt_width - 1
         self._counts = [dict.fromkeys(names, 0) for _ in range(self.types)]
 

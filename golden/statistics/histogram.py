@@ -34,7 +34,7 @@ class ExponentHistogram(Counting):
         first: int = 103,
         last: int = 133,
         cnt_width: int = 40,
-        initial_bias: int = 15,
+        initial_bias: int | None = None,
         bias_min: int = 10,
         bias_max: int = 40,
     ) -> None:

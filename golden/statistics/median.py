@@ -47,7 +47,8 @@ class MedianEstimator(Counting):
     continuous : bool
         Start over after the last pass; the bias stays until the next median.
     initial_bias, bias_min, bias_max : int
-        The bias before anything is known, and the range of any; 0 to 63.
+        The bias before anything is known, and the range of any; 0 to 63. The first may be left out: it is then what of the
+        range is nearest to 15.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class MedianEstimator(Counting):
         cnt_width: int = 40,
         domain: str = "bits",
         continuous: bool = False,
-        initial_bias: int = 15,
+        initial_bias: int | None = None,
         bias_min: int = 10,
         bias_max: int = 40,
     ) -> None:

@@ -114,7 +114,7 @@ class LogMoments(Counting):
         history: int = 16,
         fmt: FloatFormat | str = "ab_e5m2",
         cnt_width: int = 40,
-        initial_bias: int = 15,
+        initial_bias: int | None = None,
         bias_min: int = 10,
         bias_max: int = 40,
     ) -> None:

@@ -38,7 +38,7 @@ class MedianTracker(Estimator):
         *,
         fraction: int = 7,
         run: int = 64,
-        initial_bias: int = 15,
+        initial_bias: int | None = None,
         bias_min: int = 10,
         bias_max: int = 40,
     ) -> None:

@@ -17,7 +17,7 @@ from narrowfloat.hdl.memory.streams import CODE_BITS, TYPES, core_stream, memory
 from narrowfloat.hdl.memory.write import WritePath
 from narrowfloat.hdl.parts.logic import pick, switch, wire
 from narrowfloat.hdl.parts.registers import Registers
-from narrowfloat.hdl.statistics import MAX_LANES
+from narrowfloat.hdl.statistics import BIAS_RELATIONS, MAX_LANES, starting_bias
 
 
 class MemoryPort(Block):
@@ -73,24 +73,25 @@ class MemoryPort(Block):
     cnt_width = Integer(40, 1, 64, "Bits of the estimators' counters, which saturate.")
     bias_min = Integer(10, 0, BIAS_MAX, "The smallest bias of an estimator.")
     bias_max = Integer(40, 0, BIAS_MAX, "The largest bias of an estimator.")
+    initial_bias = Integer(
+        None, 0, BIAS_MAX, "The bias before an estimator has one; not given, what of the range is nearest to that of fmt."
+    )
     overflow = Choice("saturate", OVERFLOWS, "What is too large becomes the largest number, or what the format has for it.")
     s2fp8 = Switch(False, "Whether the modes of S2FP8 are built.")
 
     relations = (
         Relation("fmt must have 8 bits, 5 of them exponent", lambda fmt: (fmt.bits, fmt.exp_bits) == (CODE_BITS, 5)),
-        Relation(
-            "the bias of fmt must be from bias_min to bias_max",
-            lambda fmt, bias_min, bias_max: bias_min <= fmt.bias <= bias_max,
-        ),
+        *BIAS_RELATIONS,
         Relation("s2fp8 needs moments among the estimators", lambda estimators, s2fp8: not s2fp8 or "moments" in estimators),
     )
 
     fraction_bits = MappingProxyType({"mean": MEAN_FRACTION_BITS, "inverse": INVERSE_FRACTION_BITS})
 
     def prepare(self):
-        self._write = WritePath(self.fmt, self.lanes, self.types, self.overflow, self.s2fp8)
+        self._first_bias = starting_bias(self.initial_bias, self.fmt.bias, self.bias_min, self.bias_max)
+        self._write = WritePath(self.fmt, self.lanes, self.types, self.overflow, self.s2fp8, self._first_bias)
         self._read = ReadPath(self.fmt, self.lanes, self.types, self.s2fp8)
-        limits = {"initial_bias": self.fmt.bias, "bias_min": self.bias_min, "bias_max": self.bias_max}
+        limits = {"initial_bias": self._first_bias, "bias_min": self.bias_min, "bias_max": self.bias_max}
         self._units = {
             name: ESTIMATORS[name](
                 self.types, self.lanes, **limits, **({} if name == "tracker" else {"cnt_width": self.cnt_width})
@@ -104,7 +105,7 @@ class MemoryPort(Block):
                 types=self.types,
                 estimators=self.estimators,
                 s2fp8=self.s2fp8,
-                bias=self.fmt.bias,
+                bias=self._first_bias,
                 version=release(version("narrowfloat")),
             )
         )
@@ -206,7 +207,7 @@ class MemoryPort(Block):
         registers = self._registers
         control, force, biases = registers.control[t], registers.force[t], registers.bias[t]
         bias, settled = Signal(BIAS_BITS, name=f"estimated{t}"), Signal(name=f"settled{t}")
-        m.d.comb += bias.eq(self.fmt.bias)
+        m.d.comb += bias.eq(self._first_bias)
         chosen = {
             list(ESTIMATORS).index(name): [bias.eq(unit.bias[t]), settled.eq(unit.settled[t])]
             for name, unit in self._units.items()

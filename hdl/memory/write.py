@@ -50,6 +50,8 @@ class WritePath(Circuit):
         As of the encoders.
     s2fp8 : bool
         Whether there are the modes of S2FP8.
+    initial_bias : int
+        That of all types after reset.
 
     Members
     -------
@@ -69,7 +71,7 @@ class WritePath(Circuit):
         What encoding raises in this cycle.
     """
 
-    def __init__(self, fmt, lanes, types, overflow="saturate", s2fp8=False):
+    def __init__(self, fmt, lanes, types, overflow="saturate", s2fp8=False, initial_bias=15):
         self._fmt, self._lanes, self._types, self._overflow, self._s2fp8 = fmt, lanes, types, overflow, s2fp8
         self.latency = S2FP8_STAGES + 1 if s2fp8 else 2
         modes, biases = data.ArrayLayout(mode_bits(s2fp8), types), data.ArrayLayout(BIAS_BITS, types)
@@ -82,7 +84,7 @@ class WritePath(Circuit):
                 "next_mode": In(modes),
                 "next_bias": In(biases),
                 "mode": Out(modes),
-                "bias": Out(biases, init=[fmt.bias] * types),
+                "bias": Out(biases, init=[initial_bias] * types),
                 **({"next_parameters": In(parameters), "parameters": Out(parameters, init=[NEUTRAL] * types)} if s2fp8 else {}),
                 "open": Out(types),
                 "tap": Out(wiring.Signature(tap)),

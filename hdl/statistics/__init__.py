@@ -19,13 +19,14 @@ read : In({enable, type, index, data, done})
 Zeros and subnormals count for nothing but ``zeros``, infinities and NaN for nothing but ``specials``.
 """
 
-from narrowfloat.hdl.statistics.base import MAX_LANES, MAX_TYPES
+from narrowfloat.hdl.statistics.base import BIAS_RELATIONS, MAX_LANES, MAX_TYPES, starting_bias
 from narrowfloat.hdl.statistics.histogram import ExponentHistogram
 from narrowfloat.hdl.statistics.median import MedianEstimator
 from narrowfloat.hdl.statistics.moments import LOGS, LogMoments
 from narrowfloat.hdl.statistics.tracker import RUNS, MedianTracker
 
 __all__ = [
+    "BIAS_RELATIONS",
     "LOGS",
     "MAX_LANES",
     "MAX_TYPES",
@@ -34,4 +35,5 @@ __all__ = [
     "LogMoments",
     "MedianEstimator",
     "MedianTracker",
+    "starting_bias",
 ]

@@ -12,6 +12,21 @@ MAX_LANES = 16
 MAGNITUDE_BITS = 31
 
 
+USUAL_BIAS = 15
+BIAS_RELATIONS = (
+    Relation("bias_min must not be above bias_max", lambda bias_min, bias_max: bias_min <= bias_max),
+    Relation(
+        "initial_bias must be from bias_min to bias_max",
+        lambda initial_bias, bias_min, bias_max: initial_bias is None or bias_min <= initial_bias <= bias_max,
+    ),
+)
+
+
+def starting_bias(given, usual, bias_min, bias_max):
+    """The bias after reset: the one that is `given`, otherwise from `bias_min` to `bias_max` the nearest to the `usual` one."""
+    return min(max(usual, bias_min), bias_max) if given is None else given
+
+
 class Estimator(Block):
     """A block that listens to a stream and estimates a bias for each tensor type; its members are those of `hdl.statistics`.
 
@@ -20,16 +35,16 @@ class Estimator(Block):
 
     types = Integer(4, 1, MAX_TYPES, "Tensor types.", place=1)
     lanes = Integer(4, 1, MAX_LANES, "FP32 words per beat.", place=1)
-    initial_bias = Integer(15, 0, BIAS_MAX, "The bias before anything is known.", place=4)
+    initial_bias = Integer(None, 0, BIAS_MAX, "The bias before anything is known; not given, the nearest to 15.", place=4)
     bias_min = Integer(10, 0, BIAS_MAX, "The smallest bias.", place=4)
     bias_max = Integer(40, 0, BIAS_MAX, "The largest bias.", place=4)
 
-    relations = (
-        Relation(
-            "initial_bias must be from bias_min to bias_max",
-            lambda initial_bias, bias_min, bias_max: bias_min <= initial_bias <= bias_max,
-        ),
-    )
+    relations = BIAS_RELATIONS
+
+    @property
+    def first_bias(self):
+        """The bias of each type after reset."""
+        return starting_bias(self.initial_bias, USUAL_BIAS, self.bias_min, self.bias_max)
 
     def members(self):
         type_bits = (self.types - 1).bit_length()
@@ -39,7 +54,7 @@ class Estimator(Block):
         return {
             "observe": In(wiring.Signature({name: Out(shape) for name, shape in tap.items()})),
             "end": In(wiring.Signature({name: Out(shape) for name, shape in end.items()})),
-            "bias": Out(data.ArrayLayout(BIAS_BITS, self.types), init=[self.initial_bias] * self.types),
+            "bias": Out(data.ArrayLayout(BIAS_BITS, self.types), init=[self.first_bias] * self.types),
             "settled": Out(self.types),
             "busy": Out(self.types),
             "working": Out(1),

@@ -65,7 +65,7 @@ class LogMoments(CountingEstimator):
             "mean": [self.mean[t] for t in range(self.types)],
             "max": [self.max[t] for t in range(self.types)],
             "amax_window": self._registers(MAGNITUDE_BITS, "amax_window"),
-            "fit_bias": self._registers(BIAS_BITS, "fit_bias", self.initial_bias),
+            "fit_bias": self._registers(BIAS_BITS, "fit_bias", self.first_bias),
         }
         lanes = Lanes(m, self.observe, self.busy)
         logs = [

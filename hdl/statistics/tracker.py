@@ -38,7 +38,7 @@ class MedianTracker(Estimator):
         fraction, type_ = self.fraction, self.observe.type
         bits = 8 + fraction
         lowest, highest = REFERENCE_EXPONENT - self.bias_max, REFERENCE_EXPONENT - self.bias_min
-        start = ((REFERENCE_EXPONENT - self.initial_bias << fraction) + (1 << fraction - 1)) % 2 ** (bits - 2)
+        start = ((REFERENCE_EXPONENT - self.first_bias << fraction) + (1 << fraction - 1)) % 2 ** (bits - 2)
         largest_step = fraction + 3  # 8 octaves
 
         # Exponents are from 80 to 143: the upper two bits follow from the next two.

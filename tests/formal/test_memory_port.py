@@ -249,7 +249,7 @@ def broken_promises_of_writing(machine, encoder):
 
 @pytest.mark.parametrize("s2fp8", [False, True])
 def test_writing_from_every_state(s2fp8, folder):
-    machine = Machine(component(WritePath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8), folder), "component", folder)
+    machine = Machine(component(WritePath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8=s2fp8), folder), "component", folder)
     assert broken_promises_of_writing(machine, codec("float_encoder", folder)) is None
 
 
@@ -368,7 +368,7 @@ class Forgetful(WritePath):
 
 
 def test_parameters_that_change_in_the_middle_are_found(folder):
-    machine = Machine(component(Forgetful(CATALOG["ab_e5m2"], 1, TYPES, True), folder), "component", folder)
+    machine = Machine(component(Forgetful(CATALOG["ab_e5m2"], 1, TYPES, s2fp8=True), folder), "component", folder)
     assert broken_promises_of_writing(machine, codec("float_encoder", folder)) is not None
 
 

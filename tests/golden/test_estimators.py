@@ -357,6 +357,7 @@ def test_tracker_holds_on_every_real_tensor(lanes):
         (lambda: MedianEstimator(0), "types must be an integer from 1 to 16, not 0"),
         (lambda: MedianEstimator(bins=33), "bins must be an integer from 2 to 32, not 33"),
         (lambda: MedianEstimator(domain="log"), "domain must be one of bits, linear, not 'log'"),
+        (lambda: MedianTracker(bias_min=20, initial_bias=19), "initial_bias must be an integer from 20 to 40, not 19"),
         (lambda: MedianEstimator(initial_bias=41), "initial_bias must be an integer from 10 to 40, not 41"),
         (lambda: ExponentHistogram(first=9, last=8), "first must be an integer from 1 to 8, not 9"),
         (lambda: LogMoments(log="ln"), "log must be one of mitchell, table, not 'ln'"),

@@ -128,7 +128,7 @@ CALLS = [
     (s2fp8.encode, {"x": X, "alpha": 127, "mean": 127}),
     (s2fp8.decode, {"codes": CODES, "inverse": 127, "mean": 127}),
     (CoreBeats.of_tensor, {"x": X, "type": 7, "lanes": 16}),
-    (MemoryPort, {"lanes": 16, "types": 8, "bias_min": 3, "bias_max": 63, "estimators": {"tracker": {"run": 64}}}),
+    (MemoryPort, {"lanes": 16, "types": 8, **LIMITS, "estimators": {"tracker": {"run": 64}}}),
     ((port, "next_bias"), {"type_": 1}),
     ((port, "load"), {"type_": 1, "mean": 100, "largest": 127}),
     ((port, "use"), {"type_": 1, "parameters": s2fp8.parameters(100, 127)}),

@@ -374,7 +374,9 @@ def test_read_skips_slots_without_kept_codes():
         ({"estimators": "median"}, "estimators must be one or more different ones of .*, not 'median'"),
         ({"estimators": ["median"] * 2}, r"estimators must be one or more different .*, not \['median', 'median'\]"),
         ({"s2fp8": True}, "s2fp8 needs moments among the estimators, which are tracker"),
-        ({"bias_min": 16}, "initial_bias must be an integer from 16 to 40, not 15"),
+        ({"initial_bias": 9}, "initial_bias must be an integer from 10 to 40, not 9"),
+        ({"bias_min": 41}, "bias_min must be an integer from 0 to 40, not 41"),
+        ({"bias_max": 64}, "bias_max must be an integer from 0 to 63, not 64"),
     ],
 )
 def test_wrong_parameters(options, message):

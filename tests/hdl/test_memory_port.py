@@ -135,7 +135,8 @@ def test_s2fp8_comes_with_its_parameters_and_registers():
         ("fmt=e5m3", "fmt must have 8 bits, 5 of them exponent, unlike fmt=e5m3"),
         ("estimators=mean", "estimators must be one of median, histogram, tracker, moments, not 'mean'"),
         ("estimators=tracker,tracker", "estimators must be one or more different values, each one of median, histogram,"),
-        ("bias_max=9", "the bias of fmt must be from bias_min to bias_max, unlike fmt=ab_e5m2 bias_min=10 bias_max=9"),
+        ("bias_max=9", "bias_min must not be above bias_max, unlike bias_min=10 bias_max=9"),
+        ("initial_bias=41", "initial_bias must be from bias_min to bias_max, unlike bias_min=10 bias_max=40 initial_bias=41"),
         ("cnt_width=0", "cnt_width must be an integer from 1 to 64, not 0"),
     ],
 )

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment
-from narrowfloat.hdl import lint
+from narrowfloat.golden.reference import load
+from narrowfloat.hdl import lint, manifest
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
 from narrowfloat.hdl.catalog import DESIGNS, find
 from narrowfloat.hdl.emit import emit
 
 DRAWS = 3
 LONG_DRAWS = 3
+LEGAL_DRAWS = 250
 PARAMETERS = [(name, parameter) for name, design in DESIGNS.items() for parameter in design.parameters]
 
 
@@ -137,6 +139,8 @@ def test_every_value_of_a_choice_is_drawn(name):
 
 # What takes long to elaborate, kept small.
 SMALL = {"systolic_array": {"rows": 2, "columns": 1}}
+# Those that find biases.
+BIASED = ("memory_port", "median_estimator", "exponent_histogram", "median_tracker", "log_moments")
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -147,6 +151,32 @@ def test_random_draws_elaborate(name):
         top = design.top(values)
         Fragment.get(top, None)
         assert {"latency", "initiation_interval"} <= top.facts.keys()
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_model_and_hardware_take_every_legal_configuration(name):
+    """What a draw gives is legal: neither the block nor its reference may refuse it."""
+    design, rng = DESIGNS[name], random.Random(f"legal {name}")
+    for _ in range(LEGAL_DRAWS):
+        values = design.draw(rng, **SMALL.get(name, {}))
+        assert design.parse(design.settings(values)) == values
+        load(manifest.of(design, values, design.module(values), design.top(values), ""))
+
+
+@pytest.mark.parametrize("name", BIASED)
+def test_any_range_of_biases_is_legal(name):
+    """Whatever the smallest and the largest bias are, model and hardware begin with the same one, in that range."""
+    design, rng = DESIGNS[name], random.Random(name)
+    for low, high in [(0, 0), (63, 63), (0, 63), (20, 40), (3, 14), *(sorted(rng.choices(range(64), k=2)) for _ in range(20))]:
+        values = design.draw(rng, bias_min=low, bias_max=high, initial_bias=None)
+        model = load(manifest.of(design, values, design.module(values), design.top(values), ""))
+        block = design.component(**{key: value for key, value in values.items() if key != "reset"})
+        if name == "memory_port":
+            (first,) = {field.reset for register in block.registers if register.name == "BIAS0" for field in register.fields}
+            assert model.state(0)["BIAS.next"] == first == min(max(values["fmt"].bias, low), high)
+        else:
+            first = block.first_bias
+            assert model.bias(0) == (first, False) and first == min(max(15, low), high)
 
 
 def long_draws():

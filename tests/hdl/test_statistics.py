@@ -60,7 +60,7 @@ def test_unit_with_one_type_has_no_ports_for_types():
         (lambda: MedianEstimator(cnt_width=0), "cnt_width must be an integer from 1 to 64, not 0"),
         (
             lambda: MedianEstimator(bias_min=41),
-            "initial_bias must be from bias_min to bias_max, unlike initial_bias=15 bias_min=41 bias_max=40",
+            "bias_min must not be above bias_max, unlike bias_min=41 bias_max=40",
         ),
         (lambda: ExponentHistogram(last=255), "last must be an integer from 1 to 254, not 255"),
         (lambda: ExponentHistogram(first=134), "first must not be above last, unlike first=134 last=133"),
