@@ -12,7 +12,7 @@ from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.formats import FP32_BIAS, FP32_INFINITY, FP32_MAN_BITS, FloatFormat
 from numpy.typing import NDArray
 
-ROUNDINGS = ("rne", "rna", "rtz", "sr")  # in the order of their codes, from 0, in every field `rounding`
+ROUNDINGS = ("rne", "rna", "rtz", "sr", "rdn", "rup", "rto")  # in the order of their codes, from 0, in fields `rounding`
 OVERFLOWS = ("saturate", "format")
 TININESS = ("before", "after")  # rounding: where UNDERFLOW looks at a value's magnitude
 MAX_SR_BITS = 16
@@ -91,6 +91,8 @@ def round_increment(
     rounding: str,
     random_bits: NDArray[Any] | None = None,
     sr_bits: int = 8,
+    *,
+    negative: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Whether a magnitude is rounded up, by one code.
 
@@ -102,6 +104,10 @@ def round_increment(
     sr   stochastically: up if ``2**sr_bits * discarded fraction``, rounded to the nearest integer, ties to even, plus
          the random bits is ``2**sr_bits`` or more. Over all random bits the mean error of a value is at most
          ``2**-(sr_bits + 1)`` of the last bit; over all fractions too it is 0, which cutting the fraction would not give
+    rdn  toward minus infinity
+    rup  toward plus infinity
+    rto  to odd: what is not exact to the neighbour whose last bit is set, so that a second rounding, to at least two
+         bits fewer, is as if there had been no first
     ===  =================================================================================================
 
     Parameters
@@ -115,6 +121,8 @@ def round_increment(
         Integers from 0 to ``2**sr_bits - 1``, in the shape of `whole`; only "sr" reads them.
     sr_bits : int
         1 to 16.
+    negative : numpy.ndarray or None
+        bool, in the shape of `whole`: signs; only "rdn" and "rup" read them.
 
     Returns
     -------
@@ -122,6 +130,9 @@ def round_increment(
         bool, in the shape of `whole`.
     """
     half = np.uint32(1 << 31)
+    if rounding in ("rdn", "rup"):
+        assert negative is not None
+        return (fraction != 0) & (negative if rounding == "rdn" else ~negative)
     if rounding == "rtz":
         return np.zeros(whole.shape, bool)
     if rounding == "rna":
@@ -134,7 +145,9 @@ def round_increment(
     if fmt.man_bits:
         is_odd = whole & 1 != 0
     else:
-        is_odd = whole > 0 if fmt.underflow == "gradual" else True
+        is_odd = whole > 0 if fmt.underflow == "gradual" else np.ones(whole.shape, bool)
+    if rounding == "rto":
+        return (fraction != 0) & ~is_odd
     return rounds_to_even(fraction, half, is_odd)
 
 
@@ -163,12 +176,13 @@ def is_tiny(
     numpy.ndarray
         bool, in the shape of `words`.
     """
+    negative = words >> np.uint32(31) != 0
     words = words & np.uint32(0x7FFFFFFF)
     # Twice the value is normal where this matters, so that `align` shifts none of its bits out.
     twice = np.where(words >> FP32_MAN_BITS == 0, words << 1, words + np.uint32(1 << FP32_MAN_BITS))
     whole, fraction = align(twice, fmt, bias)
     if tininess == "after":
-        whole = whole + round_increment(whole, fraction, fmt, rounding, random_bits, sr_bits)
+        whole = whole + round_increment(whole, fraction, fmt, rounding, random_bits, sr_bits, negative=negative)
     smallest = {"gradual": 1 << fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
     return whole < smallest + (1 << fmt.man_bits)
 
@@ -202,7 +216,8 @@ def round_and_pack(
     ========  ================================================  ================================
     saturate  the largest finite number                         NaN, else the largest finite one
     format    infinity, else NaN, else the largest finite one;  NaN, else the largest finite one
-              by "rtz" finite numbers take the largest finite
+              by "rtz" and "rto", and by "rdn" and "rup"
+              toward zero, finite numbers the largest finite
     ========  ================================================  ================================
 
     "Else" means: if the format has none. The sign is kept, except that "fnuz" has only a positive zero and one NaN, and that
@@ -218,7 +233,8 @@ def round_and_pack(
     """
     unsigned = words & 0x7FFFFFFF
     whole, fraction = align(words, fmt, bias)
-    magnitude = whole + round_increment(whole, fraction, fmt, rounding, random_bits, sr_bits)
+    negative = words != unsigned
+    magnitude = whole + round_increment(whole, fraction, fmt, rounding, random_bits, sr_bits, negative=negative)
     is_too_large = magnitude > fmt.max_finite
 
     if fmt.underflow == "clamp_exponent" and fmt.specials == "none":
@@ -232,11 +248,12 @@ def round_and_pack(
             magnitude = np.maximum(magnitude, 0)  # below 0 with "fnu" only
         nan, infinity = _special_codes(fmt, overflow)
         magnitude = np.where(is_too_large, infinity, magnitude)
-        if rounding == "rtz":
-            magnitude = np.where(is_too_large & (unsigned < FP32_INFINITY), fmt.max_finite, magnitude)
+        stays_finite = {"rtz": True, "rto": True, "rdn": ~negative, "rup": negative}.get(rounding)
+        if stays_finite is not None:
+            magnitude = np.where(is_too_large & (unsigned < FP32_INFINITY) & stays_finite, fmt.max_finite, magnitude)
         is_nan = unsigned > FP32_INFINITY
         if fmt.specials == "fnu":
-            is_nan |= (words == 0) | (words != unsigned)
+            is_nan |= (words == 0) | negative
         magnitude = np.where(is_nan, nan, magnitude)
 
     codes = magnitude.astype(np.uint32)

@@ -36,7 +36,11 @@ class FloatCodec(Reference):
         self.formats = [FloatFormat.parse(name) for name in self.parameters["formats"]]
         self.random_beats = -(-RANDOM_VALUES // self.lanes)
         self._roundings = [ROUNDINGS.index(name) for name in self.parameters.get("roundings", ["rne"])]
-        self._codes = 2 ** (len(self.formats) - 1).bit_length()  # that the field format may have
+        # Codes that the fields of TUSER may have.
+        self._codes = {
+            "format": 2 ** (len(self.formats) - 1).bit_length(),
+            "rounding": 2 ** max(self._roundings).bit_length() if len(self._roundings) > 1 else 1,
+        }
 
     def reset(self):
         self.beats_since_reset = 0
@@ -82,7 +86,7 @@ class FloatCodec(Reference):
 
     def _with_any_codes(self, stream):
         """The stream, some of whose beats have any code of format and rounding, built or not."""
-        for name, codes in (("format", self._codes), ("rounding", len(ROUNDINGS) if len(self._roundings) > 1 else 1)):
+        for name, codes in self._codes.items():
             if codes > 1:
                 drawn = self.rng.integers(codes, size=len(stream))
                 stream.user[name] = np.where(self.rng.random(len(stream)) < 0.05, drawn, stream.user[name])

@@ -128,7 +128,16 @@ class Align(Circuit):
             guard.eq(self._choose(lambda extra: significand[k + extra - 1])),
             lower.eq(self._choose(lambda extra: significand[: k + extra - 1].any()) | sticky),
         ]
-        decisions = {"rne": guard & (lower | odd), "rna": guard, "rtz": Const(0, 1)}
+        # Zero, whose leading one is not one of the number's, is as inexact as what is far below all codes.
+        inexact = (guard | lower) & (self.word.exponent.any() | self.word.fraction.any())
+        decisions = {
+            "rne": guard & (lower | odd),
+            "rna": guard,
+            "rtz": Const(0, 1),
+            "rdn": inexact & self.word.sign,
+            "rup": inexact & ~self.word.sign,
+            "rto": inexact & ~odd,
+        }
         if "sr" in self._codec.roundings:
             discarded = self._choose(lambda extra: significand[1 + extra : k + extra])
             next_bit = self._choose(lambda extra: significand[extra])

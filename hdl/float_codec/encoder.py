@@ -22,11 +22,12 @@ class FloatEncoder(FloatCodec):
     Equation: with E + 127 = e32 + bias, the code is the integer {E, M} rounded to M's last bit, so that a carry moves into E.
 
     ==============  =====================================================================================================
-    rounding        rne nearest, ties to even; rna nearest, ties away from zero; rtz toward zero; sr stochastic: up if the
-                    discarded fraction, rounded to `sr_bits` bits (nearest, ties to even), plus as many random bits carries
+    rounding        rne nearest, ties to even; rna nearest, ties away from zero; rtz toward zero; rdn, rup toward minus, plus
+                    infinity; rto to odd; sr stochastic: up if the discarded fraction, rounded to `sr_bits` bits (nearest,
+                    ties to even), plus as many random bits carries
     underflow       as the format says: gradual, zero_code, clamp_exponent
     overflow        decided after rounding. saturate: the largest finite number; format: infinity, else NaN, else the
-                    largest finite number (which rtz gives for every finite input)
+                    largest finite number (which rtz and rto give for every finite input, rdn and rup toward zero)
     NaN             the format's NaN, or the largest finite number where it has none
     infinity        as overflow
     zero            keeps its sign; fnuz has only +0, fnu makes it NaN, as every negative input; clamp_exponent has none

@@ -6,8 +6,8 @@ from amaranth.hdl import Cat, Const, Mux, Signal
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import FP32_BIAS
 from narrowfloat.hdl.float_codec.align import located, locates
-from narrowfloat.hdl.parts.logic import Circuit, is_none_of, wire
-from narrowfloat.hdl.parts.shapes import Flags, Rounding
+from narrowfloat.hdl.parts.logic import Circuit, decide, is_none_of, wire
+from narrowfloat.hdl.parts.shapes import ROUNDINGS, Flags
 
 
 class Pack(Circuit):
@@ -29,6 +29,10 @@ class Pack(Circuit):
         )
 
     def build(self, m):
+        self._toward_zero = Signal()
+        toward_zero = {"rtz": 1, "rto": 1, "rdn": ~self.i.sign, "rup": self.i.sign}
+        by_mode = {ROUNDINGS[name]: toward_zero.get(name, 0) for name in self._codec.roundings}
+        decide(m, self._toward_zero, self.control, by_mode)
         if self._codec.formats[0].exp_bits == 8:
             packed = [self._pack_full_range(m)]
         elif locates(self._codec.formats):
@@ -41,7 +45,7 @@ class Pack(Circuit):
             self.flags.eq(self._codec.choose(self.control, flags)),
         ]
         numbers = range(len(self._codec.formats))
-        modes = [Rounding[name.upper()] for name in self._codec.roundings]
+        modes = [ROUNDINGS[name] for name in self._codec.roundings]
         with m.If(is_none_of(self.control, "format", numbers) | is_none_of(self.control, "rounding", modes)):
             m.d.comb += self.flags.invalid.eq(1)
 
@@ -163,14 +167,7 @@ class Pack(Circuit):
 
     def _stays_finite(self, fmt):
         """Whether what is too large becomes the largest finite number although overflow follows the format."""
-        if "rtz" not in self._codec.roundings or self._on_overflow(fmt) == fmt.max_finite:
-            return Const(0, 1)
-        *others, last = self._codec.roundings
-        if last == "rtz":
-            toward_zero = is_none_of(self.control, "rounding", [Rounding[name.upper()] for name in others]) if others else 1
-        else:
-            toward_zero = self.control.rounding == Rounding.RTZ
-        return toward_zero & ~self.i.infinity
+        return Const(0, 1) if self._on_overflow(fmt) == fmt.max_finite else self._toward_zero & ~self.i.infinity
 
     def _clamp(self, fmt, lane):
         largest = Mux(self._stays_finite(fmt), fmt.max_finite, Const(self._on_overflow(fmt), fmt.magnitude_bits))

@@ -1,19 +1,10 @@
 """Data layouts and modes of the float blocks."""
 
-from amaranth.lib import data, enum
+from amaranth.lib import data
 from narrowfloat.golden import rounding
 
-
-class Rounding(enum.Enum, shape=2):
-    """Rounding modes, in the encoding of every `rounding` field."""
-
-    RNE = rounding.ROUNDINGS.index("rne")
-    RNA = rounding.ROUNDINGS.index("rna")
-    RTZ = rounding.ROUNDINGS.index("rtz")
-    SR = rounding.ROUNDINGS.index("sr")
-
-
-ROUNDINGS = {mode.name.lower(): mode for mode in Rounding}
+# Rounding modes, in the encoding of fields `rounding`, which have no more bits than those that are built take.
+ROUNDINGS = {name: code for code, name in enumerate(rounding.ROUNDINGS)}
 
 
 # An IEEE 754 binary32 word.

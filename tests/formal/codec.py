@@ -38,7 +38,7 @@ class Codec:
     chosen : int
         Index of the format.
     roundings, overflow, flags, sr_bits
-        As the encoder's parameters: one rounding mode or all four. Random bits come with the beat.
+        As the encoder's parameters. Random bits come with the beat.
     """
 
     design: str
@@ -73,7 +73,7 @@ class Codec:
         if self.fmt.exp_bits < 8:
             inputs["bias"] = BIAS_BITS
         if len(self.roundings) > 1:
-            inputs["rounding"] = 2
+            inputs["rounding"] = max(map(ROUNDINGS.index, self.roundings)).bit_length()
         if "sr" in self.roundings:
             inputs["random"] = self.sr_bits
         return inputs
@@ -127,18 +127,27 @@ endmodule
         if self.design == "float_decoder":
             return {"word": int(self._decoded(inputs["code"], bias).view(np.uint32))}
         x = np.array([inputs["word"]], np.uint32).view(np.float32)
-        options = {"bias": bias, "rounding": self._rounding(inputs), "overflow": self.overflow, "flags": True}
+        options = {
+            "bias": bias,
+            "rounding": self._built.get(inputs.get("rounding"), self.roundings[-1]),
+            "overflow": self.overflow,
+            "flags": True,
+        }
         if options["rounding"] == "sr":
             options |= {"random_bits": np.array([inputs["random"]]), "sr_bits": self.sr_bits}
         code, flags = (int(result[0]) for result in float_codec.encode(x, self.fmt, **options))
+        if inputs.get("rounding", min(self._built)) not in self._built:
+            flags |= Flag.INVALID
         return {"code": code, "flags": flags} if self.flags else {"code": code}
 
     def _decoded(self, code, bias):
         code = np.array([code % 2**self.fmt.bits], float_codec.code_dtype(self.fmt))
         return float_codec.decode(code, self.fmt, bias=bias)[0]
 
-    def _rounding(self, inputs):
-        return ROUNDINGS[inputs["rounding"]] if "rounding" in inputs else self.roundings[0]
+    @property
+    def _built(self):
+        """The roundings by their codes."""
+        return {ROUNDINGS.index(name): name for name in self.roundings}
 
     def describe(self, inputs, got, want):
         """One line about inputs at which the outputs are not what they should be."""
@@ -159,7 +168,7 @@ endmodule
         if name == "code":
             return f"{bits:#0{2 + (self.code_bits + 3) // 4}x} ({self._decoded(bits, bias):.9g})"
         if name == "rounding":
-            return ROUNDINGS[bits]
+            return dict(enumerate(ROUNDINGS)).get(bits, str(bits))
         if name == "flags":
             return "+".join(flag.name.lower() for flag in Flag if flag & bits) or "none"
         return str(bits)

@@ -27,6 +27,9 @@ OTHER_SETS = (
 EVERY_OPTION = {"design": "float_encoder", "roundings": ("rne", "rna", "rtz", "sr"), "flags": True}
 
 
+DIRECTED = {"design": "float_encoder", "roundings": ("rtz", "rdn", "rup"), "flags": True, "overflow": "format"}
+
+
 def codecs(formats):
     """For each of `formats`, of which a beat chooses one if there are several: encoders without and with options, a decoder."""
     for chosen, name in enumerate(formats):
@@ -40,6 +43,7 @@ def codecs(formats):
 
 
 MAIN_CODECS = [codec for formats in (*((name,) for name in MAIN), MAIN) for codec in codecs(formats)]
+DIRECTED_CODECS = [Codec(**DIRECTED, formats=name) for name in MAIN]
 OTHER_CODECS = [codec for formats in OTHER_SETS for codec in codecs(formats)]
 
 
@@ -77,7 +81,9 @@ def test_thresholds_at_every_input_and_bias(codec, tmp_path, require_tool):
     check(thresholds.counterexample, replace(codec, sr_bits=2), tmp_path)
 
 
-@pytest.mark.parametrize("codec", parameters(MAIN_CODECS) + parameters(filter(has_fractions, OTHER_CODECS), is_variant))
+@pytest.mark.parametrize(
+    "codec", parameters(MAIN_CODECS + DIRECTED_CODECS) + parameters(filter(has_fractions, OTHER_CODECS), is_variant)
+)
 def test_floating_point_theory_at_every_input_and_bias(codec, tmp_path):
     check(theory.counterexample, codec, tmp_path)
 

@@ -90,14 +90,23 @@ def _encoder(codec, ports):
         exponent = z3.If(exponent == 0, z3.BitVecVal(1, 8), z3.If(exponent == 255, z3.BitVecVal(254, 8), exponent))
         operand = _scale(_widen(z3.Concat(z3.BitVecVal(0, 1), exponent, fraction)), power)
 
-    rounding = ports.get("rounding", z3.BitVecVal(ROUNDINGS.index(codec.roundings[0]), 2))
-    toward_zero = rounding == ROUNDINGS.index("rtz")
-    mode = z3.If(rounding == ROUNDINGS.index("rne"), z3.RNE(), z3.If(toward_zero, z3.RTZ(), z3.RNA()))
+    built = [ROUNDINGS.index(name) for name in codec.roundings]
+    rounding = ports.get("rounding", z3.BitVecVal(built[-1], 3))
+    is_built = z3.Or([rounding == code for code in built])
+    rounding = z3.If(is_built, rounding, built[-1])
+
+    def is_mode(name):
+        return rounding == ROUNDINGS.index(name) if name in codec.roundings else z3.BoolVal(False)
+
+    # of magnitudes
+    toward_zero = z3.Or(is_mode("rtz"), z3.If(sign == 1, is_mode("rup"), is_mode("rdn")))
+    away = z3.If(sign == 1, is_mode("rdn"), is_mode("rup"))
+    mode = z3.If(is_mode("rne"), z3.RNE(), z3.If(toward_zero, z3.RTZ(), z3.If(away, z3.RTP(), z3.RNA())))
     rounded = narrow.round(operand, mode)
     if "sr" in codec.roundings:
         more = narrow.round(operand, z3.RNE(), codec.sr_bits)
         total = more + z3.ZeroExt(more.size() - codec.sr_bits, ports["random"])
-        rounded = z3.If(rounding == ROUNDINGS.index("sr"), z3.Extract(more.size() - 1, codec.sr_bits, total), rounded)
+        rounded = z3.If(is_mode("sr"), z3.Extract(more.size() - 1, codec.sr_bits, total), rounded)
 
     too_large = rounded > fmt.max_finite
     magnitude = z3.Extract(bits - 1, 0, rounded)
@@ -131,7 +140,7 @@ def _encoder(codec, ports):
         smallest_normal = {"gradual": 2**fmt.man_bits, "zero_code": 1, "clamp_exponent": 0}[fmt.underflow]
         inexact = z3.And(is_finite, z3.Or(too_large, z3.Not(z3.fpEQ(scaled, narrow.value(magnitude)))))
         underflow = z3.And(inexact, scaled < narrow.value(z3.BitVecVal(smallest_normal, bits)))
-        raised = (z3.And(is_finite, too_large), underflow, inexact, invalid)
+        raised = (z3.And(is_finite, too_large), underflow, inexact, z3.Or(invalid, z3.Not(is_built)))
         claims += [(z3.Extract(bit, bit, ports["flags"]) == 1) == flag for bit, flag in enumerate(raised)]
     return claims
 

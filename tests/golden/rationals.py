@@ -80,6 +80,9 @@ def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, 
             "rna": discarded >= HALF,
             "rtz": False,
             "sr": round(discarded * 2**sr_bits) + random_bits >= 2**sr_bits,  # Python rounds ties to even
+            "rdn": negative and discarded > 0,
+            "rup": not negative and discarded > 0,
+            "rto": discarded > 0 and lower % 2 == 0,
         }
         return (lower + goes_up[rounding]) * ulp
 
@@ -97,7 +100,8 @@ def encode(word, fmt, bias, rounding="rne", overflow="saturate", random_bits=0, 
         if not math.isfinite(x):
             return code, Flag.INVALID
     elif too_large:
-        code = signed(fmt.max_finite) if rounding == "rtz" else infinity
+        stays_finite = rounding in ("rtz", "rto", "rup" if negative else "rdn")
+        code = signed(fmt.max_finite) if stays_finite else infinity
     elif fmt.underflow == "zero_code":
         smallest = Fraction(2) ** -bias  # what the zero code would mean
         if exponent_field == 0 or rounded < smallest:

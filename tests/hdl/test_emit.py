@@ -221,10 +221,13 @@ def test_module_names_differ():
             "formats must be one or more different values, each the name or spelling of a float format, not 'ab_e5m2,ab_e5m2'",
         ),
         (["emit", "float_encoder", "--set", "formats=ab_e5m2,e8m7_ieee"], "a format of 8 exponent bits must be the only one"),
-        (["emit", "float_encoder", "--set", "roundings=rne,up"], "roundings must be one of rne, rna, rtz, sr, not 'up'"),
+        (
+            ["emit", "float_encoder", "--set", "roundings=rne,up"],
+            "roundings must be one of rne, rna, rtz, sr, rdn, rup, rto, n",
+        ),
         (
             ["emit", "float_encoder", "--set", "roundings=rne,rne"],
-            "roundings must be one or more different values, each one of rne, rna, rtz, sr, not 'rne,rne'",
+            "roundings must be one or more different values, each one of rne, rna, rtz, sr, rdn, rup, rto, not 'rne,rne'",
         ),
         (["emit", "float_encoder", "--set", "overflow=wrap"], "overflow must be one of saturate, format, not 'wrap'"),
         (["emit", "float_encoder", "--set", "flags=yes"], "flags must be one of 0, 1, false, true, not 'yes'"),

@@ -56,7 +56,7 @@ class BfpConverter(Reference):
         }
         byte = range(256)
         codes = {
-            "rounding": range(len(ROUNDINGS)) if len(self.roundings) > 1 else self.roundings,
+            "rounding": range(4) if len(self.roundings) > 1 else self.roundings,
             "precision": range(2 ** (len(self.precisions) - 1).bit_length()),
         }
         choices = self.roundings, range(len(self.precisions)), byte, byte
