@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help sim test synth verilog lint exhaustive formal evidence bench docs lock clean
+.PHONY: help sim test synth verilog lint sweep exhaustive formal evidence bench docs lock clean
 
 help: ## list these commands
 	@$(PYTHON) -c 'import re; [print(f"make {t:11}{d}") for t, d in re.findall(r"^(\w+):.*## (.+)", open("Makefile").read(), re.M)]'
@@ -35,6 +35,9 @@ verilog: $(READY) ## emit every catalogued design under build/rtl/
 
 lint: $(READY) ## every catalogued design through Verilator's linter
 	@$(BIN)narrowfloat lint
+
+sweep: $(READY) ## random legal configurations, emitted, linted and simulated; goes on where it was (COUNT= SIM= SEED=)
+	@$(BIN)narrowfloat sweep $(if $(COUNT),--count $(COUNT)) --sim $(SIM) $(if $(SEED),--seed $(SEED))
 
 exhaustive: $(READY) ## every input there is, or a large sample, at native speed against the golden model (minutes; DESIGN=)
 	@$(BIN)narrowfloat exhaustive $(DESIGN)

@@ -28,7 +28,8 @@ class Job:
     """One run: an emitted module in `folder`, to be simulated with the bench of its design.
 
     `tests` is a regular expression that picks tests of the bench, all by default; logs, waves and results go below `runs`, by
-    default `folder`; `rerun` is the command that does the same again, by default that of a shipped module.
+    default `folder`; `rerun` is the command that does the same again, by default that of a shipped module; unless `keeps` the
+    simulation is not kept for another run.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class Job:
     tests: str | None = None
     runs: Path | None = None
     rerun: str | None = None
+    keeps: bool = True
 
     @property
     def source(self):
@@ -162,6 +164,8 @@ def _run(job):
     started = time.monotonic()
     _simulate(job, built / "simulation", folder, _environment(job, modules))
     seconds = time.monotonic() - started
+    if not job.keeps:
+        shutil.rmtree(built)
     report_path = folder / "report.json"
     report = json.loads(report_path.read_text()) if report_path.exists() else {}
     return replace(result, **report, seconds=seconds, failure=_failure(folder / "results.xml"))

@@ -14,6 +14,7 @@ COMMANDS = {
     "emit": "rtl",
     "lint": "sim",
     "sim": "sim",
+    "sweep": "sim",
     "exhaustive": "sim",
     "training-loop": "sim",
     "synth": "synth",
@@ -26,6 +27,7 @@ Verified hardware for number formats of eight bits and fewer.
   emit            write a design as Verilog, with all that a tool flow takes
   lint            run Verilator's linter over designs
   sim             co-simulate designs against the golden model
+  sweep           verify random legal configurations
   exhaustive      run every input there is through designs at native speed
   training-loop   train a network through the emitted memory port
   synth           measure area, delay and power of designs
