@@ -33,8 +33,8 @@ synth: $(READY) ## area, delay and power of every unit on FPGAs and standard cel
 verilog: $(READY) ## emit every catalogued design under build/rtl/
 	@$(BIN)narrowfloat emit --all --out build/rtl
 
-lint: $(READY) ## every catalogued design through Verilator's linter
-	@$(BIN)narrowfloat lint
+lint: $(READY) ## every design at the corners of its parameters through the linters of Verilator and Icarus (minutes; DESIGN=)
+	@$(BIN)narrowfloat lint $(DESIGN)
 
 sweep: $(READY) ## random legal configurations, emitted, linted and simulated; goes on where it was (COUNT= SIM= SEED=)
 	@$(BIN)narrowfloat sweep $(if $(COUNT),--count $(COUNT)) --sim $(SIM) $(if $(SEED),--seed $(SEED))

@@ -36,6 +36,8 @@ techmap -max_iter 1 -map widths.v
 opt_clean -purge
 splitnets -driver
 opt_clean -purge
+techmap -map outputs.v
+opt_clean -purge
 rename -unescape
 write_verilog -sv -noattr top.sv
 design -reset
@@ -43,7 +45,6 @@ read_verilog -sv -noopt top.sv
 proc -noopt -norom
 write_json top.json
 """
-
 # Of Verilog-2005 and SystemVerilog, those that a module could be named after by mistake, and all short ones.
 _KEYWORDS = frozenset(
     """
@@ -83,15 +84,11 @@ def emit(design, settings=(), name=None):
         Yosys is missing or fails.
     """
     values = design.parse(settings)
-    top = design.top(values)
     module = design.module(values) if name is None else _checked_name(name)
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        (folder / "top.il").write_text(rtlil.convert(top, name=module))
-        (folder / "widths.v").write_text(files("narrowfloat.hdl").joinpath("widths.v").read_text())
-        yosys(_SCRIPT, folder)
-        netlist = json.loads((folder / "top.json").read_text())["modules"][module]
-        body = (folder / "top.sv").read_text()
+    top = design.top(values)
+    body, netlist = _written(top, module)
+    if read_back := _read_back(body):
+        body, netlist = _written(design.top(values).with_own_wires(read_back), module)
     text = _tidy(body, module, list(top.signature.members), *_unused(netlist), _header(design, values))
     if top.seeded:
         text = _with_seed(text, module, values["seed"])
@@ -105,6 +102,18 @@ def emit(design, settings=(), name=None):
     if top.registers:
         texts[f"{module}.md"] = registers.markdown(module, top.registers)
     return Emission(module, described, texts)
+
+
+def _written(top, module):
+    """What Yosys makes of `top`: the text and the netlist."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "top.il").write_text(rtlil.convert(top, name=module))
+        for name in ("widths.v", "outputs.v"):
+            (folder / name).write_text(files("narrowfloat.hdl").joinpath(name).read_text())
+        yosys(_SCRIPT, folder)
+        netlist = json.loads((folder / "top.json").read_text())["modules"][module]
+        return (folder / "top.sv").read_text(), netlist
 
 
 def kept(design, settings=()):
@@ -136,6 +145,17 @@ def _unused(netlist):
         name for name, net in netlist["netnames"].items() if any(type(bit) is int and bit not in used for bit in net["bits"])
     ]
     return [name for name in inputs if name in partly], [name for name in partly if name not in netlist["ports"]]
+
+
+def _read_back(body):
+    """Names of outputs of several bits that combinational logic drives and something reads.
+
+    They would stand for loops, where linters look at words and not at bits.
+    """
+    words = re.findall(r"^  output \[.*\] (\w+);$", body, re.MULTILINE)
+    assignments = re.findall(r"^  assign (.*) = (.*);$", body, re.MULTILINE)
+    driven, read = (set(re.findall(r"\w+", " ".join(each[side] for each in assignments))) for side in (0, 1))
+    return [name for name in words if name in driven and name in read]
 
 
 def _inputs(cell):

@@ -1,21 +1,79 @@
-"""Verilator's linter on emitted designs."""
+"""Linters on emitted designs, and the configurations that they look at."""
 
+import os
+import random
 import tempfile
 from pathlib import Path
 
-from narrowfloat.tools import VERILATOR, ToolError
+from narrowfloat.hdl.catalog import RESET
+from narrowfloat.tools import ICARUS, VERILATOR, ToolError
+
+# Parameters that stand for size are small, as long as no other value is asked for, and some never larger than this: more of the
+# same would take minutes.
+_SMALL = {"lanes": 1, "types": 1, "rows": 1, "columns": 1}
+_LARGEST = {"lanes": 16}
+_TRIES = 200
 
 
-def verilator(emission):
-    """Lint an `hdl.emit.Emission` with all warnings on.
+def check(emission):
+    """Lint an `hdl.emit.Emission` with all warnings on, by Verilator and by Icarus Verilog.
 
     Raises
     ------
     narrowfloat.tools.ToolError
-        Verilator is missing, or has something to say.
+        One of them is missing, or has something to say.
     """
     with tempfile.TemporaryDirectory() as folder:
         emission.write(Path(folder))
-        done = VERILATOR.start(["--lint-only", "-Wall", "-f", f"{emission.module}.f"], folder)
-    if done.returncode or done.stderr.strip():
-        raise ToolError(f"Verilator on {emission.module}: {VERILATOR.complaint(done)}")
+        for tool, arguments in (
+            (VERILATOR, ["--lint-only", "-Wall", "-f", f"{emission.module}.f"]),
+            (ICARUS, ["-g2012", "-Wall", "-o", os.devnull, f"{emission.module}.sv"]),
+        ):
+            done = tool.start(arguments, folder)
+            if done.returncode or done.stderr.strip():
+                raise ToolError(f"{tool.name} on {emission.module}: {tool.complaint(done)}")
+
+
+def corners(design):
+    """Configurations of a design in which one parameter is at an end of its range, or has one of its values: lists of settings.
+
+    The others are at small values, or at the nearest to these that are legal. Of lanes there are 16 at the most. Where no legal
+    configuration has a value, there is none for it.
+    """
+    found = {}
+    for parameter in design.parameters:
+        for value in parameter.corners():
+            value = min(value, _LARGEST[parameter.name]) if parameter.name in _LARGEST else value
+            if values := _near(design, parameter.name, value):
+                found[tuple(design.settings(values))] = None
+    return [list(settings) for settings in found]
+
+
+def _near(design, name, value):
+    """Legal values of all parameters with this one of the parameter `name`, as small as can be, or None."""
+    small = {each.name: each.default for each in design.parameters}
+    for each in design.parameters:
+        if each.name in _SMALL:
+            small[each.name] = max(_SMALL[each.name], getattr(each, "low", 0))
+    if found := _legal(design, small | {name: value}, name):
+        return found
+    rng = random.Random(f"{design.name} {name} {value}")
+    for _ in range(_TRIES):
+        drawn = {each.name: each.draw(rng) for each in design.parameters} | {name: value}
+        if found := _legal(design, drawn, name):
+            break
+    else:
+        return None
+    for other, smallest in [*small.items()] * 2:  # twice, as some may only be small once others are
+        if other != name:
+            found = _legal(design, found | {other: smallest}, name) or found
+    return found
+
+
+def _legal(design, values, kept):
+    """`values`, if they are legal together, with what has no effect at its default; None if not, or if that is `kept`."""
+    found = design.component.legal({name: value for name, value in values.items() if name != RESET.name})
+    if found is None:
+        return None
+    found |= {RESET.name: values[RESET.name] if design.component.clocked(found) else RESET.default}
+    return found if found[kept] == values[kept] else None

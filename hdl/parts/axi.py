@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import EnumMeta
 
-from amaranth.hdl import ClockDomain, ClockSignal, ResetSignal, Shape, Value
+from amaranth.hdl import ClockDomain, ClockSignal, Instance, ResetSignal, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.parts.logic import Circuit
@@ -89,6 +89,7 @@ class _Top(Circuit):
     def __init__(self, block, reset="sync_high"):
         self._block = block
         self._reset = reset
+        self._own_wires = ()
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
         self.registers = block.registers
         self.seeded = block.seeded
@@ -114,7 +115,17 @@ class _Top(Circuit):
         m.submodules.block = self._block
         for name, (flow, inner) in self._inner.items():
             port = getattr(self, name)
-            m.d.comb += inner.eq(port) if flow is In else port.eq(inner)
+            if name in self._own_wires:
+                own = Signal(port.shape(), name=f"own_{name}")
+                m.d.comb += own.eq(inner)
+                m.submodules += Instance("narrowfloat_output", p_WIDTH=len(port), i_A=own, o_Y=port)
+            else:
+                m.d.comb += inner.eq(port) if flow is In else port.eq(inner)
+
+    def with_own_wires(self, outputs):
+        """Itself, in whose Verilog these outputs, given by name, are driven as whole words and read nowhere."""
+        self._own_wires = tuple(outputs)
+        return self
 
 
 class AxiStreamTop(_Top):

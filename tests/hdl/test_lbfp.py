@@ -30,7 +30,7 @@ CORNERS = (
 
 @pytest.mark.parametrize("name, settings", [(name, settings) for name, *settings in CORNERS], ids=lambda v: "".join(v)[:50])
 def test_linter_is_silent_at_the_corners_of_the_parameters(name, settings):
-    lint.verilator(emit(find(name), settings))
+    lint.check(emit(find(name), settings))
 
 
 def test_manifest_holds_what_a_reader_needs():

@@ -27,7 +27,7 @@ CORNERS = (
 
 @pytest.mark.parametrize("name, settings", [(name, settings) for name, *settings in CORNERS], ids=lambda v: "".join(v)[:40])
 def test_linter_is_silent_at_the_corners_of_the_parameters(name, settings):
-    lint.verilator(emit(find(name), settings))
+    lint.check(emit(find(name), settings))
 
 
 @pytest.mark.parametrize("name", UNITS)
