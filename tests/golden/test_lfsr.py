@@ -9,6 +9,8 @@ import pytest
 from narrowfloat.golden.float_codec import encode
 from narrowfloat.golden.lfsr import MASK, ORIGIN, REGISTERS, SPACING_BITS, WIDTH, lane_bits, start, words
 
+from tests.golden.chance import distance_from_normal, z
+
 SEEDS = [0, 1, 2**31, 2**32 - 1, 0xDEADBEEF]
 POLYNOMIAL = 1 << 89 | 1 << 11 | 1 << 8 | 1 << 3 | 1
 ONE_TO_64 = range(1, 65)
@@ -152,10 +154,6 @@ def test_state_that_no_reset_has_set_is_left(state):
     assert abs(z(bits.sum(), bits.size)) < 4
 
 
-def z(successes, draws, share=0.5):
-    return (successes - draws * share) / math.sqrt(draws * share * (1 - share))
-
-
 @pytest.mark.parametrize("lanes", [1, 4, 16, 64])
 @pytest.mark.parametrize("sr_bits", [1, 8, 16])
 def test_first_beats_after_reset_of_every_seed(lanes, sr_bits):
@@ -174,15 +172,9 @@ def test_first_beats_after_reset_of_every_seed(lanes, sr_bits):
 
 def test_z_values_of_ten_thousand_seeds_are_normal():
     """By the test of Kolmogorov and Smirnov, of half ways in the first 64 beats of 4 lanes, at one of a thousand."""
-    seeds = np.random.default_rng(20261129).integers(2**32, size=10_000).tolist()
+    seeds = np.random.default_rng(20261130).integers(2**32, size=10_000).tolist()
     counts = np.array([(lane_bits(seed, BEATS, 4) >= 128).sum() for seed in seeds])
-    # counts are whole numbers: spread evenly over their steps
-    spread = counts + np.random.default_rng(1).random(counts.size) - 0.5
-    values = np.sort((spread - 128) / 8)
-    normal = np.array([(1 + math.erf(value / math.sqrt(2))) / 2 for value in values])
-    ranks = np.arange(counts.size + 1) / counts.size
-    largest = max((ranks[1:] - normal).max(), (normal - ranks[:-1]).max())
-    assert largest < 1.95 / math.sqrt(counts.size)
+    assert distance_from_normal(counts, 4 * BEATS) < 1.95
 
 
 def test_million_beats_take_well_below_a_second():

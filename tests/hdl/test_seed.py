@@ -12,6 +12,8 @@ from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.parts.lfsr import MAX_SEED, SEEDING_CYCLES, Lfsr, Seeder, start_function
 from narrowfloat.hdl.parts.logic import Circuit
 
+from tests.golden.chance import distance_from_normal, z
+
 SEEDS = (0, 1, 2, 77, 2**31, 2**32 - 1)
 # Half way between two codes, so that the highest random bit decides.
 HALF_WAY = 0x3F880000
@@ -31,7 +33,8 @@ def simulate(require_tool, tmp_path):
             [require_tool("iverilog"), "-g2012", "-o", program, *paths], capture_output=True, text=True, check=False
         )
         assert (built.returncode, built.stdout, built.stderr) == (0, "", "")
-        return subprocess.run(["vvp", "-n", program], capture_output=True, text=True, check=True).stdout.split()
+        done = subprocess.run(["vvp", "-n", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+        return done.stdout.split()
 
     return run
 
@@ -139,6 +142,63 @@ def test_port_loads_another_seed(simulate):
     up = rounded_up([line for line in lines if line != "waits"])
     assert np.array_equal(up[:100], lane_bits(5, 100, 2) >= 128)
     assert np.array_equal(up[100:290], lane_bits(9, 190, 2) >= 128)
+
+
+def bench_of_seeds(count):
+    """A testbench that loads seeds from a file, one after the other, and of 64 beats of each prints which were rounded up."""
+    return f"""
+module bench;
+  reg clk = 0, rst = 1, valid = 0, load = 0;
+  reg [31:0] seeds [0:{count - 1}];
+  reg [31:0] seed;
+  reg [{64 * 4 - 1}:0] up;
+  wire ready, out_valid, last;
+  wire [31:0] codes;
+  integer number, sent, got;
+  dut dut (.clk(clk), .rst(rst), .s_axis_tvalid(valid), .s_axis_tready(ready), .s_axis_tlast(1'b0),
+    .s_axis_tdata({{4{{32'h{HALF_WAY:08x}}}}}), .s_axis_tuser(6'd7), .m_axis_tvalid(out_valid), .m_axis_tready(1'b1),
+    .m_axis_tlast(last), .m_axis_tdata(codes), .seed_in(seed), .seed_load(load));
+  always #5 clk = ~clk;
+  initial begin
+    $readmemh("seeds.hex", seeds);
+    #22 rst = 0;
+    for (number = 0; number < {count}; number = number + 1) begin
+      @(negedge clk) seed = seeds[number]; load = 1;
+      @(negedge clk) load = 0;
+      valid = 1; sent = 0; got = 0;
+      while (got < 64) begin
+        @(posedge clk);
+        if (valid && ready) sent = sent + 1;
+        if (out_valid) begin
+          up = {{up, codes[0], codes[8], codes[16], codes[24]}};
+          got = got + 1;
+        end
+        @(negedge clk) valid = sent < 64;
+      end
+      $display("%h", up);
+    end
+    $finish;
+  end
+endmodule
+"""
+
+
+@pytest.mark.long
+def test_statistics_of_the_source_in_verilog(simulate, tmp_path):
+    """Seeds 1 to 64 and ten thousand others: bit by bit those of the model, and z values that are normal, by Kolmogorov and
+    Smirnov at one of a thousand."""
+    seeds = [*range(1, 65), *np.random.default_rng(20261130).integers(2**32, size=10_000).tolist()]
+    (tmp_path / "seeds.hex").write_text("\n".join(f"{seed:x}" for seed in seeds))
+    settings = ["formats=float8_e4m3fn", "roundings=sr", "lanes=4", "seed_port=1"]
+    text = emit(find("float_encoder"), settings, "dut").files["dut.sv"]
+    lines = simulate(text, bench_of_seeds(len(seeds)))
+    up = np.unpackbits(np.array([np.frombuffer(bytes.fromhex(line), np.uint8) for line in lines]), axis=1)
+    up = up.reshape(len(seeds), 64, 4)
+    for seed, found in zip(seeds, up, strict=True):
+        assert np.array_equal(found, lane_bits(seed, 64, 4) >= 128), seed
+    per_seed, per_lane, beside = up[:64].sum(axis=(1, 2)), up[:64].sum(axis=1), (up[:63] == up[1:64]).sum(axis=(1, 2))
+    assert abs(z(per_seed, 256)).max() < 4 and abs(z(per_lane, 64)).max() < 4.3 and abs(z(beside, 256)).max() < 4
+    assert distance_from_normal(up[64:].sum(axis=(1, 2)), 256) < 1.95
 
 
 def test_seed_changes_nothing_in_the_text_but_the_default():
