@@ -124,7 +124,7 @@ def _collect(record, pending, progress, ahead):
 def _verified(emission, job):
     """What a tool had to say of an emission, or failed in its simulation; None if all is well."""
     try:
-        lint.verilator(emission)
+        lint.check(emission)
         return run(job).failure
     except ToolError as error:
         return str(error)
