@@ -4,7 +4,7 @@ import shlex
 
 from narrowfloat import shell
 from narrowfloat.cosim.runner import SIMULATORS, check_simulator
-from narrowfloat.cosim.sweep import Record, sweep
+from narrowfloat.sweep import Record, sweep
 
 DEFAULT_COUNT, DEFAULT_SEED = 100, 1
 

@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from narrowfloat.cosim import sweep
+from narrowfloat import sweep
 from narrowfloat.cosim.runner import Job, run
 from narrowfloat.hdl.catalog import DESIGNS
 from narrowfloat.hdl.emit import emit

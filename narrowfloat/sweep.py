@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from narrowfloat import shell
+from narrowfloat.cosim import special
 from narrowfloat.cosim.runner import Job, run
 from narrowfloat.freshness import fingerprint
 from narrowfloat.hdl import lint
@@ -57,8 +58,8 @@ def small_draw(design, rng):
 def sources():
     """A digest of all that a result depends on."""
     references = {design.reference.partition(":")[0] for design in DESIGNS.values()}
-    special = {f"narrowfloat.cosim.special.{path.stem}" for path in (Path(__file__).parent / "special").glob("[a-z]*.py")}
-    return fingerprint("narrowfloat.hdl.emit", "narrowfloat.cosim.generic", __name__, *sorted(references | special))
+    benches = {f"narrowfloat.cosim.special.{path.stem}" for path in Path(special.__file__).parent.glob("[a-z]*.py")}
+    return fingerprint("narrowfloat.hdl.emit", "narrowfloat.cosim.generic", __name__, *sorted(references | benches))
 
 
 class Record:
