@@ -52,7 +52,9 @@ class Pack(Circuit):
     def _pack_full_range(self, m):
         """8 exponent bits: the exponent is FP32's."""
         (fmt,) = self._codec.formats
-        magnitude = wire(m, fmt.magnitude_bits + 1, Cat(self.i.kept, self.i.exponent[:8]) + self.i.round_up)
+        # What "fnu" has below code 0 becomes that.
+        up = self.i.round_up & ~self.i.exponent[8] if fmt.specials == "fnu" else self.i.round_up
+        magnitude = wire(m, fmt.magnitude_bits + 1, Cat(self.i.kept, self.i.exponent[:8]) + up)
         tiny = self.i.exponent[8] if fmt.specials == "fnu" else ~self.i.exponent[:8].any()
         return SimpleNamespace(
             magnitude=magnitude[:-1],
