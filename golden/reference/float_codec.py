@@ -202,7 +202,7 @@ class FloatDecoder(FloatCodec):
     def model(self, stream):
         words = np.empty(stream.data["lane"].shape, np.uint64)
         for fmt, bias, rows in self._groups(stream.user):
-            codes = stream.data["lane"][rows].astype(code_dtype(fmt))
+            codes = (stream.data["lane"][rows] & 2**fmt.bits - 1).astype(code_dtype(fmt))  # what is above counts for nothing
             words[rows] = decode(codes, fmt, bias=bias).view(np.uint32)
         words[stream.user["format"] >= len(self.formats)] = np.float32(np.nan).view(np.uint32)
         return Stream({"lane": words}, {"user": stream.user["user"]}, stream.last)
