@@ -5,6 +5,7 @@ import pytest
 from narrowfloat.golden import float_codec
 from narrowfloat.golden.reference import Interface, Stream, load
 from narrowfloat.golden.reference.s2fp8 import S2Decoder, S2Encoder
+from narrowfloat.golden.rounding import ROUNDINGS, Flag
 from narrowfloat.golden.s2fp8 import FORMAT
 
 PLAIN = {
@@ -54,3 +55,27 @@ def test_model_depends_on_nothing_but_what_entered_since_reset(settings, emitted
     ends = [*(np.flatnonzero(stream.last) + 1), len(stream)] if "dot" in name else range(8, len(stream) + 8, 8)
     parts = [reference.model(stream[first:end]) for first, end in zip([0, *ends], ends, strict=False) if end > first]
     assert left.pack(Stream.join(parts)) == left.pack(wanted)
+
+
+def test_codes_that_were_not_built_count_as_the_last_ones_and_are_flagged(emitted):
+    """And they are part of the random traffic that every simulation sends."""
+    formats = "formats=ab_e5m2,float8_e4m3fn,float8_e5m2"
+    encoder = load(emitted("float_encoder", [formats, "roundings=rne,rtz", "flags=1"]).manifest, np.random.default_rng(5))
+    stream = encoder.random(3000)
+    raised = encoder.model(stream).user["flags"]
+    rounding = stream.user["rounding"]
+    is_not_built = (stream.user["format"] == 3) | (rounding == ROUNDINGS.index("rna")) | (rounding == ROUNDINGS.index("sr"))
+    assert 0.02 < is_not_built.mean() < 0.1 and (raised[is_not_built] & np.uint64(Flag.INVALID) != 0).all()
+    built = stream[:]
+    built.user["format"] = np.minimum(stream.user["format"], 2)
+    built.user["rounding"] = np.where(is_not_built & (rounding % 2 == 1), ROUNDINGS.index("rtz"), rounding)
+    assert np.array_equal(encoder.model(built).data["lane"], encoder.model(stream).data["lane"])
+    decoder = load(emitted("float_decoder", [formats]).manifest, np.random.default_rng(5))
+    stream = decoder.random(3000)
+    words = decoder.model(stream).data["lane"]
+    assert (stream.user["format"] == 3).any() and (words[stream.user["format"] == 3] == 0x7FC00000).all()
+    converter = load(emitted("bfp_converter", ["lanes=16", "precisions=2,3,4", "roundings=rne,sr"]).manifest)
+    stream = converter.random(3000)
+    leaves = converter.model(stream)["m_axis"]
+    is_not_built = (stream.user["precision"] == 3) | ~np.isin(stream.user["rounding"], (0, 3))
+    assert is_not_built.any() and leaves.user["invalid"][is_not_built[: len(leaves)]].all()
