@@ -171,7 +171,7 @@ def calibrate(
     mse     the least mean squared error, of all exponents
     kl      the least Kullback-Leibler divergence of the histogram in equal bins, what is clipped being added to
             the last bin that is kept, from the one that is left when all bins of a code share its counts evenly;
-            of the exponent that clips nothing and the six below
+            of the exponent that clips nothing and the six below, as far as they clip no more than half of the values
     max     no clipping, ``floor(log2(largest)) + 1``
     ======  ==================================================================================================
 
@@ -363,10 +363,11 @@ def divergence(counts: NDArray[np.int64], codes: NDArray[np.integer]) -> float:
     Returns
     -------
     float
-        Infinite if nothing is kept.
+        Infinite if less than half of the counts is kept: what is clipped is one bin, and of a few values that may be all
+        there is to compare.
     """
     kept = counts[: len(codes)]
-    if not kept.any():
+    if 2 * kept.sum() < counts.sum() or not kept.any():
         return np.inf
     wanted = kept.astype(np.float64)
     wanted[-1] += counts[len(codes) :].sum()
