@@ -45,15 +45,26 @@ read_verilog -sv -noopt top.sv
 proc -noopt -norom
 write_json top.json
 """
-# Of Verilog-2005 and SystemVerilog, those that a module could be named after by mistake, and all short ones.
+# Those of SystemVerilog, IEEE 1800-2017, among which are all of Verilog.
 _KEYWORDS = frozenset(
     """
-    always and assign automatic begin bit buf byte case cell class const cover default design disable do edge else end
-    endmodule enum event final for force fork function if import initial inout input int integer join large local logic
-    macromodule medium modport module nand new nor not null or output package parameter priority program property
-    protected pulldown pullup rand ref reg release repeat return sequence signed small specify static string strong0
-    strong1 struct super supply0 supply1 table task this time tran tri tri0 tri1 triand trior type typedef union unique
-    unsigned use var vectored virtual void wait wand weak0 weak1 while wire with wor xnor xor
+    accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin bind bins
+    binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle checker class clocking cmos config const
+    constraint context continue cover covergroup coverpoint cross deassign default defparam design disable dist do edge
+    else end endcase endchecker endclass endclocking endconfig endfunction endgenerate endgroup endinterface endmodule
+    endpackage endprimitive endprogram endproperty endsequence endspecify endtable endtask enum event eventually expect
+    export extends extern final first_match for force foreach forever fork forkjoin function generate genvar global
+    highz0 highz1 if iff ifnone ignore_bins illegal_bins implements implies import incdir include initial inout input
+    inside instance int integer interconnect interface intersect join join_any join_none large let liblist library local
+    localparam logic longint macromodule matches medium modport module nand negedge nettype new nexttime nmos nor
+    noshowcancelled not notif0 notif1 null or output package packed parameter pmos posedge primitive priority program
+    property protected pull0 pull1 pulldown pullup pulsestyle_ondetect pulsestyle_onevent pure rand randc randcase
+    randsequence rcmos real realtime ref reg reject_on release repeat restrict return rnmos rpmos rtran rtranif0
+    rtranif1 s_always s_eventually s_nexttime s_until s_until_with scalared sequence shortint shortreal showcancelled
+    signed small soft solve specify specparam static string strong strong0 strong1 struct super supply0 supply1
+    sync_accept_on sync_reject_on table tagged task this throughout time timeprecision timeunit tran tranif0 tranif1 tri
+    tri0 tri1 triand trior trireg type typedef union unique unique0 unsigned until until_with untyped use uwire var
+    vectored virtual void wait wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
     """.split()  # noqa: SIM905
 )
 
@@ -84,8 +95,8 @@ def emit(design, settings=(), name=None):
         Yosys is missing or fails.
     """
     values = design.parse(settings)
-    module = design.module(values) if name is None else _checked_name(name)
     top = design.top(values)
+    module = design.module(values) if name is None else _checked_name(name, top)
     body, netlist = _written(top, module)
     if read_back := _read_back(body):
         body, netlist = _written(design.top(values).with_own_wires(read_back), module)
@@ -123,10 +134,12 @@ def kept(design, settings=()):
     return Emission(**cache.value("emissions", parts, lambda: asdict(emit(design, settings))))
 
 
-def _checked_name(name):
+def _checked_name(name, top):
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > MAX_NAME or name in _KEYWORDS:
         allowed = f"1 to {MAX_NAME} of A to Z, a to z, 0 to 9 and _, not beginning with a digit, and no keyword of Verilog"
         raise ValueError(f"a module's name must be {allowed}, not {name!r}")
+    if name in {*top.signature.members, *(("SEED", "lfsr_start") if top.seeded else ())}:
+        raise ValueError(f"a module's name must not be that of anything in it, as {name!r} is: take another one")
     return name
 
 

@@ -209,7 +209,7 @@ def decode(blocks: Blocks) -> NDArray[np.float32]:
     for part in parts(values.size, PART // group * group):
         scale = np.repeat(scales[part.start // group : part.stop // group], group)
         values[part] = signed(signs[part], magnitudes[part], np.int16) * scale
-    return values.reshape(*blocks.codes.shape[:-1], -1)[..., : blocks.length]
+    return values.reshape(*blocks.codes.shape[:-1], blocks.codes.shape[-1] * group)[..., : blocks.length]
 
 
 def signed(signs: NDArray[Any], magnitudes: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:

@@ -200,7 +200,9 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
     """
     x, fmt = as_fp32("x", x), LogBlockFormat.of(fmt)
     block = fmt.block or (x.shape[-1] if x.ndim else 0)
-    if x.size == 0 or x.ndim == 0 or x.shape[-1] % block:
+    if x.ndim and x.size == 0:
+        raise ValueError(f"x must have numbers to find an exponent for, not the shape {x.shape}")
+    if x.ndim == 0 or x.shape[-1] % block:
         raise ValueError(f"the last axis of x must be a multiple of the block, {block or 'not empty'}, not of shape {x.shape}")
     words = x.reshape(-1).view(np.uint32)
     magnitudes = np.zeros(words.size // block, np.uint32)

@@ -3,7 +3,7 @@
 from amaranth.hdl import signed
 from amaranth.lib import data, wiring
 from narrowfloat.golden.formats import LogBlockFormat
-from narrowfloat.hdl.block import Choice, Format, Integer, Lanewise, Relation, Switch
+from narrowfloat.hdl.block import Choice, Effect, Format, Integer, Lanewise, Relation, Switch
 from narrowfloat.hdl.lbfp.block_exponent import BLOCK_LATENCY, BlockMaximum
 from narrowfloat.hdl.lbfp.logarithm import LSB_BITS, Clamp, Locate, integer_bits, rounded
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags
@@ -54,6 +54,8 @@ class LbfpEncoder(Lanewise):
             lambda exponent, fmt, lanes: exponent == "given" or (fmt.block is not None and fmt.block % lanes == 0),
         ),
     )
+
+    effects = (Effect("with source=fixed", lambda source: source == "fixed", ("fixed_bits",)),)
 
     @property
     def latency(self):

@@ -30,7 +30,7 @@ CONSTANTS = ("ID", "VERSION", "CONFIG")  # registers that always have the values
 
 _ENDS = {"tensor": 0, "epoch": 1}
 _CODES = {name: code for code, name in enumerate(ESTIMATORS)}
-_NOT_BUILT = "A value that is not listed is refused: the write changes nothing and answers SLVERR."
+_NOT_BUILT = "An estimator{} that is not listed is refused: the write changes nothing and answers SLVERR."
 _STATISTIC = Register(
     "STAT_DATA",
     0x14,
@@ -112,7 +112,7 @@ def _of_all_types(lanes, types, estimators, s2fp8, version):
     index = Register(
         "STAT_INDEX",
         0x10,
-        f"Which raw statistic STAT_DATA shows. {_NOT_BUILT}",
+        f"Which raw statistic STAT_DATA shows. {_NOT_BUILT.format('')}",
         (
             rw("index", 0, 8, "which word of the estimator's, as the manifest's `statistics` list them"),
             rw("type", 8, 3, "tensor type"),
@@ -190,9 +190,11 @@ def _of_each_type(estimators, s2fp8, bias):
         Register(
             "CONTROL",
             TYPE_REGISTERS,
-            f"How tensors of type {{}} are treated. A tensor keeps the mode that it started with. {_NOT_BUILT}",
+            "How tensors of type {} are treated. A tensor keeps the mode that it started with. "
+            + _NOT_BUILT.format(" or mode"),
             (
-                rw("mode", 0, width, in_words, values=modes),
+                # three bits, so that what was not built can be told and refused
+                rw("mode", 0, mode_bits(True), in_words, values=modes),
                 rw(
                     "estimator",
                     8,

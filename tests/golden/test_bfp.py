@@ -141,6 +141,11 @@ def test_groups_lie_along_the_last_axis_of_any_shape():
         assert np.array_equal(alone.integers, blocks.integers[row]) and np.array_equal(alone.codes, blocks.codes[row])
 
 
+@pytest.mark.parametrize("shape", [(0, 4), (0, 16), (2, 0, 37)])
+def test_no_rows_have_no_values(shape):
+    assert decode(convert(np.zeros(shape, np.float32), BFP4)).shape == shape
+
+
 @BY_NAME
 def test_conversion_of_decoded_groups_changes_nothing(fmt):
     x = np.random.default_rng(2).standard_normal((50, 64), np.float32)

@@ -45,7 +45,7 @@ def test_model_and_hardware_have_the_same_codes():
         assert estimator.values == {name: list(ESTIMATORS).index(name) for name in ("tracker", "moments")}
         assert all(f"{code} {name}" in estimator.description for name, code in estimator.values.items())
         named = re.findall(r"(\d) (\w+)", mode.description.replace("S2FP8, not observed", "s2fp8_frozen").lower())
-        assert named[: len(modes)] == [(str(code), name) for code, name in enumerate(modes)] and mode.width == 2 + s2fp8
+        assert named[: len(modes)] == [(str(code), name) for code, name in enumerate(modes)] and mode.width == 3
 
 
 def test_encodings_have_values():

@@ -214,3 +214,11 @@ def test_every_design_with_a_seed_has_the_parameter():
         assert isinstance(seed, Integer) and (seed.low, seed.high) == (0, MAX_SEED)
         emission = emit(design, ["roundings=sr"])
         assert f"{emission.module} #(parameter [31:0] SEED = 32'd1) (" in emission.files[f"{emission.module}.sv"]
+
+
+@pytest.mark.parametrize("name", ["SEED", "lfsr_start", "s_axis_tdata", "clk", "inside", "checker", "always_ff"])
+def test_module_is_not_called_like_what_is_in_it_or_a_keyword(name):
+    with pytest.raises(
+        ValueError, match=f"^a module's name must .*, not '{name}'$|^a module's name must .* as '{name}' is: [^\n]*$"
+    ):
+        emit(find("float_encoder"), SETTINGS, name)
