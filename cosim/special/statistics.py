@@ -219,7 +219,8 @@ async def latency(bench):
     due = bench.manifest["latency"]["bias"]
     await bench.settle()
     for type_ in range(bench.types):
-        await bench.run(bench.reference.of_one_type(200, type_))
+        # A job waits for a round through all counters since the one before.
+        await bench.run(bench.reference.of_one_type(200 + len(bench.statistics), type_))
         await bench.run(bench.reference.end(type_))
         for cycle in range(1, due + 1):
             await bench.edge

@@ -18,7 +18,8 @@ class ExponentHistogram(CountingEstimator):
     That is affordable because there is a bin for each possible bias only; `first` = 1 and `last` = 254 build all of them.
 
     Latency: one bin per cycle is looked at after the end of a tensor; by default the bias is there 39 cycles after the end,
-    unless ends of other types are being dealt with. Until then beats of the same type are missed. Throughput: a beat per clock.
+    unless ends of other types are being dealt with, or the end before came less than a round through all counters ago. Until
+    then beats of the same type are missed. Throughput: a beat per clock.
 
     Members
     -------
