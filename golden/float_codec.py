@@ -12,7 +12,7 @@ from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_choice, check_codes, check_int, check_random_bits, integers_for
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_MAN_BITS, FloatFormat
 from narrowfloat.golden.parts import in_parts, parts
-from narrowfloat.golden.rounding import MAX_SR_BITS, OVERFLOWS, ROUNDINGS, TININESS, Flag, is_tiny, round_and_pack
+from narrowfloat.golden.rounding import MAX_SR_BITS, OVERFLOWS, ROUNDINGS, TININESS, Flag, is_tiny, round_and_pack, round_to_odd
 from numpy.typing import ArrayLike, NDArray
 
 _MOST_TABLE_BITS = 8  # of codes whose values at all biases are worth a table
@@ -130,10 +130,10 @@ def encode(
     for part in parts(words.size):
         if biases.ndim == 0 and rounding != "sr":
             table, shift = _encode_table(fmt, int(biases), rounding, overflow)
-            np.take(table, _table_key(words[part], shift), out=codes[part], mode="wrap")
+            np.take(table, round_to_odd(words[part], shift), out=codes[part], mode="wrap")
             if flags:
                 table, shift = _flag_table(fmt, int(biases), rounding, overflow, tininess)
-                np.take(table, _table_key(words[part], shift), out=raised[part], mode="wrap")
+                np.take(table, round_to_odd(words[part], shift), out=raised[part], mode="wrap")
             continue
         part_bias = (biases[part] if biases.ndim else biases).astype(np.int32)
         mode = rounding, noise[part].astype(np.uint32) if rounding == "sr" else None, sr_bits
@@ -217,15 +217,9 @@ def quantize(
     return decode(codes, fmt, bias=bias)
 
 
-def _table_key(words, shift):
-    """The upper bits of FP32 words, the last of them set also if any bit below is (round to odd)."""
-    mask = (1 << shift) - 1
-    return ((words & mask) + mask | words) >> shift
-
-
 @lru_cache(maxsize=64)
 def _encode_table(fmt, bias, rounding, overflow):
-    """The codes by `_table_key`, and its shift."""
+    """The codes by words rounded to odd, and how many bits these are shifted by."""
     # Rounding sees the bits of M, one more, and whether there is any below. The subnormals that "fnu" has codes for are first
     # shifted by one.
     words, shift = _table_words(fmt.man_bits + (2 if fmt.signed else 3))
@@ -235,7 +229,7 @@ def _encode_table(fmt, bias, rounding, overflow):
 
 @lru_cache(maxsize=64)
 def _flag_table(fmt, bias, rounding, overflow, tininess):
-    """The flags by `_table_key`, and its shift."""
+    """The flags by words rounded to odd, and how many bits these are shifted by."""
     # One bit more than for codes: with an unbounded exponent what is below the smallest normal number is shifted by one, too.
     words, shift = _table_words(fmt.man_bits + (3 if fmt.signed else 4))
     bias = np.int32(bias)

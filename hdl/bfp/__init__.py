@@ -7,7 +7,7 @@ After FAST, HPCA 2022, arXiv 2110.15456.
 
 from narrowfloat.golden.bfp import MAX_SUM_BITS, MIN_SUM_BITS
 from narrowfloat.hdl.bfp.common import element
-from narrowfloat.hdl.bfp.converter import BfpConverter, BlockRounding
+from narrowfloat.hdl.bfp.converter import BfpConverter
 from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNKS, FIXED_WIDTHS, MAX_BITS, FastMac
 from narrowfloat.hdl.bfp.policy import PrecisionPolicy
 from narrowfloat.hdl.bfp.systolic import MAX_SIDE, SystolicArray
@@ -21,7 +21,6 @@ __all__ = [
     "MAX_SUM_BITS",
     "MIN_SUM_BITS",
     "BfpConverter",
-    "BlockRounding",
     "FastMac",
     "PrecisionPolicy",
     "SystolicArray",

@@ -4,7 +4,7 @@ from functools import reduce
 from operator import or_
 
 from amaranth.hdl import Array, Cat, Const, Mux, Signal, signed
-from amaranth.lib import data, enum
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import MAX_SUM_BITS, MIN_SUM_BITS, ROUNDINGS, SR_BITS, SUM_BITS
 from narrowfloat.golden.formats import FP32_MAN_BITS, MAX_GROUP, BlockFormat
@@ -13,18 +13,11 @@ from narrowfloat.hdl.bfp.common import element
 from narrowfloat.hdl.block import Block, Choice, Effect, Format, Integer, Relation, Several, Switch
 from narrowfloat.hdl.parts.lfsr import MAX_SEED, SEED_PORTS, lane_words, seed_port
 from narrowfloat.hdl.parts.logic import carries, decide, is_none_of, pick_or_last, wire
-from narrowfloat.hdl.parts.shapes import Float32
+from narrowfloat.hdl.parts.shapes import ROUNDINGS as CODES
+from narrowfloat.hdl.parts.shapes import Float32, rounding_field
 from narrowfloat.hdl.parts.stream import Register, beats, beats_of
 
 POLICY_BITS = 4  # that the sums are made from
-
-
-class BlockRounding(enum.Enum, shape=2):
-    """Rounding modes, in the encoding of the `rounding` field: as those of the floats where both have them."""
-
-    RNE = 0
-    RTZ = 2
-    SR = 3
 
 
 class BfpConverter(Block):
@@ -131,7 +124,7 @@ class BfpConverter(Block):
         self._exceeds = self.fmt.exp_bits < 8 or self.overflow == "saturate"
         self._control = data.StructLayout(
             {
-                **({"rounding": BlockRounding} if len(self.roundings) > 1 else {}),
+                **({"rounding": rounding_field(self.roundings)} if len(self.roundings) > 1 else {}),
                 **({"precision": range(len(self._precisions))} if len(self._precisions) > 1 else {}),
                 **({"offset": 8} if self.fmt.exp_bits < 8 else {}),
                 **({"reference": 8} if self.sums else {}),
@@ -139,7 +132,7 @@ class BfpConverter(Block):
         )
         self.seeded = "sr" in self.roundings
         self.encodings = {
-            "rounding": {rounding: BlockRounding[rounding.upper()].value for rounding in self.roundings},
+            "rounding": {rounding: CODES[rounding] for rounding in self.roundings},
             "precision": {str(bits): index for index, bits in enumerate(self._precisions)},
         }
 
@@ -268,7 +261,7 @@ class BfpConverter(Block):
 
     def _unbuilt(self, group):
         """Whether the group in front asks for a rounding or precision that there is not."""
-        modes = [BlockRounding[name.upper()] for name in self.roundings]
+        modes = [CODES[name] for name in self.roundings]
         numbers = range(len(self._precisions))
         return is_none_of(group.control, "rounding", modes) | is_none_of(group.control, "precision", numbers)
 
@@ -350,7 +343,7 @@ class BfpConverter(Block):
             guard = choose(lambda extra: result.bits[below + extra - SR_BITS - 1])
             lower = choose(lambda extra: result.bits[: below + extra - SR_BITS - 1].any())
             decisions["sr"] = carries(discarded, random, guard & (lower | result.sticky | discarded[0]))
-        decide(m, up, group.control, {BlockRounding[rounding.upper()]: decisions[rounding] for rounding in self.roundings})
+        decide(m, up, group.control, {CODES[rounding]: decisions[rounding] for rounding in self.roundings})
         return kept, up
 
     def _sum(self, m, group, beat, aligned, exponent, leaves, may_leave):

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
 from narrowfloat.hdl.block import Effect, Format, Integer, Lanewise, Relation, Several, Switch
 from narrowfloat.hdl.parts.logic import pick_or_last
-from narrowfloat.hdl.parts.shapes import ROUNDINGS
+from narrowfloat.hdl.parts.shapes import ROUNDINGS, rounding_field
 
 
 class FloatCodec(Lanewise):
@@ -36,7 +36,7 @@ class FloatCodec(Lanewise):
         self.exp_bits = max(fmt.exp_bits for fmt in self.formats)
         self.control = {
             **({"bias": BIAS_BITS} if self.biased else {}),
-            **({"rounding": range(max(ROUNDINGS[name] for name in self.roundings) + 1)} if len(self.roundings) > 1 else {}),
+            **({"rounding": rounding_field(self.roundings)} if len(self.roundings) > 1 else {}),
             **({"format": range(len(self.formats))} if len(self.formats) > 1 else {}),
         }
 

@@ -59,7 +59,6 @@ def is_none_of(control, name, codes):
     if name not in control.shape().members:
         return Const(0, 1)
     field = Value.cast(control[name])
-    codes = {int(code) if isinstance(code, int) else code.value for code in codes}
     if len(codes) == 2 ** len(field):
         return Const(0, 1)
     return ~Cat(field == code for code in sorted(codes)).any()

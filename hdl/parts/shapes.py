@@ -7,6 +7,11 @@ from narrowfloat.golden import rounding
 ROUNDINGS = {name: code for code, name in enumerate(rounding.ROUNDINGS)}
 
 
+def rounding_field(names):
+    """The shape of a field `rounding` where these are built."""
+    return range(max(ROUNDINGS[name] for name in names) + 1)
+
+
 # An IEEE 754 binary32 word.
 Float32 = data.StructLayout({"fraction": 23, "exponent": 8, "sign": 1})
 # What a conversion raised, and an encoder of logarithms, per element.
