@@ -1,5 +1,6 @@
 """Checks of arguments, whose messages quote what was given and what is allowed."""
 
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any, SupportsIndex
@@ -18,6 +19,18 @@ def check_int(name: str, value: SupportsIndex, low: int, high: int | None) -> in
         up_to = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
         allowed = f"{low}" if low == high else up_to
         raise ValueError(f"{name} must be {allowed}, not {value!r}")
+    return number
+
+
+def check_number(name: str, value: Any, above: float = -math.inf) -> float:
+    """`value`, an integer or float of any type, as a float; raise ValueError unless it is finite and above `above`."""
+    try:
+        number = math.nan if isinstance(value, (bool, np.bool_, str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not above < number < math.inf:
+        more = "" if above == -math.inf else f" above {above:g}"
+        raise ValueError(f"{name} must be a finite number{more}, not {value!r}")
     return number
 
 
@@ -41,6 +54,13 @@ def check_integers(name: str, values: ArrayLike) -> NDArray[Any]:
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name} must be of integers, not {values.dtype}")
     return values
+
+
+def integers_within(name: str, values: ArrayLike, low: int, high: int) -> NDArray[np.int64]:
+    """`values` as an array of int64; raise TypeError unless they are integers, and ValueError unless from `low` to `high`."""
+    values = check_integers(name, values)
+    _check_range(name, values, low, high)
+    return values.astype(np.int64, copy=False)
 
 
 def integers_for(name: str, values: ArrayLike, low: int, high: int, shape: tuple[int, ...]) -> NDArray[Any]:

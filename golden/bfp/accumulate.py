@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 from narrowfloat.golden.bfp.blocks import Blocks, signed
-from narrowfloat.golden.checks import check_choice, check_dtype, check_int
+from narrowfloat.golden.checks import check_choice, check_dtype, check_int, integers_within
 from narrowfloat.golden.parts import PART, parts
 from numpy.typing import ArrayLike, NDArray
 
 ACCUMULATORS = ("fixed", "fp32")
 MIN_FIXED_BITS, MAX_FIXED_BITS = 8, 62
-_BASES = -(2**31), 2**31 - 1
+_INT32 = -(2**31), 2**31 - 1
 
 
 def dot(a: Blocks, b: Blocks) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -58,7 +58,7 @@ def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDAr
     acc : numpy.ndarray
         float32.
     sums, weights : numpy.ndarray
-        Integers as `dot` returns them; the shapes of all three broadcast.
+        Integers as `dot` returns them, of at most 32 bits; the shapes of all three broadcast.
 
     Returns
     -------
@@ -68,10 +68,13 @@ def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDAr
     Raises
     ------
     TypeError
-        `acc` is not float32.
+        `acc` is not float32, or others are no integers.
+    ValueError
+        An integer has more bits.
     """
     acc = check_dtype("acc", acc, np.float32)
-    addend = np.ldexp(np.asarray(sums, np.float64), weights)
+    sums, weights = integers_within("sums", sums, *_INT32), integers_within("weights", weights, *_INT32)
+    addend = np.ldexp(sums.astype(np.float64), weights)
     with np.errstate(invalid="ignore", over="ignore"):
         old = acc.astype(np.float64)
         total = old + addend
@@ -82,7 +85,7 @@ def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDAr
         is_even = total.view(np.int64) & 1 == 0
         odd = np.nextafter(total, np.where(error > 0, np.inf, -np.inf))
         total = np.where((error != 0) & is_even & np.isfinite(total), odd, total)
-        result = np.where(np.asarray(sums) == 0, acc, total.astype(np.float32))
+        result = np.where(sums == 0, acc, total.astype(np.float32))
     return np.where(np.isnan(acc), np.float32(np.nan), result)
 
 
@@ -98,7 +101,7 @@ def accumulate_fixed(
     acc : numpy.ndarray
         Integers of `width` bits.
     sums, weights : numpy.ndarray
-        As `dot` returns them, `sums` of at most 32 bits; the shapes of all three broadcast.
+        As for `accumulate_fp32`; the shapes of all three broadcast.
     width : int
         8 to 62.
     base : int
@@ -113,21 +116,24 @@ def accumulate_fixed(
 
     Raises
     ------
+    TypeError
+        Others than `width` and `base` are no integers.
     ValueError
-        `width` or `base` is out of range.
+        An integer is out of range.
     """
     width = check_int("width", width, MIN_FIXED_BITS, MAX_FIXED_BITS)
-    base = check_int("base", base, *_BASES)
-    sums, shift = np.asarray(sums, np.int64), np.asarray(weights, np.int64) - base
+    base = check_int("base", base, *_INT32)
+    low, high = -(2 ** (width - 1)), 2 ** (width - 1) - 1
+    acc, sums = integers_within("acc", acc, low, high), integers_within("sums", sums, *_INT32)
+    shift = integers_within("weights", weights, *_INT32) - base
     # Twice the range of `acc` in either direction is as good as any larger number.
     far = np.int64(2**MAX_FIXED_BITS)
     left = np.clip(shift, 0, MAX_FIXED_BITS + 1)
     too_large = np.abs(sums) > far >> left
     addend = np.where(too_large, np.sign(sums) * far, np.where(too_large, 0, sums) << left)
     addend = np.where(shift < 0, sums >> np.clip(-shift, 0, 63), addend)
-    low, high = -(2 ** (width - 1)), 2 ** (width - 1) - 1
     outside = (addend < low) | (addend > high)
-    total = np.where(outside, addend, np.asarray(acc, np.int64) + np.where(outside, 0, addend))
+    total = np.where(outside, addend, acc + np.where(outside, 0, addend))
     return np.clip(total, low, high), (total < low) | (total > high)
 
 
@@ -162,7 +168,7 @@ def matmul(a: Blocks, b: Blocks, *, accumulator: str = "fp32", start: Any = None
         The shapes do not fit, or a parameter is not allowed.
     """
     check_choice("accumulator", accumulator, ACCUMULATORS)
-    window = check_int("window", window, *_BASES)
+    window = check_int("window", window, *_INT32)
     if a.codes.ndim != 2 or b.codes.ndim != 2 or a.length != b.length:
         raise ValueError(
             f"a and b must be matrices with rows of the same length, not {(*a.codes.shape[:-1], a.length)} and "

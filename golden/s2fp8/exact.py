@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 from narrowfloat.golden.arrays import as_fp32
-from narrowfloat.golden.checks import check_choice
+from narrowfloat.golden.checks import check_choice, check_number
 from narrowfloat.golden.formats import FP32_INFINITY, FP32_SMALLEST_NORMAL
 from narrowfloat.golden.parts import in_parts, take
 from narrowfloat.golden.rounding import OVERFLOWS
@@ -67,9 +67,10 @@ def exact_encode(x: ArrayLike, alpha: float, beta: float, *, overflow: str = "sa
     TypeError
         `x` is of another dtype.
     ValueError
-        `overflow` is not allowed.
+        `alpha`, `beta` or `overflow` is not allowed.
     """
     x = as_fp32("x", x)
+    alpha, beta = check_number("alpha", alpha, above=0), check_number("beta", beta)
     largest = INFINITY if check_choice("overflow", overflow, OVERFLOWS) == "format" else FORMAT.max_finite
     codes = np.empty(x.size, np.uint8)
     nearest: Callable[..., NDArray[np.uint8]] = partial(_nearest, alpha, beta)
@@ -94,7 +95,13 @@ def exact_decode(codes: ArrayLike, alpha: float, beta: float) -> NDArray[np.floa
     -------
     numpy.ndarray
         float64 in the shape of `codes`.
+
+    Raises
+    ------
+    ValueError
+        `alpha` or `beta` is not allowed.
     """
+    alpha, beta = check_number("alpha", alpha, above=0), check_number("beta", beta)
     codes = np.asarray(codes)
     with np.errstate(divide="ignore"):
         magnitudes = np.exp2((np.log2(fp8_values()) - beta) / alpha)
@@ -127,7 +134,8 @@ def _encode(nearest, largest, words):
 def _nearest(alpha, beta, words):
     """The magnitude nearest to that of normal FP32 numbers, given as their words without sign: uint8, at most 124."""
     # Scaled by a power of two near the mean, which is exact, so that the power is of numbers near 1: ties then stay ties.
-    center = round(-beta / alpha)
+    # Where that is far from all FP32 numbers, none of the codes but 0 and the largest is near, or alpha is small.
+    center = round(min(max(-beta / alpha, -512), 512))
     with np.errstate(over="ignore", invalid="ignore"):
         magnitude = np.ldexp(words.view(np.float32).astype(np.float64), -center)
         powers = np.power(magnitude, alpha) * np.exp2(beta + alpha * center)

@@ -3,6 +3,9 @@
 import importlib
 import inspect
 import pkgutil
+import random
+from fractions import Fraction
+from functools import partial
 
 import ml_dtypes
 import narrowfloat
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from narrowfloat import golden
 from narrowfloat.golden import bfp, float_codec, lbfp, s2fp8, statistics
+from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.lbfp.calibration import Histogram, calibrate
 
 # Of each function that takes a tensor `x`, what else it is given.
@@ -104,6 +108,59 @@ def test_scalars_have_no_axis_to_group(call, scalar):
 def test_number_that_is_too_large_is_infinity():
     want = narrowfloat.encode(np.float32([np.inf, -np.inf]), "float8_e5m2", overflow="format")
     assert narrowfloat.encode([1e39, -1e300], "float8_e5m2", overflow="format").tolist() == want.tolist()
+
+
+def rounded(number):
+    """The FP32 number nearest to an int, ties to even, by exact arithmetic."""
+    size = abs(number)
+    ulp = Fraction(2) ** max(size.bit_length() - 24, 0)
+    nearest = round(size / ulp) * ulp  # a Fraction is rounded to even
+    return (-1) ** (number < 0) * (float(nearest) if nearest < 2**128 else np.inf)
+
+
+def around_middles():
+    """Ints next to, and at all distances from, the middle between two FP32 numbers, where a first rounding to 53 bits errs."""
+    rng = random.Random(1)
+    for places in (*range(1, 105), 200, 1500):
+        for significand in (2**23, 2**24 - 1, 2**24 - 2, rng.randrange(2**23, 2**24)):
+            middle = (2 * significand + 1) << places - 1
+            for distance in (0, 1, 2 ** rng.randrange(places), 2 ** max(places - 31, 0), 2 ** max(places - 30, 0)):
+                yield from (middle - distance, middle + distance, -middle - distance, distance - middle)
+
+
+def test_ints_around_all_middles_are_rounded_once():
+    numbers = [*around_middles(), 2**53 + 1, 2**128 - 2**103, 2**128 - 2**103 - 1, 10**400, -(10**400)]
+    assert as_fp32("x", numbers).tolist() == [rounded(number) for number in numbers]
+    # the test would find a first rounding to float64
+    twice = [number for number in numbers if abs(number) < 2**127 and np.float32(float(number)) != rounded(number)]
+    assert len(twice) > 100
+
+
+@pytest.mark.parametrize("number", [2**60 + 2**36 + 1, 2**90 + 2**66 - 1, 10**400, -(10**400)], ids=lambda n: hex(n)[:20])
+@pytest.mark.parametrize(("call", "arguments"), ROWS)
+def test_large_ints_in_lists_are_rounded_once(call, arguments, number):
+    want = call_with(call, np.float32([[0.5, rounded(number)], [3, 1]]), arguments)
+    assert call_with(call, [[0.5, number], (3, np.float32(1))], arguments) == want
+    assert call_with(call, [[np.float16(0.5), number], np.float32([3, 1])], arguments) == want
+
+
+def test_large_int_alone_is_rounded_once():
+    for number in (2**60 + 2**36 + 1, 10**400):
+        assert call_with(narrowfloat.encode, number, {"fmt": "e8m7_ieee"}) == call_with(
+            narrowfloat.encode, np.float32(rounded(number)), {"fmt": "e8m7_ieee"}
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong", [10**400, -(10**400), np.inf, np.nan, None, "1", True, [1, 2]], ids=lambda value: str(value)[:8]
+)
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+@pytest.mark.parametrize(
+    "call", [partial(s2fp8.exact_encode, X), partial(s2fp8.exact_decode, np.uint8([1]))], ids=["encode", "decode"]
+)
+def test_what_is_no_parameter_of_the_exact_transform(call, name, wrong):
+    with pytest.raises(ValueError, match=rf"^{name} must be a finite number( above 0)?, not [^\n]*$"):
+        call(**{"alpha": 1, "beta": 0, name: wrong})
 
 
 def test_a_second_rounding_can_give_another_number():

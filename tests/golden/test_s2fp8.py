@@ -82,6 +82,15 @@ def test_exact_codes_of_rational_powers(power):
     assert np.array_equal(exact_encode(x, float(power), beta), wanted)
 
 
+@pytest.mark.parametrize(
+    ("alpha", "beta", "code"),
+    [(1, 2000, 0x7B), (1, -2000, 0), (2, 2**70, 0x7B), (2, -(2**70), 0), (2.0**-20, -5, 0x28), (2.0**-20, 3, 0x48)],
+)
+def test_exact_codes_where_beta_is_far_from_all_numbers(alpha, beta, code):
+    """To the smallest alphas all numbers are near 1, so that what is left is 2**beta."""
+    assert exact_encode([2.0**-126, 0.7, 1, 3e38], alpha, beta).tolist() == [code] * 4
+
+
 def test_exact_values_are_taken_back():
     x = synthetic("Gaussian")
     alpha, beta = exact_parameters(x)
