@@ -6,13 +6,19 @@ import tempfile
 from pathlib import Path
 
 from narrowfloat.hdl.catalog import RESET
-from narrowfloat.tools import ICARUS, VERILATOR, ToolError
+from narrowfloat.tools import ICARUS, VERILATOR, YOSYS, ToolError
 
 # Parameters that stand for size are small, as long as no other value is asked for, and some never larger than this: more of the
 # same would take minutes.
 _SMALL = {"lanes": 1, "types": 1, "rows": 1, "columns": 1}
 _LARGEST = {"lanes": 16}
 _TRIES = 200
+
+
+def check_tools():
+    """Raise ToolError, which says how to get it, if a linter or what emits is not installed."""
+    for tool in (YOSYS, VERILATOR, ICARUS):
+        tool.find()
 
 
 def check(emission):

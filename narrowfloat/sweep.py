@@ -27,7 +27,7 @@ from narrowfloat.tools import ToolError
 SMALL = {"lanes": 8, "types": 2, "rows": 2, "columns": 2, "max_beats": 2000}
 # Of generic tests and of those for estimators and memory ports the shorter ones.
 TESTS = "latency|every_mix|reset|handshakes|one_value|one_beat|every_beat"
-_AHEAD = 4  # configurations that are emitted while others are simulated
+_AHEAD = 4  # configurations that are at work or wait for it
 
 
 @dataclass(frozen=True)
@@ -99,33 +99,42 @@ def sweep(record, simulator, seed, numbers, progress):
         pending = {}
         for number in numbers:
             configuration = Configuration(number, seed)
-            settings = configuration.settings
-            progress.tell(now=f"emitting {configuration.design.name} {' '.join(settings)}")
-            started = time.monotonic()
             place = Path(folder, str(number))
-            entry = {"number": number, "design": configuration.design.name, "settings": settings, "simulator": simulator}
-            emission = emit(configuration.design, settings)
-            emission.write(place)
-            job = Job(place, emission.module, simulator, seed, tests=TESTS, keeps=False)
-            pending[workers.submit(_verified, emission, job)] = entry, started, place
+            name, settings = configuration.design.name, configuration.settings
+            progress.tell(now=f"{name} {' '.join(settings)}")
+            entry = {"number": number, "design": name, "settings": settings, "simulator": simulator}
+            pending[workers.submit(_timed, configuration, place, simulator)] = entry, place
             _collect(record, pending, progress, _AHEAD)
         _collect(record, pending, progress, 0)
 
 
 def _collect(record, pending, progress, ahead):
-    """Wait until no more than `ahead` configurations are at work, and put down what came of the others."""
+    """Wait until no more than `ahead` configurations are at work or wait for it, and put down what came of the others."""
     while len(pending) > ahead:
         for future in wait(pending, timeout=0.2, return_when=FIRST_COMPLETED).done:
-            entry, started, place = pending.pop(future)
-            record.add(**entry, failure=future.result(), seconds=round(time.monotonic() - started, 1))
-            shutil.rmtree(place)
+            entry, place = pending.pop(future)
+            failure, seconds = future.result()
+            record.add(**entry, failure=failure, seconds=seconds)
+            shutil.rmtree(place, ignore_errors=True)
             progress.advance()
 
 
-def _verified(emission, job):
-    """What a tool had to say of an emission, or failed in its simulation; None if all is well."""
+def _timed(configuration, place, simulator):
+    """What failed of a configuration, in a line or more, or None, and how many seconds it took."""
+    started = time.monotonic()
     try:
-        lint.check(emission)
-        return run(job).failure
+        failure = _failure(configuration, place, simulator)
+    except OSError:  # a full disk says nothing of the configuration
+        raise
     except ToolError as error:
-        return str(error)
+        failure = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong goes wrong with this configuration alone
+        failure = f"{type(error).__name__}: {error}"
+    return failure, round(time.monotonic() - started, 1)
+
+
+def _failure(configuration, place, simulator):
+    emission = emit(configuration.design, configuration.settings)
+    emission.write(place)
+    lint.check(emission)
+    return run(Job(place, emission.module, simulator, configuration.seed, tests=TESTS, keeps=False)).failure

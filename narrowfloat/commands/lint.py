@@ -11,6 +11,7 @@ def add_arguments(parser):
 
 
 def run(options):
+    lint.check_tools()
     chosen = configurations([find(name) for name in options.design] or DESIGNS.values())
     with shell.Progress("narrowfloat lint", "linting", len(chosen)) as progress, shell.Workers() as workers:
         for done in [workers.submit(_lint, *each) for each in chosen]:

@@ -4,6 +4,7 @@ import shlex
 
 from narrowfloat import shell
 from narrowfloat.cosim.runner import SIMULATORS, check_simulator
+from narrowfloat.hdl import lint
 from narrowfloat.sweep import Record, sweep
 
 DEFAULT_COUNT, DEFAULT_SEED = 100, 1
@@ -22,6 +23,7 @@ def run(options):
         if getattr(options, name) < low:
             raise ValueError(f"--{name} must be {low} or more, not {getattr(options, name)}")
     check_simulator(options.sim)
+    lint.check_tools()
     record = Record(options.sim, options.seed)
     numbers = [number for number in range(options.count) if number not in record.done]
     if len(numbers) < options.count:
