@@ -63,7 +63,8 @@ class _Top(Circuit):
     """Flat ports for a `hdl.block.Block`.
 
     The ``_ports()`` of a subclass yields of each the name, the flow, what it stands for in the block, its shape, and what its
-    elements are called. `_output` is what the latency of a block with one output leads to.
+    elements are called, or it as a whole if it is no layout; of handshakes and AXI4-Lite that is empty. `_output` is what the
+    latency of a block with one output leads to.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ class AxiStreamTop(_Top):
         for name, member in self._block.signature.members.items():
             prefix, side = prefixes.get(name, name), getattr(self._block, name)
             if member.is_port:
-                yield name, member.flow, side, member.shape, ""
+                yield name, member.flow, side, member.shape, _MEANT.get(name, name)
                 continue
             if not isinstance(member.signature, stream.Signature):
                 for part, port in side.signature.members.items():
@@ -157,7 +158,7 @@ class AxiStreamTop(_Top):
             yield f"{prefix}_tready", outward, side.ready, 1, ""
             yield f"{prefix}_tlast", inward, payload.last, 1, ""
             if "keep" in layout.members:
-                yield f"{prefix}_tkeep", inward, payload.keep, layout["keep"].width, ""
+                yield f"{prefix}_tkeep", inward, payload.keep, data.ArrayLayout(1, layout["keep"].width), "byte"
             yield f"{prefix}_tdata", inward, payload.data, layout["data"].shape, "lane"
             yield f"{prefix}_tuser", inward, payload.user, layout["user"].shape, ""
 
@@ -175,10 +176,14 @@ class TapTop(_Top):
 
     def _ports(self):
         for path, member, inner in self._block.signature.flatten(self._block):
-            name = _TAP.get(path, "_".join(path))
-            yield name, member.flow, inner, member.shape, "lane" if name == "tap_tdata" else "type"
+            name, part = _TAP.get(path, "_".join(path)), path[-1]
+            shape = data.ArrayLayout(1, member.shape) if part in ("keep", "settled", "busy") else member.shape
+            element = "lane" if path[0] == "observe" else "type"
+            yield name, member.flow, inner, shape, element if isinstance(shape, data.Layout) else _MEANT.get(part, part)
 
 
+# Ports of another name than what they hold, and handshakes.
+_MEANT = {"seed_in": "seed"} | dict.fromkeys(("seed_load", "valid", "enable", "done"), "")
 _TAP = {
     ("observe", part): f"tap_t{port}"
     for part, port in zip(("valid", "type", "keep", "words"), ("valid", "user", "keep", "data"))
@@ -192,7 +197,10 @@ def _clock(m, top, reset):
 
 
 def _fields(name, shape, element, block):
-    """Named bit ranges of what is called `name`, a packed struct or array; those of an array are `element` and their number."""
+    """Named bit ranges of what is called `name`: of an array `element` and their numbers, of a number `element` alone."""
+    if element and not isinstance(shape, data.Layout):
+        bits = Shape.cast(shape)
+        yield Field(element, 0, bits.width - 1, bits.signed, block.encodings.get(element))
     for key, field in shape if isinstance(shape, data.Layout) else ():
         in_array = isinstance(shape, data.ArrayLayout)
         if isinstance(field.shape, data.ArrayLayout) and not in_array:

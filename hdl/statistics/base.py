@@ -46,6 +46,10 @@ class Estimator(Block):
         """The bias of each type after reset."""
         return starting_bias(self.initial_bias, USUAL_BIAS, self.bias_min, self.bias_max)
 
+    @property
+    def encodings(self):
+        return {"index": {name: index for index, name in enumerate(self.statistics)}}
+
     def members(self):
         type_bits = (self.types - 1).bit_length()
         tap = {"valid": 1, "type": type_bits, "keep": self.lanes, "words": data.ArrayLayout(32, self.lanes)}

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from narrowfloat.golden.reference.streams import Port
 from narrowfloat.hdl import manifest
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
+from narrowfloat.hdl.statistics.base import Estimator
 
 SCHEMA = manifest.schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -173,6 +174,42 @@ def fields(name, *settings):
         for place in (*found["ports"], *found.get("registers", ()))
         for field in place.get("fields", ())
     }
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_port_that_holds_data_has_fields(name):
+    """All but clocks, resets, handshakes and AXI4-Lite."""
+    for found in drawn(name):
+        without = {port["name"] for port in found["ports"] if "fields" not in port}
+        left = {each for each in without if not each.startswith("s_axil_")} - {"clk", "rst", "rst_n"}
+        assert all(re.search("_(tvalid|tready|tlast|valid|enable|done|load)$", each) for each in left), left
+
+
+def test_ports_of_an_estimator_say_what_they_hold():
+    found = {port["name"]: port for port in described("median_estimator", find("median_estimator").parse([]))["ports"]}
+    for port, element, bits in (("tap_tdata", "lane", 32), ("tap_tkeep", "lane", 1), ("bias", "type", 6)):
+        assert [(field["name"], field["lsb"]) for field in found[port]["fields"]] == [
+            (f"{element}{i}", bits * i) for i in range(4)
+        ]
+    for port in ("settled", "busy"):
+        assert [(field["name"], field["lsb"]) for field in found[port]["fields"]] == [(f"type{i}", i) for i in range(4)]
+    for port, whole in (
+        ("tap_tuser", "type"),
+        ("end_type", "type"),
+        ("read_type", "type"),
+        ("read_data", "data"),
+        ("working",) * 2,
+    ):
+        (field,) = found[port]["fields"]
+        assert (field["name"], field["lsb"], field["msb"] + 1) == (whole, 0, found[port]["width"])
+
+
+@pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if issubclass(design.component, Estimator)])
+def test_index_of_a_statistic_is_its_place(name):
+    for found in drawn(name):
+        for port in found["ports"]:
+            if port["name"] == "read_index":
+                assert list(port["fields"][0]["values"].items()) == [(each, i) for i, each in enumerate(found["statistics"])]
 
 
 def test_nothing_is_said_of_what_has_no_bits():
