@@ -176,7 +176,7 @@ class Block(Circuit):
         """`values` as texts NAME=VALUE, in the order of the parameters: those of `names`, or those not at their default."""
         all_values = {parameter: values.get(parameter.name, parameter.default) for parameter in cls.parameters}
         return [
-            f"{parameter.name}={'(not given)' if value is None else parameter.to_text(value)}"
+            f"{parameter.name}={parameter.to_text(value)}"
             for parameter, value in all_values.items()
             if (value != parameter.default if names is None else parameter.name in names)
         ]
@@ -198,7 +198,7 @@ def _section(parameters):
     """The section of a docstring that describes `parameters`."""
     lines = ["Parameters", "----------"]
     for parameter in parameters:
-        default = "derived" if parameter.default is None else parameter.to_text(parameter.default)
+        default = parameter.to_text(parameter.default)
         lines += [f"{parameter.name} : {parameter.allowed}; default {default}", f"    {parameter.meaning}"]
     return "\n".join(lines)
 

@@ -6,18 +6,22 @@ from types import MappingProxyType
 import numpy as np
 from narrowfloat.golden.formats import BlockFormat, FloatFormat, LogBlockFormat
 
+DERIVED = "derived"  # how texts say None
+
 
 class Parameter:
     """A value that a design is built with, declared as a class attribute of its `Block`.
 
-    A subclass has ``_checked(value)`` and ``_drawn(rng)``, which `checked` and `draw` call, and may override `_read`.
+    A subclass has ``_checked(value)`` and ``_drawn(rng)``, which `checked` and `draw` call, and may override `_read` and
+    `_text`, which `parse` and `to_text` call for what is not None.
 
     Attributes
     ----------
     name : str
         That of the class attribute.
     default
-        The value where none is given. None, where it is the default, means that the block derives the value from others.
+        The value where none is given. None, where it is the default, means that the block derives the value from others; texts
+        say "derived".
     allowed : str
         What the value may be, in words that follow "must be".
     meaning : str
@@ -53,7 +57,7 @@ class Parameter:
 
     def parse(self, text):
         """The value that `text` says; raises like `checked`."""
-        return self._checked(self._read(text))
+        return None if self.default is None and text == DERIVED else self._checked(self._read(text))
 
     def to_json(self, value):
         """`value` as manifests show it."""
@@ -70,7 +74,7 @@ class Parameter:
 
     def to_text(self, value):
         """A text that `parse` reads as `value`."""
-        return str(value)
+        return DERIVED if value is None else self._text(value)
 
     def draw(self, rng):
         """A random value, from `rng`, a `random.Random`: often an end of the range or the default."""
@@ -82,6 +86,9 @@ class Parameter:
 
     def _read(self, text):
         return text
+
+    def _text(self, value):
+        return str(value)
 
     def _refuse(self, value):
         raise ValueError(f"{self.name} must be {self.allowed}, not {value!r}") from None
@@ -163,7 +170,7 @@ class Switch(Parameter):
     def _read(self, text):
         return self._WORDS.get(text.lower(), text)
 
-    def to_text(self, value):
+    def _text(self, value):
         return str(int(value))
 
     def _drawn(self, rng):
@@ -196,7 +203,7 @@ class Format(Parameter):
     def to_json(self, value):
         return value.name
 
-    to_text = to_json
+    _text = to_json
 
     def _drawn(self, rng):
         while rng.random() < 0.75:
@@ -270,7 +277,7 @@ class Several(Parameter):
     def to_json(self, value):
         return None if value is None else [self.each.to_json(each) for each in value]
 
-    def to_text(self, value):
+    def _text(self, value):
         return ",".join(map(self.each.to_text, value))
 
     def _drawn(self, rng):

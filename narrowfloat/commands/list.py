@@ -24,8 +24,7 @@ def run(options):
         heading = f"{design.name}: {design.summary}"
         table = Table("parameter", "default", "allowed", "meaning", title=heading, title_justify="left")
         for parameter in design.parameters:
-            default = "derived" if parameter.default is None else parameter.to_text(parameter.default)
-            table.add_row(parameter.name, default, parameter.allowed, parameter.meaning)
+            table.add_row(parameter.name, parameter.to_text(parameter.default), parameter.allowed, parameter.meaning)
         console.print(table)
         declared = declaration(design)
         for line in (*declared["relations"], *declared["effects"]):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment
+from narrowfloat.command import main
 from narrowfloat.golden.reference import load
 from narrowfloat.hdl import lint, manifest
 from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
@@ -257,11 +258,54 @@ def test_a_configuration_has_one_module_and_one_text(name):
     for _ in range(20):
         values = design.draw(rng)
         settings = design.settings(values)
-        given = [each for each in design.parameters if values[each.name] is not None]
-        said = [f"{each.name}={each.to_text(values[each.name])}" for each in given]
+        said = [f"{each.name}={each.to_text(values[each.name])}" for each in design.parameters]
         rng.shuffle(said)
         assert design.parse(settings) == design.parse(said) == values
         assert len(design.module(values)) <= 100 and re.fullmatch(r"\w+", design.module(values), re.ASCII)
+
+
+def typed(shown):
+    """The text for a command line that says a value as JSON shows it."""
+    if isinstance(shown, list):
+        return ",".join(map(typed, shown))
+    return "derived" if shown is None else json.dumps(shown).strip('"')
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_value_that_a_list_shows_can_be_given(name, capsys):
+    """What tables and JSON show as a default is one configuration with what is not given; other values are read as such."""
+    design = DESIGNS[name]
+    main(["list", name])
+    rows = [re.split(" *[│┃] *", line)[1:5] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    main(["list", name, "--json"])
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert [row[0] for row in rows] == [shown["name"] for shown in listed["parameters"]]
+    assert len(rows) == len(design.parameters)
+    for row, shown, parameter in zip(rows, listed["parameters"], design.parameters, strict=True):
+        for text in (row[1], typed(shown["default"])):
+            assert design.parse([f"{parameter.name}={text}"]) == design.parse([])
+        one = shown.get("each", shown)
+        values = [*one.get("choices", ()), *(one[end] for end in ("minimum", "maximum") if end in one)]
+        for value in values:
+            wanted = (value,) if shown["kind"] == "several" else value
+            assert parameter.parse(typed(value)) == wanted
+        if one["kind"] == "switch":
+            assert [parameter.parse(word) for word in row[2].removeprefix("one of ").split(", ")] == [False, True] * 2
+    for settings in listed["shipped"]:
+        design.parse(settings)
+
+
+def test_derived_is_the_same_configuration():
+    """One name, one text."""
+    converter, port = find("bfp_converter"), find("memory_port")
+    for design, setting in ((converter, "precisions=derived"), (port, "initial_bias=derived")):
+        values = design.parse([setting])
+        assert design.settings(values) == [] and design.module(values) == design.module(design.parse([]))
+
+
+def test_only_what_is_derived_by_default_may_be_derived():
+    with pytest.raises(ValueError, match="lanes must be an integer from 1 to 64, not 'derived'"):
+        find("float_encoder").parse(["lanes=derived"])
 
 
 @pytest.mark.parametrize(
