@@ -11,6 +11,7 @@ from narrowfloat.hdl.parts.axi import RESETS, AxiStreamTop, TapTop
 MAX_NAME = 100  # characters of a module's name: some tools take 127 of a name within a hierarchy
 # The one parameter of a top.
 RESET = Choice("sync_high", RESETS, "Polarity of the reset, and whether it is synchronous.").named("reset")
+RESET_EFFECT = "in blocks with registers"  # where the reset has an effect
 
 
 @dataclass(frozen=True)
@@ -111,16 +112,20 @@ class Design:
         """
         values = given(self, settings)
         reset = values.pop(RESET.name, RESET.default)
-        values = self.component.checked(values)
-        if reset != RESET.default and not self.component.clocked(values):
-            raise ValueError(f"{RESET.name} has an effect only in blocks with registers: leave it out")
-        return values | {RESET.name: reset}
+        values = self.component.checked(values) | {RESET.name: reset}
+        if self.legal(values) != values:  # a block's own values are as they are checked
+            raise ValueError(f"{RESET.name} has an effect only {RESET_EFFECT}: leave it out")
+        return values
+
+    def legal(self, values):
+        """`values` of all parameters as `hdl.block.Block.legal` has them, and without registers the reset at its default."""
+        found = self.component.legal({name: value for name, value in values.items() if name != RESET.name})
+        return found and found | {RESET.name: values[RESET.name] if self.component.clocked(found) else RESET.default}
 
     def draw(self, rng, **given):
         """Random legal values of all parameters but those `given`, as a dict, from `rng`, a `random.Random`."""
         reset = given.pop(RESET.name, None) or RESET.draw(rng)
-        values = self.component.draw(rng, **given)
-        return values | {RESET.name: reset if self.component.clocked(values) else RESET.default}
+        return self.legal(self.component.draw(rng, **given) | {RESET.name: reset})
 
     def settings(self, values):
         """NAME=VALUE of each of `values` that is not at its default."""

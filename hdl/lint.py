@@ -5,7 +5,6 @@ import random
 import tempfile
 from pathlib import Path
 
-from narrowfloat.hdl.catalog import RESET
 from narrowfloat.tools import ICARUS, VERILATOR, YOSYS, ToolError
 
 # Parameters that stand for size are small, as long as no other value is asked for, and some never larger than this: more of the
@@ -78,8 +77,5 @@ def _near(design, name, value):
 
 def _legal(design, values, kept):
     """`values`, if they are legal together, with what has no effect at its default; None if not, or if that is `kept`."""
-    found = design.component.legal({name: value for name, value in values.items() if name != RESET.name})
-    if found is None:
-        return None
-    found |= {RESET.name: values[RESET.name] if design.component.clocked(found) else RESET.default}
-    return found if found[kept] == values[kept] else None
+    found = design.legal(values)
+    return found if found and found[kept] == values[kept] else None

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from narrowfloat.golden.lfsr import SEED_BITS
 from narrowfloat.hdl.block import Block
-from narrowfloat.hdl.catalog import RESET
+from narrowfloat.hdl.catalog import RESET, RESET_EFFECT
 from narrowfloat.hdl.parts import registers
 from narrowfloat.tools import YOSYS
 
@@ -42,7 +42,7 @@ def declaration(design):
     block = design.component
     effects = [_effect(effect.names, effect.text, effect.parameters) for effect in block.effects]
     if block.clocked.__func__ is not Block.clocked.__func__:
-        effects.append(_effect((RESET.name,), "in blocks with registers", ()))
+        effects.append(_effect((RESET.name,), RESET_EFFECT, ()))
     return {
         "parameters": [parameter.as_json() for parameter in design.parameters],
         "relations": [{"text": relation.text, "parameters": list(relation.parameters)} for relation in block.relations],

@@ -15,11 +15,11 @@ from narrowfloat.hdl import manifest
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
 from narrowfloat.hdl.statistics.base import Estimator
 
+from tests.hdl.small import SMALL
+
 SCHEMA = manifest.schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 DRAWS = 25
-# What takes long to elaborate, kept small.
-SMALL = {"systolic_array": {"rows": 2, "columns": 1}}
 
 
 def described(name, values):

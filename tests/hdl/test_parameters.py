@@ -15,6 +15,8 @@ from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Seve
 from narrowfloat.hdl.catalog import DESIGNS, find
 from narrowfloat.hdl.emit import emit
 
+from tests.hdl.small import SMALL
+
 DRAWS = 3
 LONG_DRAWS = 10
 LEGAL_DRAWS = 250
@@ -138,8 +140,6 @@ def test_every_value_of_a_choice_is_drawn(name):
             assert {each[parameter.name] for each in values} == set(parameter.values), parameter.name
 
 
-# What takes long to elaborate, kept small.
-SMALL = {"systolic_array": {"rows": 2, "columns": 1}}
 # Those that find biases.
 BIASED = ("memory_port", "median_estimator", "exponent_histogram", "median_tracker", "log_moments")
 
