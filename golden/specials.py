@@ -7,7 +7,7 @@
 3. INVALID is raised where NaN or infinity became something else, or made NaN of a group. Finite numbers raise OVERFLOW or
    SATURATED.
 4. Statistics count neither: estimators, calibration, the exponent of a block, the sums of the precision policy. Only a block
-   that can be NaN becomes so by its NaN.
+   that can be NaN becomes so by its NaN; and one in which nothing else is above zero has the exponent of FP32's largest number.
 5. A sum in FP32 of which a product is NaN is NaN and stays so; a sum in fixed point goes on and is marked as saturated.
 
 The format of Sadi et al. as printed, underflow "clamp_exponent", reads both as numbers, as its Algorithm 1 does.

@@ -130,7 +130,8 @@ def convert(
     become the largest k.
 
     Infinity and NaN are read with their exponent, 255. Where that counts for E, the group is NaN; where it does not, they
-    become the largest k with their sign, and spoil no other number:
+    become the largest k with their sign, and spoil no other number. A group in which no other number is above zero is aligned
+    to 254, so that they stay as large as they can be:
 
     ========  ==========================  ============================
     exp_bits  NaN                         infinity
@@ -247,13 +248,10 @@ def _convert(words, fmt, bits, offset, rounding, overflow, random_bits):
     """What becomes of the words of whole groups, flat: k, the codes of the exponents, and the flags saturated and invalid."""
     magnitudes = words & np.uint32(0x7FFFFFFF)
     invalid = magnitudes >= FP32_INFINITY
-    counted = magnitudes
-    if invalid.any():
-        if fmt.exp_bits < 8:
-            counted = magnitudes * ~invalid
-        elif overflow == "saturate":
-            counted = magnitudes * (magnitudes != FP32_INFINITY)
+    counted = counted_words(words, fmt, overflow) & np.uint32(0x7FFFFFFF) if invalid.any() else magnitudes
     largest = _largest(counted, fmt.group) >> np.uint32(FP32_MAN_BITS)
+    if counted is not magnitudes:
+        largest[(largest == 0) & _largest(counted != magnitudes, fmt.group)] = NAN_EXPONENT - 1
     codes = np.clip(largest.view(np.int32) - offset, 0, fmt.max_exponent)
     exponents = np.repeat(codes + np.int32(offset), fmt.group)
     distances = exponents - (magnitudes >> np.uint32(FP32_MAN_BITS)).view(np.int32)
@@ -268,6 +266,14 @@ def _convert(words, fmt, bits, offset, rounding, overflow, random_bits):
         if exponents.min() < bits + 3:  # above, all that has the exponent 0 is too small for the table
             k *= magnitudes >= FP32_SMALLEST_NORMAL
     return k << np.uint8(fmt.man_bits - bits), codes, distances < 0, invalid
+
+
+def counted_words(words: NDArray[np.uint32], fmt: BlockFormat, overflow: str) -> NDArray[np.uint32]:
+    """FP32 words of which those are zero that count neither for the exponent of their group nor for statistics."""
+    magnitudes = words & np.uint32(0x7FFFFFFF)
+    if fmt.exp_bits < 8:
+        return words * (magnitudes < FP32_INFINITY)
+    return words * (magnitudes != FP32_INFINITY) if overflow == "saturate" else words
 
 
 def _largest(values, group):

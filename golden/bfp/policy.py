@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from narrowfloat.golden.bfp.blocks import NAN_EXPONENT, chunks, convert
+from narrowfloat.golden.arrays import as_fp32
+from narrowfloat.golden.bfp.blocks import NAN_EXPONENT, chunks, convert, counted_words
 from narrowfloat.golden.checks import check_int
 from narrowfloat.golden.formats import MAX_GROUP, BlockFormat
 from numpy.typing import ArrayLike
@@ -26,8 +27,8 @@ def relative_improvement(
 
     Whatever the rounding and the precision that a tensor is converted with, its sums are those of truncation: with k = 4 h + l
     of 4 bits, ``|BFP4 - BFP2|`` is l and ``|BFP2|`` is 4 h in units of ``2**(E - 127 - 3)``. A group adds the sum of its l, and
-    that of its 4 h, times ``2**(E - reference)``, rounded down, to integers that stop at their largest value; a group that is
-    NaN adds nothing.
+    that of its 4 h, times ``2**(E - reference)``, rounded down, to integers that stop at their largest value; infinity and NaN
+    add nothing, nor does a group that is NaN.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ def relative_improvement(
     reference = check_int("reference", reference, 0, 255)
     width = check_int("width", width, MIN_SUM_BITS, MAX_SUM_BITS)
     four = BlockFormat(name="bfp4", man_bits=4, exp_bits=fmt.exp_bits, group=fmt.group)
-    blocks = convert(x, four, overflow=overflow, offset=offset)
+    words = as_fp32("x", x).view(np.uint32)
+    blocks = convert(counted_words(words, fmt, overflow).view(np.float32), four, overflow=overflow, offset=offset)
     exponents = blocks.exponents.ravel()
     first = int(exponents.min(initial=NAN_EXPONENT))
     # sums of at most 64 numbers up to 3, which uint8 holds

@@ -183,13 +183,13 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
     ----------
     x : array_like
         As for `encode`, [..., n]. Blocks of ``fmt.block`` numbers lie along the last axis, of which n must be a multiple;
-        without ``fmt.block`` all n numbers are one block. Subnormals, infinity and NaN count as zero.
+        without ``fmt.block`` all n numbers are one block. Subnormals count as zero. Infinity and NaN count only where nothing
+        else does, as large as any number.
 
     Returns
     -------
     numpy.ndarray
-        int32 [..., n / block]: ``floor(log2(max)) + 1``, within ``fmt.exponent_range``; its lowest for a block in which
-        nothing counts.
+        int32 [..., n / block]: ``floor(log2(max)) + 1``, within ``fmt.exponent_range``; its lowest for a block of zeros.
 
     Raises
     ------
@@ -205,13 +205,15 @@ def block_exponent(x: ArrayLike, fmt: LogBlockFormat | str) -> NDArray[np.int32]
     if x.ndim == 0 or x.shape[-1] % block:
         raise ValueError(f"the last axis of x must be a multiple of the block, {block or 'not empty'}, not of shape {x.shape}")
     words = x.reshape(-1).view(np.uint32)
-    magnitudes = np.zeros(words.size // block, np.uint32)
+    magnitudes, special = np.zeros(words.size // block, np.uint32), np.zeros(words.size // block, bool)
     for part in parts(words.size):
         some = words[part] & np.uint32(0x7FFFFFFF)
-        some *= counts(some)
         mine = slice(part.start // block, (part.start + len(some) - 1) // block + 1)
         starts = np.maximum(np.arange(mine.start, mine.stop) * block - part.start, 0)
+        special[mine] |= np.maximum.reduceat(some, starts) >= FP32_INFINITY
+        some *= counts(some)
         magnitudes[mine] = np.maximum(magnitudes[mine], np.maximum.reduceat(some, starts))
+    magnitudes[special & (magnitudes == 0)] = FP32_INFINITY - 1
     largest = (magnitudes >> np.uint32(FP32_MAN_BITS)).astype(np.int32).reshape(*x.shape[:-1], -1)
     low, high = fmt.exponent_range
     return np.where(largest == 0, low, np.clip(largest - FP32_BIAS + 1, low, high)).astype(np.int32)

@@ -58,6 +58,10 @@ class LbfpEncoder(Lbfp):
             # the largest of a block is at the upper end of its range
             for exponent in self.exponents[::5]:
                 yield self.of_values(self.rng.permutation(np.tile(log_corners(self.fmt, exponent), 2)))
+            # infinity and NaN without any other number, at every place of a block
+            places = np.eye(self.fmt.block, dtype=np.uint32)
+            alone = [places * np.uint32(word) for word in (0x7F800000, 0xFFC00000)]
+            yield self.of_values(np.concatenate([*alone, alone[0] + np.uint32(1) - places]).ravel())
         else:
             parts = []
             for exponent in self.exponents:

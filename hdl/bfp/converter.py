@@ -6,7 +6,7 @@ from operator import or_
 from amaranth.hdl import Array, Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.bfp import MAX_SUM_BITS, MIN_SUM_BITS, ROUNDINGS, SR_BITS, SUM_BITS
+from narrowfloat.golden.bfp import MAX_SUM_BITS, MIN_SUM_BITS, NAN_EXPONENT, ROUNDINGS, SR_BITS, SUM_BITS
 from narrowfloat.golden.formats import FP32_MAN_BITS, MAX_GROUP, BlockFormat
 from narrowfloat.golden.rounding import OVERFLOWS
 from narrowfloat.hdl.bfp.common import element
@@ -34,7 +34,8 @@ class BfpConverter(Block):
                   larger numbers become the largest k, with the flag `saturated`
     NaN           the flag `invalid`, and E = 255, which makes the group NaN; with 3 or 4 bits of exponent as infinity
     infinity      the flag `invalid`; it does not count for E and becomes the largest k with its sign, and the flag
-                  `saturated`; with `overflow` "format" and 8 bits of exponent as NaN
+                  `saturated`; with `overflow` "format" and 8 bits of exponent as NaN. A group with no other number
+                  above zero is aligned to E = 254
     not built     a code of `rounding` or `precision` that is none of those built counts as the last of them, with the
                   flag `invalid` in every beat of the group
     ============  =======================================================================================================
@@ -185,7 +186,7 @@ class BfpConverter(Block):
         pending = Signal()  # a whole group is there
         arriving = Signal(slot)
         taken, leaves, ends_group, group_free = (Signal(name=name) for name in ("taken", "leaves", "ends_group", "group_free"))
-        exponents = self._arriving(m, arriving)
+        exponents, uncounted = self._arriving(m, arriving)
         largest = Signal(8)
         slots = [Signal(slot, name=f"slot{index}", reset_less=True) for index in range(self._beats)]
         if self._beats == 1:
@@ -206,6 +207,9 @@ class BfpConverter(Block):
                 self.i.ready.eq(slot_free & (~ends_group | group_free)),
             ]
             exponents.append(Mux(index_in.any(), so_far, 0))
+            if self._exceeds:
+                uncounted_so_far = Signal(reset_less=True)
+                uncounted = uncounted | (index_in.any() & uncounted_so_far)
             with m.If(leaves):
                 m.d.sync += [index_out.eq(Mux(front.group_last, 0, index_out + 1)), filled.bit_select(index_out, 1).eq(0)]
             with m.If(taken):
@@ -214,6 +218,8 @@ class BfpConverter(Block):
                     filled.bit_select(index_in, 1).eq(1),
                     so_far.eq(largest),
                 ]
+                if self._exceeds:
+                    m.d.sync += uncounted_so_far.eq(uncounted)
                 with m.Switch(index_in):
                     for index in range(self._beats):
                         with m.Case(index):
@@ -229,15 +235,16 @@ class BfpConverter(Block):
         with m.If(group_free):
             m.d.sync += pending.eq(taken & ends_group)
         with m.If(taken & ends_group):
-            m.d.sync += group.largest.eq(largest)
+            m.d.sync += group.largest.eq(Mux(uncounted & ~largest.any(), NAN_EXPONENT - 1, largest))
             for name in self._control.members:
                 m.d.sync += group.control[name].eq(self.i.p.user[name])
         return group, front, leaves
 
     def _arriving(self, m, arriving):
-        """What is kept of the beat at the input; returns its exponents, as they count for the group's."""
+        """What is kept of the beat at the input; returns its exponents, as they count for the group's, and whether there is an
+        infinity or NaN that does not."""
         kept = self._width - 1
-        exponents, invalid = [], []
+        exponents, invalid, uncounted = [], [], []
         for lane, word in zip(arriving.lanes, self.i.p.data):
             special = word.exponent.all()
             m.d.comb += [
@@ -255,9 +262,10 @@ class BfpConverter(Block):
                 counts = Const(1, 1)
             exponents.append(word.exponent & counts.replicate(8))
             invalid.append(special)
+            uncounted.append(special & ~counts)
         m.d.comb += [arriving.invalid.eq(Cat(invalid).any()), arriving.last.eq(self.i.p.last)]
         m.d.comb += [arriving[name].eq(self.i.p.user[name]) for name in self.tag]
-        return exponents
+        return exponents, wire(m, 1, Cat(uncounted).any(), "uncounted")
 
     def _unbuilt(self, group):
         """Whether the group in front asks for a rounding or precision that there is not."""
@@ -277,8 +285,9 @@ class BfpConverter(Block):
         return exponent, code
 
     def _align(self, m, beat, exponent):
-        """For each lane its `width` highest bits in units of the group, what falls off below, and whether it is too large."""
-        layout = data.StructLayout({"bits": self._width, "sticky": 1, "saturated": 1})
+        """For each lane its `width` highest bits in units of the group, what falls off below, whether it is too large, and the
+        bits as the sums count them: without those of infinity and NaN."""
+        layout = data.StructLayout({"bits": self._width, "sticky": 1, "saturated": 1, "counted": self._width})
         results = []
         for index, lane in enumerate(beat.lanes):
             result = Signal(layout, name=f"aligned{index}")
@@ -293,11 +302,17 @@ class BfpConverter(Block):
                 if self._sticky and places < self._width:
                     sticky = sticky | (distance[power] & bits[:places].any())
                 bits = wire(m, self._width, Mux(distance[power], bits[places:], bits), f"lane{index}_by_{places}")
-            near = nonzero & ~distance[near_bits:8].any()
-            m.d.comb += [result.bits.eq(bits & near.replicate(self._width)), result.sticky.eq(sticky)]
-            if self._exceeds:
-                with m.If(nonzero & distance[8]):
-                    m.d.comb += [result.bits.eq(~0), result.saturated.eq(1)]
+            near = nonzero & ~distance[near_bits : 9 if self._exceeds else 8].any()
+            exceeds = nonzero & distance[8] if self._exceeds else Const(0, 1)
+            # Without an offset only what does not count can exceed.
+            number_exceeds = exceeds & ~lane.exponent.all() if self.fmt.exp_bits < 8 else Const(0, 1)
+            within = wire(m, self._width, bits & near.replicate(self._width), f"within{index}")
+            m.d.comb += [
+                result.bits.eq(within | exceeds.replicate(self._width)),
+                result.sticky.eq(sticky),
+                result.saturated.eq(exceeds),
+                result.counted.eq(within | number_exceeds.replicate(self._width)),
+            ]
             results.append(result)
         return results
 
@@ -365,7 +380,7 @@ class BfpConverter(Block):
         with m.If(may_leave):
             m.d.sync += sums_valid.eq(leaves)
         with m.If(leaves):
-            high, low = (sum(lane.bits[self._width - 2 - 2 * j :][:2] for lane in aligned) for j in range(2))
+            high, low = (sum(lane.counted[self._width - 2 - 2 * j :][:2] for lane in aligned) for j in range(2))
             is_number = ~exponent.all()
             m.d.sync += [
                 beat_sums.low.eq(Mux(is_number, low, 0)),

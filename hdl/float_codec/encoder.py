@@ -70,7 +70,16 @@ class FloatEncoder(FloatCodec):
     seed_port = seed_port()
 
     effects = (
-        Effect("with flags", lambda flags: flags, ("tininess",)),
+        Effect(
+            "where a format has infinity or NaN",
+            lambda formats: any(fmt.specials != "none" for fmt in formats),
+            ("overflow",),
+        ),
+        Effect(
+            "with flags, and where a rounding beside rtz and rto may reach the smallest normal number",
+            lambda flags, roundings: flags and not {"rtz", "rto"}.issuperset(roundings),
+            ("tininess",),
+        ),
         Effect("where sr is among roundings", lambda roundings: "sr" in roundings, ("sr_bits", "random")),
         Effect("where sr is among roundings, and random is lfsr", _draws, ("seed", "seed_port")),
     )

@@ -1,4 +1,4 @@
-"""The shared exponent of a block, from its largest number; infinity and NaN do not count."""
+"""The shared exponent of a block, from its largest number; infinity and NaN count where no other number does."""
 
 from amaranth.hdl import Cat, Const, Mux, Signal, signed
 from amaranth.lib import data
@@ -62,12 +62,15 @@ class BlockMaximum(Circuit):
             values.w_data.eq(kept),
         ]
 
-        so_far = Signal(8)
-        exponents_in = [word.exponent & (~word.exponent.all()).replicate(8) for word in self.i.p.data]
-        largest = wire(m, 8, _largest([so_far, *exponents_in]))
+        so_far, special_so_far = Signal(8), Signal()
+        specials = [word.exponent.all() for word in self.i.p.data]
+        exponents_in = [word.exponent & (~special).replicate(8) for word, special in zip(self.i.p.data, specials)]
+        counted = wire(m, 8, _largest([so_far, *exponents_in]), "counted")
+        special = wire(m, 1, special_so_far | Cat(specials).any(), "special")
         last_in, last_out = self._count(m, "beats_in", taken), self._count(m, "beats_out", left)
         with m.If(taken):
-            m.d.sync += so_far.eq(Mux(last_in, 0, largest))
+            m.d.sync += [so_far.eq(Mux(last_in, 0, counted)), special_so_far.eq(special & ~last_in)]
+        largest = wire(m, 8, Mux(special & ~counted.any(), 254, counted), "largest")
         # E + 126, which is the exponent field of the largest value where E is in its range.
         low, high = (end + FP32_BIAS - 1 for end in self._fmt.exponent_range)
         too_low = largest < low if low > 1 else ~largest.any()

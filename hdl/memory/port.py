@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BIAS_BITS, BIAS_MAX, FloatFormat
 from narrowfloat.golden.rounding import OVERFLOWS
 from narrowfloat.golden.s2fp8 import INVERSE_FRACTION_BITS, MEAN_FRACTION_BITS
-from narrowfloat.hdl.block import Block, Choice, Format, Integer, Relation, Several, Switch
+from narrowfloat.hdl.block import Block, Choice, Effect, Format, Integer, Relation, Several, Switch
 from narrowfloat.hdl.memory.parameters import ParameterKeeper
 from narrowfloat.hdl.memory.read import ReadPath
 from narrowfloat.hdl.memory.registers import CONSTANTS, ESTIMATORS, register_table, release
@@ -83,6 +83,14 @@ class MemoryPort(Block):
         Relation("fmt must have 8 bits, 5 of them exponent", lambda fmt: (fmt.bits, fmt.exp_bits) == (CODE_BITS, 5)),
         *BIAS_RELATIONS,
         Relation("s2fp8 needs moments among the estimators", lambda estimators, s2fp8: not s2fp8 or "moments" in estimators),
+    )
+
+    effects = (
+        Effect(
+            "where fmt has infinity or NaN, or with s2fp8",
+            lambda fmt, s2fp8: fmt.specials != "none" or s2fp8,
+            ("overflow",),
+        ),
     )
 
     fraction_bits = MappingProxyType({"mean": MEAN_FRACTION_BITS, "inverse": INVERSE_FRACTION_BITS})

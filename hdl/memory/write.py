@@ -136,7 +136,11 @@ class WritePath(Circuit):
         """Make of a beat from the core the one for memory, but for the codes of S2FP8; returns what encoding raises."""
         payload, user = self.s_core.payload, self.s_core.payload.user
         m.submodules.encoder = encoder = FloatEncoder(
-            (self._fmt,), lanes=self._lanes, stages=0, overflow=self._overflow, flags=True
+            (self._fmt,),
+            lanes=self._lanes,
+            stages=0,
+            overflow="saturate" if self._fmt.specials == "none" else self._overflow,
+            flags=True,
         )
         bias = Signal(BIAS_BITS)
         packed = Signal()

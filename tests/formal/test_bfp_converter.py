@@ -95,13 +95,15 @@ def broken_conversion(converter):
     delivered = now["m_axis_tvalid"] & now["m_axis_tready"]
     due = [(first_valid & ~delivered, first), *before[1:], *added]
 
-    largest = z3.BitVecVal(0, 8)
+    largest, uncounted = z3.BitVecVal(0, 8), z3.BoolVal(False)
     for beat, counts in ((given, z3.BoolVal(True)), (ending, given["s_axis_tlast"] == NO)):
         for lane in range(2):
             word = z3.Extract(32 * lane + 30, 32 * lane, beat["s_axis_tdata"])
             exponent = z3.Extract(30, 23, word)
             is_number_or_nan = word != 0x7F800000
+            uncounted = z3.Or(uncounted, z3.And(counts, z3.Not(is_number_or_nan)))
             largest = z3.If(z3.And(counts, is_number_or_nan, z3.UGT(exponent, largest)), exponent, largest)
+    largest = z3.If(z3.And(uncounted, largest == 0), z3.BitVecVal(254, 8), largest)
     high, low = converter.fields["exponent"]
     promises = {
         "the invariant holds": sound(then),
@@ -124,7 +126,7 @@ CONVERTER_FAULTS = {
     "reset": (r"(if \(rst\) block_pending <= )1'h0", r"\g<1>1'h1", "reset leaves nothing"),
     "end of a group": (r"(assign _\d+_ = block_leaves) & block_front_22_", r"\1", "the invariant holds"),
     "exponent": (
-        r"if \(block_leaves\) (_\d+_ <= block_group)",
+        r"if \(block_leaves\) (m_axis_tuser <= )",
         r"if (block_taken) \1",
         "both beats of a group have its exponent",
     ),

@@ -43,7 +43,10 @@ def codecs(formats):
 
 
 MAIN_CODECS = [codec for formats in (*((name,) for name in MAIN), MAIN) for codec in codecs(formats)]
-DIRECTED_CODECS = [Codec(**DIRECTED, formats=name) for name in MAIN]
+DIRECTED_CODECS = [
+    Codec(**(DIRECTED if FloatFormat.parse(name).specials != "none" else DIRECTED | {"overflow": "saturate"}), formats=name)
+    for name in MAIN
+]
 OTHER_CODECS = [codec for formats in OTHER_SETS for codec in codecs(formats)]
 
 

@@ -65,7 +65,8 @@ def expected_group(group, fmt, rounding, random, offset, overflow):
     """Code, signs, magnitudes and saturation of a group of words, in rational arithmetic."""
     values, exponents = zip(*map(rational, group))
     known = [exponent for word, exponent in zip(group, exponents) if exponent is not None and counted(word, fmt, overflow)]
-    code = min(max((max(known) if known else 0) - offset, 0), 2**fmt.exp_bits - 1)
+    top = max(known, default=254 if any(word >> 23 & 255 == 255 for word in group) else 0)
+    code = min(max(top - offset, 0), 2**fmt.exp_bits - 1)
     unit = power(code + offset - 127 - (fmt.man_bits - 1))
     magnitudes, signs, saturated = [], [], []
     for value, exponent, r in zip(values, exponents, random):
@@ -295,7 +296,11 @@ def test_sums_of_relative_improvement(values, reference, width, data):
     )
     totals = [0, 0]
     for group in np.flatnonzero(~wide.is_nan).tolist():
-        sizes = [[int(k) * power(int(b.weights[group])) for k in b.magnitudes[group]] for b in (wide, narrow)]
+        is_number = [word >> 23 & 255 != 255 for word in values[8 * group : 8 * group + 8]]  # zeros that fill it add nothing
+        sizes = [
+            [int(k) * power(int(b.weights[group])) for k, number in zip(b.magnitudes[group], is_number) if number]
+            for b in (wide, narrow)
+        ]
         unit = power(reference - 127 - 3)
         totals[0] += math.floor(sum(abs(a - b) for a, b in zip(*sizes)) / unit)
         totals[1] += math.floor(sum(sizes[1]) / unit)

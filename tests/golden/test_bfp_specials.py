@@ -33,6 +33,19 @@ def test_what_is_no_number_spoils_no_other_unless_all_of_the_group_is_nan(name, 
         assert values[3] == math.copysign(largest, special)
 
 
+@pytest.mark.parametrize(
+    ("fmt", "special"), [(BFP4, math.inf), (BlockFormat.parse("m4e3"), -math.inf), (BlockFormat.parse("m4e4"), math.nan)]
+)
+def test_special_values_alone_in_a_group_are_as_large_as_there_is(fmt, special):
+    offset = 120 if fmt.exp_bits < 8 else 0
+    x = np.float32([0, special, 1e-40, -0.0])
+    blocks = convert(x, fmt, offset=offset)
+    assert blocks.exponents.tolist() == [min(254, offset + fmt.max_exponent)]
+    largest = float((2**fmt.man_bits - 1) * 2.0 ** blocks.weights.ravel()[0])
+    assert decode(blocks).tolist() == [0, math.copysign(largest, special), 0, 0]
+    assert relative_improvement(x, fmt, 100, offset=offset) == (0, 0, False)
+
+
 def test_sums_of_products_with_nan_are_nan_or_out_of_range():
     x = np.ones((2, 3, 32), np.float32)
     x[0, 1, 20] = np.nan
@@ -81,7 +94,7 @@ def test_mxint8_is_rounded_to_nearest(values, overflow):
         these = padded[32 * block : 32 * block + 32]
         exact = [rational(word) for word in these]
         known = [e for word, (_, e) in zip(these, exact) if e is not None and counted(word, BFP4, overflow)]
-        assert scale == max(known, default=0)
+        assert scale == max(known, default=254 if any(word >> 23 & 255 == 255 for word in these) else 0)
         nearest = [max(-127, min(127, round(value / power(scale - 127 - 6)))) for value, _ in exact]
         assert numbers == ([0] * 32 if scale == 255 else nearest)
         assert invalid[block].tolist() == [word >> 23 & 255 == 255 for word in these]

@@ -288,7 +288,15 @@ def test_infinity_and_nan_spoil_no_other_number_of_their_block():
     codes, raised = encode(x, LBFP8, exponents, flags=True)
     assert (codes[:, [0, 1, 3]] == codes[0, [0, 1, 3]]).all() and codes[:, 2].tolist() == [0, 127, 255, 127, 255]
     assert raised[:, 2].tolist() == [0] + 4 * [LogFlag.INVALID] and not raised[:, [0, 1, 3]].any()
-    assert block_exponent(x[1:, 2:3], LBFP8).tolist() == [[-128]] * 4
+
+
+def test_infinity_and_nan_alone_are_as_large_as_there_is():
+    x = np.float32([[0, value, 1e-40] for value in (np.inf, -np.inf, np.nan)])
+    exponents = block_exponent(x, LBFP8)
+    assert exponents.tolist() == [[127]] * 3
+    assert (
+        np.abs(decode(encode(x, LBFP8, exponents), LBFP8, exponents)[:, 1]).tolist() == [decode(np.uint8(127), LBFP8, 127)] * 3
+    )
 
 
 # Products

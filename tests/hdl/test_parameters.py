@@ -318,6 +318,12 @@ def test_only_what_is_derived_by_default_may_be_derived():
         ("float_encoder formats=e8m7_ieee bias_port=0", "bias_port has an effect only for formats of fewer .*"),
         ("float_decoder stages=0 reset=async_low", "reset has an effect only in blocks with registers: leave it out"),
         ("bfp_converter roundings=rne seed=2", "seed has an effect only where sr is among roundings: .*"),
+        (
+            "float_encoder overflow=format",
+            "overflow has an effect only where a format has infinity or NaN: leave it out beside formats=ab_e5m2",
+        ),
+        ("memory_port overflow=format", "overflow has an effect only where fmt has infinity or NaN, or with s2fp8: .*"),
+        ("float_encoder flags=1 roundings=rtz,rto tininess=after", "tininess has an effect only with flags, and where a .*"),
         ("bfp_converter sums=0 sum_bits=20", "sum_bits has an effect only with sums: leave it out beside sums=0"),
         ("fast_mac accumulator=fp32 width=20", "width has an effect only with the fixed accumulator: .*"),
         ("float_encoder lanes=٤", "lanes must be an integer from 1 to 64, not '٤'"),

@@ -61,7 +61,6 @@ def test_what_is_not_built_costs_nothing(tmp_path):
     assert (
         smallest < luts("roundings=rtz") < luts() < luts("flags=1") < luts("flags=1", "roundings=rne,rna,rtz,sr", "random=port")
     )
-    assert luts("overflow=format") == luts()
 
 
 def test_growth_against_the_baseline_is_shown(tmp_path, monkeypatch, capsys):

@@ -101,13 +101,14 @@ class BfpConverter(Reference):
         alone and beside numbers.
         """
         group = self.fmt.group
-        tiny, huge, lonely = (np.full((group, group), word, np.uint32) for word in (0x00800001, 0x00800001, 0))
+        tiny, huge, lonely, infinite = (np.full((group, group), word, np.uint32) for word in (0x00800001, 0x00800001, 0, 1))
         np.fill_diagonal(huge, 0xFF7FFFFF)
         np.fill_diagonal(lonely, 0x3F800000)
+        np.fill_diagonal(infinite, 0xFF800000)
         special = special_words()
         mixed, like = (np.resize(words, (-(-len(special) // group), group)) for words in (special, np.sort(special)))
         alone = np.array([0, 0x80000000, 1, 0x7FFFFF, 0x7F800000, 0xFFC00000, 0x7FFFFFFF], np.uint32)
-        groups = np.concatenate([tiny, huge, lonely, mixed, like, np.tile(alone[:, None], group)])
+        groups = np.concatenate([tiny, huge, lonely, infinite, mixed, like, np.tile(alone[:, None], group)])
         for settings in self._settings():
             parts = np.array_split(self.rng.permutation(groups), 40)
             yield Stream.join([self.tensor(part, *settings) for part in parts])
