@@ -13,6 +13,7 @@ from narrowfloat import cache, shell
 from narrowfloat.freshness import fingerprint
 from narrowfloat.hdl import manifest
 from narrowfloat.hdl.catalog import MAX_NAME
+from narrowfloat.hdl.files import testbench
 from narrowfloat.hdl.parts import lfsr, registers
 from narrowfloat.tools import YOSYS, yosys
 
@@ -112,6 +113,7 @@ def emit(design, settings=(), name=None):
     }
     if top.registers:
         texts[f"{module}.md"] = registers.markdown(module, top.registers)
+    texts |= testbench.files(described, [f"{module}.sv"])
     return Emission(module, described, texts)
 
 
@@ -130,7 +132,8 @@ def _written(top, module):
 def kept(design, settings=()):
     """As `emit`, from the build folder if it is there, made of the same sources by the same tools."""
     settings = design.settings(design.parse(settings))
-    parts = [design.name, *settings, fingerprint(__name__, "narrowfloat.hdl.catalog"), version("narrowfloat"), YOSYS.version()]
+    sources = __name__, "narrowfloat.hdl.catalog", design.reference.partition(":")[0]
+    parts = [design.name, *settings, fingerprint(*sources), version("narrowfloat"), YOSYS.version()]
     return Emission(**cache.value("emissions", parts, lambda: asdict(emit(design, settings))))
 
 
@@ -209,8 +212,20 @@ filesets:
   rtl:
     files: [{module}.sv]
     file_type: systemVerilogSource
+  tb:
+    files:
+      - {module}_tb.v: {{file_type: verilogSource}}
+      - {module}_tb.hex: {{file_type: user, copyto: {module}_tb.hex}}
 targets:
   default:
     filesets: [rtl]
     toplevel: {module}
+  sim:
+    description: a testbench that checks itself
+    default_tool: icarus
+    filesets: [rtl, tb]
+    toplevel: {module}_tb
+    tools:
+      icarus: {{iverilog_options: [-g2012]}}
+      verilator: {{mode: binary, verilator_options: [--timing]}}
 """

@@ -2,11 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
 from narrowfloat.golden.float_codec import code_dtype, decode
 from narrowfloat.golden.reference.streams import Stream
+
+_CORNERS = 4  # that a sample has some beats of
+_PACKET = 16  # beats up to which a sample leaves a packet whole
 
 
 class PortsReference:
@@ -58,6 +62,8 @@ class Reference(PortsReference, ABC):
         Tensor types, 1 where the design has no such parameter.
     random_beats, mixed_beats, few_beats : int
         How many beats make a thorough random test; one of each mix of pauses; one between resets.
+    together : int
+        How many beats, from the first one on, nobody may tear apart.
     spelled : dict
         How `spell` spells an integer of a field, by name; others are hexadecimal.
     """
@@ -66,6 +72,7 @@ class Reference(PortsReference, ABC):
     random_beats = 4000
     mixed_beats = 100
     few_beats = 60
+    together = 1
 
     @abstractmethod
     def corners(self):
@@ -86,6 +93,22 @@ class Reference(PortsReference, ABC):
     def spell(self, name, value, traffic, beat):
         """A value that left in the field `name`, as a reader wants to see it; `beat` is the number of the beat it came from."""
         return self.spelled.get(name, hex)(int(value))
+
+    def sample(self, beats):
+        """Short traffic of about so many beats, half of them from the first corners, the others random."""
+        parts = [self._packets(corner, beats // (2 * _CORNERS)) for corner in islice(self.corners(), _CORNERS)]
+        rest = beats - sum(len(part) for part in parts)
+        return Stream.join([*parts, self.random(max(rest, self.together))])
+
+    def _packets(self, stream, beats):
+        """Random packets of a stream, so many beats at most, but one packet at least; of that the beginning if it is long."""
+        ends = np.flatnonzero(stream.last) + 1 if self.together == 1 else np.arange(0, len(stream), self.together)[1:]
+        packets = np.split(np.arange(len(stream)), ends[ends < len(stream)])
+        order = [packets[index] for index in self.rng.permutation(len(packets))]
+        number = max(1, int(np.searchsorted(np.cumsum([len(packet) for packet in order]), beats, "right")))
+        part = stream[np.concatenate(order[:number])[: max(beats, _PACKET, self.together)]]
+        part.last[-1] = True
+        return part
 
     def cycles(self, traffic):
         """Cycles from the first beat's arrival to the last one's departure, with nothing in the way; None if that depends."""

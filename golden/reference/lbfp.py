@@ -45,6 +45,7 @@ class LbfpEncoder(Lbfp):
         self.found = self.parameters["exponent"] == "max"
         self.bits = self.parameters["fixed_bits"]
         self.random_beats = -(-RANDOM_WORDS // self.lanes)
+        self.together = self.fmt.block // self.lanes if self.found else 1
 
     def of_values(self, values, exponent=0, **user):
         """Beats, in whole blocks where exponents are found, of FP32 words or integers; all at one `exponent`."""
@@ -88,7 +89,7 @@ class LbfpEncoder(Lbfp):
                 yield self.of_values(extremes, exponent, lsb_exponent=lsb)
 
     def random(self, beats):
-        group = self.fmt.block // self.lanes if self.found else 1
+        group = self.together
         beats = -(-beats // group) * group
         exponent = self.rng.choice(self.exponents, beats)
         if self.fixed:

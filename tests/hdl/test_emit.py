@@ -226,8 +226,8 @@ def test_manifest_describes_the_verilog(name, settings, emitted):
     assert {port: (direction, int(high or 0) + 1) for direction, high, port in declared} == ports
     order = re.search(r"^module [^;]*\((\w[^()]*)\);$", text, re.MULTILINE)[1].split(", ")
     assert order == list(ports)
-    suffixes = ["sv", "json", "f", "core", *["md"] * ("registers" in emission.manifest)]
-    assert set(emission.files) == {f"{emission.module}.{suffix}" for suffix in suffixes}
+    endings = [".sv", ".json", ".f", ".core", "_tb.v", "_tb.hex", *[".md"] * ("registers" in emission.manifest)]
+    assert set(emission.files) == {emission.module + ending for ending in endings}
     assert f"files: [{emission.module}.sv]" in emission.files[f"{emission.module}.core"]
     assert emission.files[f"{emission.module}.f"] == f"{emission.module}.sv\n"
 

@@ -27,7 +27,7 @@ class BfpConverter(Reference):
     def __init__(self, manifest, rng=None):
         super().__init__(manifest, rng)
         self.fmt = BlockFormat.parse(self.parameters["fmt"])
-        self.group_beats = self.fmt.group // self.lanes
+        self.group_beats = self.together = self.fmt.group // self.lanes
         self.precisions = self.parameters["precisions"] or [self.fmt.man_bits]
         self.roundings = [ROUNDINGS.index(name) for name in self.parameters["roundings"]]
         self.random_beats, self.mixed_beats, self.few_beats = (groups * self.group_beats for groups in _GROUPS)

@@ -173,6 +173,13 @@ class SystolicArray(Reference):
             parts.append(self.random_product())
         return self.joined(parts)
 
+    def sample(self, beats):
+        """A corner of either dataflow, then random products until there are so many beats."""
+        bits = self.sizes[-1]
+        matrices = [(self._corner_matrix(bits), self._corner_matrix(bits)) for _ in KINDS[1:]]
+        corners = [self.product(kind, *pair)[0] for kind, pair in zip(KINDS[1:], matrices, strict=True)]
+        return self.joined([*corners, self.random(max(1, beats - sum(len(corner["s_axis"]) for corner in corners)))])
+
     def real(self):
         """Weights and activations of a network in all dataflows, in every pair of precisions."""
         tensors = list(real_tensors()[0].values())

@@ -1,0 +1,1 @@
+"""Files that are emitted beside the Verilog of a design."""
