@@ -1,7 +1,7 @@
 """Mean and maximum of the logarithm, and the largest magnitude of a window of tensors."""
 
 from functools import reduce
-from operator import add
+from operator import add, or_
 from types import MappingProxyType
 
 from amaranth.hdl import Array, Cat, Const, Mux, Signal
@@ -82,11 +82,12 @@ class LogMoments(CountingEstimator):
         beat = delayed(m, beat | self._type_and_end(), "summed")
         self._add(m, counts, beat)
 
-        more = wire(m, sum_bits + 1, pick(log_sum, beat["type"]) + beat["logs"])
+        # A beat may add more than a sum of few bits can hold.
+        more = wire(m, max(sum_bits, len(beat["logs"])) + 1, pick(log_sum, beat["type"]) + beat["logs"])
         larger = beat["largest"] > pick(amax, beat["type"])
         for t in range(self.types):
             with m.If(is_number(beat["type"], t)):
-                m.d.sync += log_sum[t].eq(Mux(more[-1], 2**sum_bits - 1, more))
+                m.d.sync += log_sum[t].eq(Mux(reduce(or_, more[sum_bits:]), 2**sum_bits - 1, more))
                 with m.If(larger):
                     m.d.sync += amax[t].eq(beat["largest"])
             with m.If(counts.finished & is_number(counts.job_type, t)):

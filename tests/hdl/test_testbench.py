@@ -81,6 +81,12 @@ def test_shipped_designs_pass(name, settings, emitted, simulate):
     assert len(emission.files[f"{emission.module}_tb.hex"]) < 50_000
 
 
+@pytest.mark.parametrize("lanes", [1, 8, 16])
+def test_sum_of_logarithms_that_one_beat_saturates(lanes, emitted, simulate):
+    emission = emitted("log_moments", ("types=1", f"lanes={lanes}", "cnt_width=1", "bias_min=0", "bias_max=63"))
+    assert_passes(emission, simulate(emission))
+
+
 @OF_KINDS
 def test_every_kind_passes(configuration, emitted, simulate):
     name, *settings = configuration
