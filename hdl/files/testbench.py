@@ -45,18 +45,20 @@ class _Text(Cycle):
     def _head(self):
         name, files = f"{self.module}_tb", " ".join([*self.files, f"{self.module}_tb.v"])
         return f"""\
-// Testbench of {self.module}, in Verilog-2005. It sends what {name}.hex holds, with idle cycles and
-// back-pressure, and compares every beat that leaves with those that the NumPy model has given.
+// Testbench of {self.module}, in Verilog-2005.
+// It sends what {name}.hex holds, with idle cycles and back-pressure, and compares
+// every beat that leaves with what the NumPy model has given. Run it in the folder of that file:
 //
-//   $ iverilog -g2012 -o {name}.vvp {files}
-//   $ vvp {name}.vvp
+//   $ iverilog -g2012 -o tb.vvp {files}
+//   $ vvp tb.vvp
 //
 //   $ verilator --binary --timing --top-module {name} {files}
 //   $ obj_dir/V{name}
 //
-// It prints one line, "PASS: {self.module}, N beats" or "FAIL: {self.module}: " and the first difference.
-// Most simulators end with status 0 either way: look for PASS. With the parameter STOP=1 a failure ends with
-// $stop, which gives another status from Verilator (-GSTOP=1) and from Icarus (-P{name}.STOP=1, vvp -N).
+// It prints one line, "PASS: {self.module}, N beats"
+// or "FAIL: {self.module}: " and the first difference. Most simulators end with status 0
+// either way: look for PASS. With the parameter STOP=1 a failure ends with $stop, which gives another status
+// from Icarus (iverilog -P{name}.STOP=1, vvp -N) and from Verilator (-GSTOP=1).
 // SPDX-License-Identifier: Apache-2.0
 module {name};
   parameter VECTORS = "{name}.hex";

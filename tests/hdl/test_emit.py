@@ -384,7 +384,8 @@ def test_every_value_at_a_corner_is_linted(name):
 def test_module_takes_the_name_that_is_given(tmp_path, capsys):
     words = ["emit", "float_decoder", "--set", "formats=e2m0", "--name", "my_Decoder_2", "--out", str(tmp_path)]
     assert main(words) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {f"my_Decoder_2.{suffix}" for suffix in ("sv", "json", "f", "core")}
+    endings = (".sv", ".json", ".f", ".core", "_tb.v", "_tb.hex")
+    assert {path.name for path in tmp_path.iterdir()} == {f"my_Decoder_2{ending}" for ending in endings}
     text = (tmp_path / "my_Decoder_2.sv").read_text()
     assert "module my_Decoder_2(" in text
     plain = emit(find("float_decoder"), ["formats=e2m0"])
