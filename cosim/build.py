@@ -120,11 +120,11 @@ def simulation(source, manifest, simulator, waves=False):
 
 def _icarus(source, manifest, waves, folder):
     # Icarus quotes no path.
-    (folder / "design.sv").write_bytes(source.read_bytes())
+    (folder / "design.v").write_bytes(source.read_bytes())
     (folder / "scale.f").write_text("+timescale+1ns/1ps\n")
     (folder / "dump.sv").write_text(_DUMP.format(top=manifest["module"]))
     dump = ["-s", "narrowfloat_dump", "dump.sv"] if waves else []
-    arguments = [*_ICARUS, "-o", "simulation", "-s", manifest["module"], "-f", "scale.f", *dump, "design.sv"]
+    arguments = [*_ICARUS, "-o", "simulation", "-s", manifest["module"], "-f", "scale.f", *dump, "design.v"]
     done = ICARUS.start(arguments, folder)
     if done.returncode:
         raise BuildError(f"{ICARUS.name} on {source.name}: {ICARUS.complaint(done)}", done.stderr + done.stdout)

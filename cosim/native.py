@@ -22,7 +22,7 @@ class Native:
     Parameters
     ----------
     manifest : pathlib.Path
-        The MODULE.json of the design, beside its MODULE.sv.
+        The MODULE.json of the design, beside its MODULE.v.
 
     Raises
     ------
@@ -35,7 +35,7 @@ class Native:
 
     def __init__(self, manifest):
         self.manifest = json.loads(manifest.read_text())
-        self._library = ctypes.CDLL(str(build.library(manifest.with_suffix(".sv"), self.driver)))
+        self._library = ctypes.CDLL(str(build.library(manifest.with_suffix(".v"), self.driver)))
         for name, (result, *arguments) in self.functions.items():
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments

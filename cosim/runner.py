@@ -44,7 +44,7 @@ class Job:
 
     @property
     def source(self):
-        return self.folder / f"{self.module}.sv"
+        return self.folder / f"{self.module}.v"
 
     @property
     def manifest_path(self):

@@ -29,10 +29,11 @@ def check(emission):
         One of them is missing, or has something to say.
     """
     with tempfile.TemporaryDirectory() as folder:
-        emission.write(Path(folder))
+        file = f"{emission.module}.v"
+        (Path(folder) / file).write_text(emission.text)
         for tool, arguments in (
-            (VERILATOR, ["--lint-only", "-Wall", "-f", f"{emission.module}.f"]),
-            (ICARUS, ["-g2012", "-Wall", "-o", os.devnull, f"{emission.module}.sv"]),
+            (VERILATOR, ["--lint-only", "-Wall", "--language", "1364-2005", file]),
+            (ICARUS, ["-g2005", "-Wall", "-o", os.devnull, file]),
         ):
             done = tool.start(arguments, folder)
             if done.returncode or done.stderr.strip():

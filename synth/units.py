@@ -115,7 +115,7 @@ def _block(design, settings):
         {port["name"]: port["width"] for port in manifest["ports"] if port["direction"] == direction}
         for direction in ("input", "output")
     )
-    verilog = emission.files[f"{emission.module}.sv"]
+    verilog = emission.text
     operations = design.measured.operations
     if isinstance(operations, str):
         operations = manifest["parameters"].get(operations, 1)

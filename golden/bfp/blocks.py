@@ -268,10 +268,10 @@ def _convert(words, fmt, bits, offset, rounding, overflow, random_bits):
     return k << np.uint8(fmt.man_bits - bits), codes, distances < 0, invalid
 
 
-def counted_words(words: NDArray[np.uint32], fmt: BlockFormat, overflow: str) -> NDArray[np.uint32]:
+def counted_words(words: NDArray[np.uint32], fmt: BlockFormat | str, overflow: str) -> NDArray[np.uint32]:
     """FP32 words of which those are zero that count neither for the exponent of their group nor for statistics."""
     magnitudes = words & np.uint32(0x7FFFFFFF)
-    if fmt.exp_bits < 8:
+    if BlockFormat.of(fmt).exp_bits < 8:
         return words * (magnitudes < FP32_INFINITY)
     return words * (magnitudes != FP32_INFINITY) if overflow == "saturate" else words
 

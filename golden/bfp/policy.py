@@ -58,8 +58,10 @@ def relative_improvement(
     reference = check_int("reference", reference, 0, 255)
     width = check_int("width", width, MIN_SUM_BITS, MAX_SUM_BITS)
     four = BlockFormat(name="bfp4", man_bits=4, exp_bits=fmt.exp_bits, group=fmt.group)
-    words = as_fp32("x", x).view(np.uint32)
-    blocks = convert(counted_words(words, fmt, overflow).view(np.float32), four, overflow=overflow, offset=offset)
+    x = as_fp32("x", x)
+    if not np.isfinite(x).all():
+        x = counted_words(x.view(np.uint32), fmt, overflow).view(np.float32)
+    blocks = convert(x, four, overflow=overflow, offset=offset)
     exponents = blocks.exponents.ravel()
     first = int(exponents.min(initial=NAN_EXPONENT))
     # sums of at most 64 numbers up to 3, which uint8 holds

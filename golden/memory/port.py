@@ -113,6 +113,8 @@ class MemoryPort:
         limits = {"initial_bias": first, "bias_min": bias_min, "bias_max": bias_max}
         self.lanes, self.types, self.fmt = lanes, types, fmt
         self.overflow = check_choice("overflow", overflow, OVERFLOWS)
+        if overflow != OVERFLOWS[0] and fmt.specials == "none" and not s2fp8:
+            raise ValueError(f"overflow has an effect only with s2fp8, or where fmt has infinity or NaN, unlike {fmt.name}")
         self._modes = MODES if s2fp8 else MODES[:4]
         self.estimators = {name: ESTIMATORS[name](types, **limits, **own) for name, own in chosen.items()}
         self.mode = ["fp32"] * types

@@ -12,7 +12,7 @@ from narrowfloat.golden.rounding import OVERFLOWS
 from narrowfloat.hdl.bfp.common import element
 from narrowfloat.hdl.block import Block, Choice, Effect, Format, Integer, Relation, Several, Switch
 from narrowfloat.hdl.parts.lfsr import MAX_SEED, SEED_PORTS, lane_words, seed_port
-from narrowfloat.hdl.parts.logic import carries, decide, is_none_of, pick_or_last, wire
+from narrowfloat.hdl.parts.logic import carries, decide, is_none_of, named, pick_or_last, wire
 from narrowfloat.hdl.parts.shapes import ROUNDINGS as CODES
 from narrowfloat.hdl.parts.shapes import Float32, rounding_field
 from narrowfloat.hdl.parts.stream import Register, beats, beats_of
@@ -206,7 +206,7 @@ class BfpConverter(Block):
                 slot_free.eq(~Array(filled)[index_in] | (leaves & (index_in == index_out))),
                 self.i.ready.eq(slot_free & (~ends_group | group_free)),
             ]
-            exponents.append(Mux(index_in.any(), so_far, 0))
+            exponents.append(wire(m, 8, Mux(index_in.any(), so_far, 0), "exponent_so_far"))
             if self._exceeds:
                 uncounted_so_far = Signal(reset_less=True)
                 uncounted = uncounted | (index_in.any() & uncounted_so_far)
@@ -260,7 +260,7 @@ class BfpConverter(Block):
                 counts = ~special | word.fraction.any()
             else:
                 counts = Const(1, 1)
-            exponents.append(word.exponent & counts.replicate(8))
+            exponents.append(wire(m, 8, word.exponent & counts.replicate(8), f"counted_exponent{len(exponents)}"))
             invalid.append(special)
             uncounted.append(special & ~counts)
         m.d.comb += [arriving.invalid.eq(Cat(invalid).any()), arriving.last.eq(self.i.p.last)]
@@ -357,7 +357,8 @@ class BfpConverter(Block):
             discarded = choose(lambda extra: result.bits[below + extra - SR_BITS : below + extra])
             guard = choose(lambda extra: result.bits[below + extra - SR_BITS - 1])
             lower = choose(lambda extra: result.bits[: below + extra - SR_BITS - 1].any())
-            decisions["sr"] = carries(discarded, random, guard & (lower | result.sticky | discarded[0]))
+            rounds_up = guard & (lower | result.sticky | discarded[0])
+            decisions["sr"] = carries(m, discarded, random, rounds_up, f"with_random{index}")
         decide(m, up, group.control, {CODES[rounding]: decisions[rounding] for rounding in self.roundings})
         return kept, up
 
@@ -379,9 +380,11 @@ class BfpConverter(Block):
         ]
         with m.If(may_leave):
             m.d.sync += sums_valid.eq(leaves)
+        tops = [lane.counted[self._width - POLICY_BITS :] for lane in aligned]
+        high = self._sum_of_lanes(m, [top[2:] for top in tops], "high")
+        low = self._sum_of_lanes(m, [top[:2] for top in tops], "low")
+        is_number = ~exponent.all()
         with m.If(leaves):
-            high, low = (sum(lane.counted[self._width - 2 - 2 * j :][:2] for lane in aligned) for j in range(2))
-            is_number = ~exponent.all()
             m.d.sync += [
                 beat_sums.low.eq(Mux(is_number, low, 0)),
                 beat_sums.high.eq(Mux(is_number, high, 0)),
@@ -425,6 +428,12 @@ class BfpConverter(Block):
             *(result.i.p.user[name].eq(beat_sums[name]) for name in self.tag),
         ]
 
+    def _sum_of_lanes(self, m, values, name):
+        total = values[0]
+        for lane, value in enumerate(values[1:], 1):
+            total = named(m, total + value, f"{name}_of_lanes0to{lane}")
+        return total
+
     def _scaled(self, m, name, value, shift):
         """``floor(value * 2**shift)``, as many bits as a sum has, and whether it has more."""
         below = (3 * self.fmt.group).bit_length() + 2  # a shift right by so many leaves nothing
@@ -447,11 +456,12 @@ def _largest(m, exponents):
 
     It takes fewer gates than a tree of comparators, though more LUTs where carries are free.
     """
-    running = [Const(1, 1)] * len(exponents)
+    running = Const(-1, len(exponents))
     bits = []
     for bit in reversed(range(8)):
         candidates = Cat(alive & exponent[bit] for alive, exponent in zip(running, exponents, strict=True))
         is_set = wire(m, 1, candidates.any(), f"largest{bit}")
-        running = [alive & (exponent[bit] | ~is_set) for alive, exponent in zip(running, exponents, strict=True)]
+        still_running = Cat(alive & (exponent[bit] | ~is_set) for alive, exponent in zip(running, exponents, strict=True))
+        running = wire(m, len(exponents), still_running, f"running{bit}")
         bits.insert(0, is_set)
     return Cat(bits)

@@ -33,6 +33,12 @@ def _reduce(m, columns, width, name):
     return Cat(total)
 
 
+def sum_layout(accumulator, width):
+    """What passes are added up to: with the "fixed" accumulator `width` bits, which may have saturated."""
+    is_fixed = accumulator == "fixed"
+    return data.StructLayout({"sum": width if is_fixed else 32, "saturated": int(is_fixed)})
+
+
 class PassUnit(Circuit):
     """What one pass does to a sum: the arithmetic of `FastMac`, and of a cell of `SystolicArray`.
 
@@ -86,7 +92,7 @@ class PassUnit(Circuit):
         # Of the products of one pass, or of those of a group.
         self._bits = (lanes * (2 ** (max_bits if fused else chunk_bits) - 1) ** 2).bit_length() + 1
         chunk = data.ArrayLayout(1 + chunk_bits, lanes)
-        total = data.StructLayout({"sum": self._width, "saturated": int(self._fixed)})
+        total = sum_layout(accumulator, width)
         super().__init__(
             {
                 "x": In(chunk),
@@ -102,17 +108,21 @@ class PassUnit(Circuit):
         )
 
     def build(self, m):
-        value, before = Signal(signed(self._bits)), None
+        value = Signal(signed(self._bits))
+        before = None
         if self._fused:
             # What came of the passes before, in units of this one.
-            kept, open_, before = Signal.like(value, reset_less=True), Signal(), Signal.like(value)
+            kept = Signal.like(value, reset_less=True)
+            open_ = Signal()
+            before = Signal.like(value)
             m.d.comb += before.eq(Mux(self.lower, kept << self._chunk_bits, kept).as_unsigned() & open_.replicate(self._bits))
             with m.If(self.enable):
                 m.d.sync += open_.eq(~self.update)
             with m.If(self.enable & ~self.update):
                 m.d.sync += kept.eq(value)
         m.d.comb += value.eq(self._products(m, before))
-        total, following = Signal.like(self.total, reset_less=True), Signal.like(self.total)
+        total = Signal.like(self.total, reset_less=True)
+        following = Signal.like(self.total)
         m.d.comb += [self.total.eq(total), following.eq(self._add_fixed(m, value) if self._fixed else self._add_fp32(m, value))]
         with m.If(self.update):
             m.d.sync += total.eq(following)
@@ -152,7 +162,9 @@ class PassUnit(Circuit):
         low, high = bits - 1, width + bits - 1
         steps = (high - 1).bit_length()
         places = wire(m, signed(max(len(shift), steps) + 1), shift + low)
-        sign, below, above = value[-1], Signal(), Signal()
+        sign = value[-1]
+        below = Signal()
+        above = Signal()
         m.d.comb += [below.eq(places[-1]), above.eq(~below & (places[:-1] >= high))]
         # Further down all that is left is the sign.
         moved = wire(m, signed(bits), Mux(below, sign.replicate(bits), value.as_unsigned()).as_signed(), "placed")
@@ -161,7 +173,9 @@ class PassUnit(Circuit):
             moved = wire(m, shape, Mux(places[k] & ~below, moved << (1 << k), moved), f"moved{k}")
         upper = moved[low + width - 1 :]
         outside = wire(m, 1, Mux(above, value.any(), upper.any() & ~upper.all()))
-        added, overflow, negative = Signal(signed(width + 1)), Signal(), Signal()
+        added = Signal(signed(width + 1))
+        overflow = Signal()
+        negative = Signal()
         m.d.comb += [
             added.eq(self.base.sum.as_signed() + moved[low : low + width].as_signed()),
             overflow.eq(outside | (added[-1] ^ added[-2])),
@@ -195,7 +209,9 @@ class PassUnit(Circuit):
         distance = wire(m, signed(self._exponent_bits + 2), addend_exponent - old_place)
         above = wire(m, 1, ~distance[-1] & nonzero)  # the addend has the larger exponent
         addend = Cat(Const(0, 24 - bits), leading)
-        top, small, places = Signal(24), Signal(24), Signal(len(distance) - 1)
+        top = Signal(24)
+        small = Signal(24)
+        places = Signal(len(distance) - 1)
         m.d.comb += [
             top.eq(Mux(above, addend, old)),
             small.eq(Mux(above, old, addend)),
@@ -209,7 +225,10 @@ class PassUnit(Circuit):
         low = wire(m, 27, Mux(places[5:].any(), small.any(), Cat(sticky, aligned)))
 
         high = Cat(Const(0, 3), top)
-        subtract, difference, negated, total = Signal(), Signal(28), Signal(28), Signal(28)
+        subtract = Signal()
+        difference = Signal(28)
+        negated = Signal(28)
+        total = Signal(28)
         m.d.comb += [
             subtract.eq(sign ^ old_sign),
             difference.eq(high - low),
@@ -326,7 +345,9 @@ class FastMac(Block):
     def build(self, m):
         m.submodules.unit = unit = self._unit
         given, result = self.i.p.user, self.o.p.user
-        done, fresh, taken = Signal(), Signal(init=1), Signal()
+        done = Signal()
+        fresh = Signal(init=1)
+        taken = Signal()
         complete = given.complete if self._fused else Const(1, 1)
         m.d.comb += [
             self.i.ready.eq(~done | self.o.ready),

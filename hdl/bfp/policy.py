@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import EPSILON_BITS, MAX_SUM_BITS, MIN_SUM_BITS, SUM_BITS
 from narrowfloat.hdl.block import Block, Integer
+from narrowfloat.hdl.parts.logic import wire
 from narrowfloat.hdl.parts.registers import Register, Registers, rw
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.parts.stream import beats_of
@@ -106,9 +107,11 @@ class PrecisionPolicy(Block):
         # of x were. With w = EPSILON_BITS + ITERATION_BITS + LAYER_BITS: a < 2**w, |b| < 2**(w + 1), so |total| <
         # 2**w + 2**(w + 1), and twice that before it is halved.
         width = EPSILON_BITS + ITERATION_BITS + LAYER_BITS
-        a, b = Signal(width, reset_less=True), Signal(signed(width + 2), reset_less=True)
+        a = Signal(width, reset_less=True)
+        b = Signal(signed(width + 2), reset_less=True)
         x, y = (Signal(self.sum_bits, name=name, reset_less=True) for name in "xy")
-        total, doubled = Signal(signed(width + 3), reset_less=True), Signal(signed(width + 4))
+        total = Signal(signed(width + 3), reset_less=True)
+        doubled = Signal(signed(width + 4))
         steps = Signal(range(max(self.sum_bits, EPSILON_BITS) + 1))
         m.d.comb += doubled.eq(total + Mux(x[0], a, 0) - Mux(y[0], b, 0))
 
@@ -119,11 +122,13 @@ class PrecisionPolicy(Block):
         def start(new_x, new_y, count):
             return [x.eq(new_x), y.eq(new_y), steps.eq(count), total.eq(0)]
 
-        with m.If(steps.any()):
+        adding = wire(m, 1, steps.any())
+        negated_iteration = wire(m, signed(ITERATION_BITS + 1), -user.iteration)
+        with m.If(adding):
             m.d.sync += [steps.eq(steps - 1), total.eq(doubled >> 1), x.eq(Cat(x[1:], doubled[0])), y.eq(y >> 1)]
         with m.Else(), m.FSM():
             with m.State("idle"), m.If(self.i.valid):
-                m.d.sync += [a.eq(iterations), b.eq(-user.iteration), *start(user.layer, layers, LAYER_BITS)]
+                m.d.sync += [a.eq(iterations), b.eq(negated_iteration), *start(user.layer, layers, LAYER_BITS)]
                 m.next = "spent"
             with m.State("spent"):
                 m.d.sync += [b.eq(product(LAYER_BITS)), *start(layers, 0, LAYER_BITS)]

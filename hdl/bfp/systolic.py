@@ -4,15 +4,14 @@ from amaranth.hdl import Cat, Const, Mux, Shape, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
+from narrowfloat.hdl.bfp.cell import Layouts, Row, delayed
 from narrowfloat.hdl.bfp.common import fields_of
-from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS, PassUnit
+from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS
 from narrowfloat.hdl.block import Block, Choice, Effect, Integer
-from narrowfloat.hdl.parts.logic import pick
+from narrowfloat.hdl.parts.logic import named
 
-MAX_SIDE = 16
+MAX_SIDE = 32
 WINDOW_BITS = 9
-# Of E - 2 (jx + jy), less a window's exponent.
-_X_EXPONENT_BITS = 11
 
 
 class SystolicArray(Block):
@@ -92,30 +91,14 @@ class SystolicArray(Block):
         return self.rows + self.columns - 1
 
     def prepare(self):
-        self._unit = {
-            "lanes": self.lanes,
-            "accumulator": self.accumulator,
-            "width": self.width,
-            "max_bits": self.max_bits,
-            "fused": True,
-            "exponent_bits": _X_EXPONENT_BITS + 1,
-        }
+        self._layouts = Layouts(self.lanes, self.max_bits, self.accumulator, self.width)
         self._fixed = self.accumulator == "fixed"
         self._chunks = self.max_bits // CHUNK_BITS
         self._chunk_number = range(self._chunks)
-        self._number = data.StructLayout({"magnitude": self.max_bits, "sign": 1})
-        chunks = data.ArrayLayout(1 + CHUNK_BITS, self.lanes)
-        self._group = data.StructLayout({"numbers": data.ArrayLayout(self._number, self.lanes), "exponent": 8})
-        self._chunk = data.StructLayout({"numbers": chunks, "exponent": 8})
-        self._operand = data.StructLayout({"numbers": chunks, "exponent": signed(_X_EXPONENT_BITS), "nan": 1})
-        # What a cell does in a cycle: it adds to zero if `fresh`, to its own sum if `in_place`, otherwise to that of the cell
-        # above; `update` without `enable` takes that over.
-        flags = dict.fromkeys(("enable", "update", "in_place", "fresh", "swap", "lower"), 1)
-        self._control = data.StructLayout({**flags, "chunk": self._chunk_number})
 
     def members(self):
         def groups(name, count):
-            return {name: data.ArrayLayout(self._number, count * self.lanes), "exponent": data.ArrayLayout(8, count)}
+            return {name: data.ArrayLayout(self._layouts.number, count * self.lanes), "exponent": data.ArrayLayout(8, count)}
 
         left = {"in_place": 1, "swap": 1, "resume": 1, "chunks": self._chunk_number}
         left |= {"window": WINDOW_BITS} if self._fixed else {}
@@ -146,11 +129,14 @@ class SystolicArray(Block):
         number = Signal(data.StructLayout({"x": self._chunk_number, "y": self._chunk_number}))
 
         # The tile that waits, and the one in use.
-        loaded, has_tile, swapped = Signal(range(self.rows + 1)), Signal(), Signal()
+        loaded = Signal(range(self.rows + 1))
+        has_tile = Signal()
+        swapped = Signal()
         waiting_chunks, chunks = (Signal(self._chunk_number, name=name) for name in ("waiting_chunks", "chunks"))
         # Cycles until no swap and no beat in place is on its way, so that the registers of the waiting tile may change.
         quiet = Signal(range(max(self.rows + self.columns - 1, 2)))
-        leaving, needs_swap = Signal(leaving_shape), Signal()
+        leaving = Signal(leaving_shape)
+        needs_swap = Signal()
         m.d.comb += [
             needs_swap.eq(~given.in_place & ~swapped & (given.swap | ~has_tile)),
             wave.adds.eq(
@@ -204,7 +190,8 @@ class SystolicArray(Block):
         if self._chunks == 1:
             m.d.comb += [wave.complete.eq(1), wave.lower.eq(0)]
             return
-        lower, next_sum = Signal(), Signal(range(2 * self._chunks))
+        lower = Signal()
+        next_sum = Signal(range(2 * self._chunks))
         ends = Signal()  # of this weight there is no other pair
         m.d.comb += [
             wave.lower.eq(lower),
@@ -214,7 +201,7 @@ class SystolicArray(Block):
         ]
         at = Signal.like(number)
         m.d.comb += number.eq(at)
-        start_y = Mux(next_sum > last_y, last_y, next_sum)
+        start_y = named(m, Mux(next_sum > last_y, last_y, next_sum), "start_y")
         with m.If(advance & wave.adds):
             m.d.sync += lower.eq(ends & ~wave.complete)
             with m.If(wave.complete):
@@ -229,42 +216,40 @@ class SystolicArray(Block):
         below = (number.x + number.y) << 1
         if self._fixed:
             below = below + self.i.p.user.window
+        below = named(m, below, "below_first")
         x, y = [], []
         for row in range(self.rows):
-            operand = Signal(self._operand, name=f"x{row}")
+            operand = Signal(self._layouts.operand, name=f"x{row}")
             exponent = self.i.p.data.exponent[row]
             m.d.comb += [operand.exponent.eq(exponent - below), operand.nan.eq(exponent.all())]
             for lane in range(self.lanes):
                 element = self.i.p.data.x[row * self.lanes + lane]
-                bits = self._chunk_of(element, number.x) & wave.adds.replicate(CHUNK_BITS)
+                bits = self._layouts.chunk_of(element, number.x) & wave.adds.replicate(CHUNK_BITS)
                 m.d.comb += operand.numbers[lane].eq(Cat(bits, element.sign))
             x.append(operand)
         for column in range(self.columns):
-            operand = Signal(self._chunk, name=f"y{column}")
+            operand = Signal(self._layouts.chunk, name=f"y{column}")
             m.d.comb += operand.exponent.eq(self.s_columns.p.data.exponent[column])
             elements = [self.s_columns.p.data.y[column * self.lanes + lane] for lane in range(self.lanes)]
-            m.d.comb += self._chunks_of(elements, number.y, operand)
+            m.d.comb += self._layouts.chunks_of(elements, number.y, operand)
             y.append(operand)
         return x, y
 
-    def _chunk_of(self, element, number):
-        """A chunk of a magnitude, number 0 being the highest."""
-        chunks = [element.magnitude[CHUNK_BITS * k :][:CHUNK_BITS] for k in reversed(range(self._chunks))]
-        return pick(chunks, number)
-
-    def _chunks_of(self, elements, number, operand):
-        """Assignments of a chunk of each of `elements`, with its sign, to the numbers of `operand`."""
-        return [
-            result.eq(Cat(self._chunk_of(element, number), element.sign)) for result, element in zip(operand.numbers, elements)
-        ]
-
     def _cells(self, m, advance, wave, number, x, y):
         """All cells; returns the sums of the last row."""
-        above = [self._delayed(m, f"sums{c}", advance, self._sums_in(c), c, self.i.p.user.resume) for c in range(self.columns)]
-        from_top = [self._delayed(m, f"top{c}", advance, y[c].as_value(), c, wave.in_place) for c in range(self.columns)]
-        top = [data.View(self._chunk, value) for value in from_top]
+        above = [delayed(m, f"sums{c}", advance, self._sums_in(c), c, self.i.p.user.resume) for c in range(self.columns)]
+        from_top = [delayed(m, f"top{c}", advance, y[c].as_value(), c, wave.in_place) for c in range(self.columns)]
+        layouts, columns = self._layouts, self.s_columns.p.data
+        top = [data.View(layouts.chunk, value) for value in from_top]
+        loaded = [
+            data.View(
+                layouts.group,
+                Cat(Cat(number.as_value() for number in columns.y[c * self.lanes : (c + 1) * self.lanes]), columns.exponent[c]),
+            )
+            for c in range(self.columns)
+        ]
         for row in range(self.rows):
-            control = Signal(self._control, name=f"control{row}")
+            control = Signal(layouts.control, name=f"control{row}")
             moves_down = wave.leaves & (wave.leaving <= row) if row else Const(0, 1)
             m.d.comb += [
                 control.enable.eq(wave.adds),
@@ -275,101 +260,34 @@ class SystolicArray(Block):
                 control.lower.eq(wave.lower),
                 control.chunk.eq(number.y),
             ]
-            control = data.View(self._control, self._delayed(m, f"control{row}", advance, control.as_value(), row))
+            control = data.View(layouts.control, delayed(m, f"control{row}", advance, control.as_value(), row))
             busy = wave.adds | wave.leaves
-            operand = data.View(self._operand, self._delayed(m, f"left{row}", advance, x[row].as_value(), row, busy))
+            operand = data.View(layouts.operand, delayed(m, f"left{row}", advance, x[row].as_value(), row, busy))
+            m.submodules[f"row{row}"] = cells = Row(layouts, self.columns)
+            m.d.comb += [cells.advance.eq(advance), cells.loads.eq(wave.loads), cells.control.eq(control), cells.x.eq(operand)]
             for column in range(self.columns):
-                control, operand, top[column], above[column] = self._cell(
-                    m, row, column, advance, wave, control, operand, top[column], above[column]
-                )
+                m.d.comb += [
+                    cells.top[column].eq(top[column]),
+                    cells.loaded[column].eq(loaded[column]),
+                    cells.above[column].eq(above[column]),
+                ]
+            loaded, above = list(cells.waiting), list(cells.total)
+            top = [layouts.highest(group) for group in loaded]
         return above
 
     def _sums_in(self, column):
         saturated = self.s_sums.p.user.saturated[column] if self._fixed else Const(0, 0)
         return Cat(self.s_sums.p.data.sum[column], saturated)
 
-    def _cell(self, m, row, column, advance, wave, control, x, top, above):
-        """One cell; returns what it hands on: to the right what to do and x, downwards y and its sum."""
-        m.submodules[f"unit{row}_{column}"] = unit = PassUnit(**self._unit)
-        name = f"{row}_{column}"
-        waiting, held = (Signal(self._group, name=f"{kind}{name}", reset_less=True) for kind in ("waiting", "held"))
-        if row == 0:
-            loaded = Cat(
-                Cat(self.s_columns.p.data.y[column * self.lanes + lane].as_value() for lane in range(self.lanes)),
-                self.s_columns.p.data.exponent[column],
-            )
-            loaded = data.View(self._group, loaded)
-        else:
-            # What waits in the cell above: a group, or in place a chunk, which lies where the highest one of a group does.
-            top, loaded = self._highest(top), top
-        y = Signal(self._chunk, name=f"y{name}")
-        with m.If(control.in_place):
-            m.d.comb += y.eq(top)
-        with m.Else():
-            m.d.comb += y.exponent.eq(held.exponent)
-            m.d.comb += self._chunks_of(held.numbers, control.chunk, y)
-        with m.If(advance & wave.loads):
-            m.d.sync += waiting.eq(loaded)
-        with m.Elif(advance & control.in_place):
-            m.d.sync += waiting.exponent.eq(top.exponent)
-            for lane in range(self.lanes):
-                m.d.sync += [
-                    waiting.numbers[lane].magnitude[-CHUNK_BITS:].eq(top.numbers[lane][:CHUNK_BITS]),
-                    waiting.numbers[lane].sign.eq(top.numbers[lane][CHUNK_BITS]),
-                ]
-        with m.If(advance & control.swap):
-            m.d.sync += held.eq(waiting)
-        width = Shape.cast(unit.base.shape()).width
-        own = unit.total.as_value()
-        m.d.comb += [
-            unit.x.eq(x.numbers),
-            unit.y.eq(y.numbers),
-            unit.exponent.eq(x.exponent + y.exponent),
-            unit.base.eq(Mux(control.in_place, own, above) & (~control.fresh).replicate(width)),
-            unit.enable.eq(advance & control.enable),
-            unit.update.eq(advance & control.update),
-            unit.nan.eq(control.enable & (x.nan | y.exponent.all())),
-            unit.lower.eq(control.lower),
-        ]
-        if column + 1 < self.columns:
-            busy = control.enable | control.update
-            handed_on = self._delayed(m, f"x{name}", advance, x.as_value(), 1, busy)
-            x = data.View(self._operand, handed_on)
-            control = data.View(self._control, self._delayed(m, f"control{name}", advance, control.as_value(), 1))
-        return control, x, waiting, own
-
-    def _highest(self, group):
-        """The highest chunk of a group."""
-        numbers = Cat(Cat(element.magnitude[-CHUNK_BITS:], element.sign) for element in group.numbers)
-        return data.View(self._chunk, Cat(numbers, group.exponent))
-
-    def _delayed(self, m, name, advance, value, cycles, holds=None):
-        """`value` some cycles later. With `holds` a register takes it only where that is set: data that nobody looks at stays
-        as it is, which saves switching, and needs no reset; without, it starts from zero."""
-        for cycle in range(cycles):
-            later = Signal(len(value), name=f"{name}_{cycle}", reset_less=holds is not None)
-            if holds is None:
-                with m.If(advance):
-                    m.d.sync += later.eq(value)
-            else:
-                moved = Signal(name=f"{name}_{cycle}_holds")
-                with m.If(advance & holds):
-                    m.d.sync += later.eq(value)
-                with m.If(advance):
-                    m.d.sync += moved.eq(holds)
-                holds = moved
-            value = later
-        return value
-
     def _leave(self, m, advance, wave, results):
         """Results of the last row, each column delayed until the last one is there."""
-        flags = self._delayed(m, "result", advance, Cat(wave.result, wave.last), self.latency)
+        flags = delayed(m, "result", advance, Cat(wave.result, wave.last), self.latency)
         m.d.comb += [self.o.valid.eq(flags[0]), self.o.p.last.eq(flags[1]), advance.eq(~self.o.valid | self.o.ready)]
         width = Shape.cast(self.o.p.data.sum.shape().elem_shape).width
-        leaves = self._delayed(m, "leaves", advance, wave.result, self.rows)
+        leaves = delayed(m, "leaves", advance, wave.result, self.rows)
         for column, value in enumerate(results):
-            holds = self._delayed(m, f"leaves{column}", advance, leaves, column)
-            value = self._delayed(m, f"out{column}", advance, value, self.columns - 1 - column, holds)
+            holds = delayed(m, f"leaves{column}", advance, leaves, column)
+            value = delayed(m, f"out{column}", advance, value, self.columns - 1 - column, holds)
             m.d.comb += self.o.p.data.sum[column].eq(value[:width])
             if self._fixed:
                 m.d.comb += self.o.p.user.saturated[column].eq(value[width])

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import FP32_MAN_BITS
-from narrowfloat.hdl.parts.logic import Circuit, carries, decide, wire
+from narrowfloat.hdl.parts.logic import Circuit, carries, decide, switch, wire
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Float32
 
 
@@ -90,17 +90,17 @@ class Align(Circuit):
         gradual = self._codec.choose(self.control, [Const(fmt.underflow == "gradual", 1) for fmt in self._codec.formats])
         less_one = ~total[:7]
         near_bits = (len(significand) - 1).bit_length()
+        is_subnormal = wire(m, 1, ~total[7] & ~total[8] & gradual)
         # A case for each distance is smaller than a chain of shifters.
-        with m.If(~total[7] & ~total[8] & gradual):
+        shifted = Signal(data.StructLayout({"sticky": 1, "significand": len(significand)}))
+        distances = range(1, 2**near_bits + 1)
+        results = {distance - 1: Cat(raw_sticky | raw[:distance].any(), raw[distance:]) for distance in distances}
+        switch(m, less_one[:near_bits], {case: shifted.eq(result) for case, result in results.items()})
+        with m.If(is_subnormal):
             with m.If(less_one[near_bits:].any()):
                 m.d.comb += [significand.eq(0), sticky.eq(1)]
-            with m.Else(), m.Switch(less_one[:near_bits]):
-                for distance in range(1, 2**near_bits + 1):
-                    with m.Case(distance - 1):
-                        m.d.comb += [
-                            significand.eq(raw >> distance),
-                            sticky.eq(raw_sticky | raw[:distance].any()),
-                        ]
+            with m.Else():
+                m.d.comb += [significand.eq(shifted.significand), sticky.eq(shifted.sticky)]
 
     def _round(self, m, significand, sticky):
         """Formats with fewer mantissa bits than the widest discard bits from the kept ones, too, and leave ones behind there,
@@ -142,7 +142,7 @@ class Align(Circuit):
             discarded = self._choose(lambda extra: significand[1 + extra : k + extra])
             next_bit = self._choose(lambda extra: significand[extra])
             below = self._choose(lambda extra: significand[:extra].any()) | sticky
-            decisions["sr"] = carries(discarded, self.random, next_bit & (below | discarded[0]))
+            decisions["sr"] = carries(m, discarded, self.random, next_bit & (below | discarded[0]), "with_random")
         built = {ROUNDINGS[rounding]: decisions[rounding] for rounding in self._codec.roundings}
         decide(m, up, self.control, built)
         return up, guard | lower

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import FP32_MAN_BITS
 from narrowfloat.hdl.float_codec.common import FloatCodec
-from narrowfloat.hdl.parts.logic import Circuit, is_none_of
+from narrowfloat.hdl.parts.logic import Circuit, is_none_of, wire
 from narrowfloat.hdl.parts.shapes import Float32
 
 
@@ -39,7 +39,8 @@ class _Unpack(Circuit):
 
     def build(self, m):
         results = [self._unpack(m, fmt) for fmt in self._codec.formats]
-        m.d.comb += self.o.eq(self._codec.choose(self.control, results))
+        chosen = wire(m, _unpacked(self._codec), self._codec.choose(self.control, results))
+        m.d.comb += self.o.eq(chosen)
         with m.If(is_none_of(self.control, "format", range(len(results)))):
             m.d.comb += [self.o.eq(0), self.o.nan.eq(1)]
 

@@ -73,7 +73,9 @@ class Pack(Circuit):
         mantissa, above = total[:man_bits], total[man_bits:]
         exponent = Cat(above[i] ^ above[:i].all() for i in range(exp_bits))
         at_least_one = above[7] | above[8]
-        zero, below = Signal(), Signal()  # E = 0, E < 0
+        # E = 0, E < 0
+        zero = Signal()
+        below = Signal()
         m.d.comb += [zero.eq(~at_least_one & above[:7].all()), below.eq(~at_least_one & ~above[:7].all())]
         too_large = wire(
             m,
@@ -97,7 +99,7 @@ class Pack(Circuit):
         return SimpleNamespace(
             magnitude=Cat(bit & ~below for bit in (lowest, *magnitude[1:])),
             too_large=too_large,
-            changed=Mux(below, self.i.nonzero, self.i.lossy | (zero & ~mantissa.any())),
+            changed=wire(m, 1, Mux(below, self.i.nonzero, self.i.lossy | (zero & ~mantissa.any())), "changed"),
             tiny=below | (zero & ~mantissa.any()) | (0 if self._after else from_below),
         )
 
@@ -105,21 +107,25 @@ class Pack(Circuit):
         """Any set of formats; a subnormal is aligned already, and its exponent counts as 0 instead of E."""
         man_bits, exp_bits = self._codec.man_bits, self._codec.exp_bits
         above = self.i.exponent
-        normal, zero, base = Signal(), Signal(), Signal(exp_bits)  # E >= 1, E = 0, E - 1
+        # E >= 1, E = 0, E - 1
+        normal = Signal()
+        zero = Signal()
+        base = Signal(exp_bits)
         m.d.comb += [
             normal.eq(above[7] | above[8]),
             zero.eq(~normal & above[:7].all()),
             base.eq(Mux(normal, above[:exp_bits], 0)),
         ]
         total = wire(m, man_bits + exp_bits + 1, _sum_with_carry(man_bits, self.i.round_up, normal, Cat(self.i.kept, base)))
-        out_of_reach = above[8] | (above[7] & above[exp_bits:7].any())
+        out_of_reach = wire(m, 1, above[8] | (above[7] & above[exp_bits:7].any()))
+        below = wire(m, 1, ~normal & ~zero)
 
         def pack(fmt):
             mantissa = total[man_bits - fmt.man_bits : man_bits]
             exponent = total[man_bits : man_bits + fmt.exp_bits]
-            too_large = out_of_reach | total[man_bits + fmt.exp_bits :].any() | _reserved(fmt, mantissa, exponent)
+            beyond = out_of_reach | total[man_bits + fmt.exp_bits :].any() | _reserved(fmt, mantissa, exponent)
+            too_large = wire(m, 1, beyond, f"too_large_{fmt.name}")
             magnitude = Cat(mantissa, exponent)
-            below = ~normal & ~zero
             reaches_zero = (above[:7] == FP32_BIAS - 1) & total[man_bits]
             if fmt.underflow == "gradual":
                 changed, tiny = self.i.lossy & self.i.nonzero, ~normal
@@ -131,7 +137,7 @@ class Pack(Circuit):
             else:
                 at_zero = zero & ~magnitude.any()
                 lowest = Mux(below, reaches_zero, magnitude[0] | at_zero)
-                changed = Mux(below, self.i.nonzero, self.i.lossy | at_zero)
+                changed = wire(m, 1, Mux(below, self.i.nonzero, self.i.lossy | at_zero), f"changed_{fmt.name}")
                 tiny = below | at_zero if self._after else below | (zero & ~self.i.kept[man_bits - fmt.man_bits :].any())
                 magnitude = Cat(lowest, *(bit & ~below for bit in magnitude[1:]))
             return SimpleNamespace(magnitude=magnitude, too_large=too_large, changed=changed, tiny=tiny)
@@ -152,14 +158,14 @@ class Pack(Circuit):
         number = ~special
         if fmt.specials == "fnu":
             number = number & ~self.i.sign & self.i.nonzero
-        flags = Signal(Flags)
+        flags = Signal(Flags, name=f"flags_{fmt.name}")
         m.d.comb += [
             flags.overflow.eq(number & lane.too_large),
             flags.underflow.eq(number & lane.changed & lane.tiny),
             flags.inexact.eq(number & (lane.changed | lane.too_large)),
             flags.invalid.eq(invalid),
         ]
-        return Cat(magnitude, sign) if fmt.signed else magnitude, flags
+        return wire(m, fmt.bits, Cat(magnitude, sign) if fmt.signed else magnitude, f"code_{fmt.name}"), flags
 
     def _on_overflow(self, fmt):
         """{E, M} of what is too large."""

@@ -37,7 +37,8 @@ class BlockMaximum(Circuit):
         )
 
     def build(self, m):
-        kept, stored = Signal(self._stored), Signal(self._stored)
+        kept = Signal(self._stored)
+        stored = Signal(self._stored)
         m.d.comb += [kept.last.eq(self.i.p.last), self.o.p.last.eq(stored.last)]
         for name in kept.user.shape().members:
             m.d.comb += [kept.user[name].eq(self.i.p.user[name]), self.o.p.user[name].eq(stored.user[name])]
@@ -54,7 +55,8 @@ class BlockMaximum(Circuit):
             ]
         m.submodules.values = values = SyncFIFOBuffered(width=len(kept.as_value()), depth=2 * self._beats + 2)
         m.submodules.exponents = exponents = SyncFIFOBuffered(width=self._fmt.exp_bits, depth=4)
-        taken, left = Signal(), Signal()
+        taken = Signal()
+        left = Signal()
         m.d.comb += [
             self.i.ready.eq(values.w_rdy & exponents.w_rdy),
             taken.eq(self.i.valid & self.i.ready),
@@ -62,7 +64,8 @@ class BlockMaximum(Circuit):
             values.w_data.eq(kept),
         ]
 
-        so_far, special_so_far = Signal(8), Signal()
+        so_far = Signal(8)
+        special_so_far = Signal()
         specials = [word.exponent.all() for word in self.i.p.data]
         exponents_in = [word.exponent & (~special).replicate(8) for word, special in zip(self.i.p.data, specials)]
         counted = wire(m, 8, _largest([so_far, *exponents_in]), "counted")

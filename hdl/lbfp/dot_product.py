@@ -7,7 +7,7 @@ from amaranth.utils import bits_for
 from narrowfloat.golden.lbfp import OUTPUTS
 from narrowfloat.hdl.block import Choice, Integer, Switch
 from narrowfloat.hdl.lbfp.products import Products, Shift, log_sum, pairs
-from narrowfloat.hdl.parts.logic import wire
+from narrowfloat.hdl.parts.logic import named, wire
 from narrowfloat.hdl.parts.stream import beats_of, registered
 
 
@@ -118,7 +118,8 @@ class LbfpDotProduct(Products):
             ]
 
     def _accumulate(self, m, products):
-        done, fresh = Signal(), Signal(init=1)
+        done = Signal()
+        fresh = Signal(init=1)
         total = Signal(signed(self._sum_bits), reset_less=True)
         # A tree of adders of two, each with a carry: on FPGAs it becomes carry chains, in cells full adders. Two numbers of w
         # bits and a carry are from -2**w to 2**w - 1, which w + 1 bits hold.
@@ -144,7 +145,8 @@ class LbfpDotProduct(Products):
         user, given = self.o.p.user, products.p.user
         held = {name: given[name] for name in self.tag}
         if self.exponents:
-            held = {"exponent": given.exponent_a + given.exponent_b + self.table.lsb_offset, **held}
+            exponent = named(m, given.exponent_a + given.exponent_b, "exponent_of_products")
+            held = {"exponent": exponent + self.table.lsb_offset, **held}
         for name, value in held.items():
             register = Signal(user[name].shape(), name=f"held_{name}", reset_less=True)
             with m.If(taken & products.p.last):

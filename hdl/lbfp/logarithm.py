@@ -129,7 +129,9 @@ class Clamp(Circuit):
         integer = Cat(Const(0, fmt.frac_bits), self.i.integer).as_signed()
         c = wire(m, signed(len(integer) + 1), integer + self.i.fraction)
         negative = c[-1]
-        too_large, below, zero = Signal(), Signal(), Signal()
+        too_large = Signal()
+        below = Signal()
+        zero = Signal()
         m.d.comb += [
             too_large.eq(~negative & c[fmt.magnitude_bits : -1].any()),
             # c < 1: the smallest number from its half on, one integer lower, zero below.

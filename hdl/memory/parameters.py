@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.s2fp8 import MEAN_BITS
 from narrowfloat.hdl.memory.streams import type_bits
-from narrowfloat.hdl.parts.logic import Circuit, pick
+from narrowfloat.hdl.parts.logic import Circuit, pick, wire
 from narrowfloat.hdl.s2fp8 import NEUTRAL, PARAMETERS, S2Parameters
 
 
@@ -57,7 +57,8 @@ class ParameterKeeper(Circuit):
         starts = Signal()
         done = Signal()
         type_ = Signal(type_bits(self._types))
-        here = Const(1, 1) if self._types == 1 else Const(1, self._types) << type_
+        here = wire(m, self._types, Const(1, 1) if self._types == 1 else Const(1, self._types) << type_)
+        is_loaded = wire(m, 1, (loaded & here).any())
         m.d.comb += [
             starts.eq(~computing & (stale & here).any()),
             done.eq(unit.o.valid),
@@ -65,7 +66,7 @@ class ParameterKeeper(Circuit):
             unit.o.ready.eq(1),
             self.busy.eq(stale | self.ends | computing.replicate(self._types) & here),
         ]
-        with m.If((loaded & here).any()):
+        with m.If(is_loaded):
             m.d.comb += unit.i.p.data.eq(self.given)
         with m.Else():
             for name in ("mean", "max"):

@@ -57,7 +57,8 @@ class ReadPath(Circuit):
         m.submodules.decoder = decoder = FloatDecoder((self._fmt,), lanes=self._lanes, stages=0)
         result = Signal(self.m_core.payload.shape())
         taken = Signal()
-        kept, codes = Signal(self._lanes), Signal(code_bits)
+        kept = Signal(self._lanes)
+        codes = Signal(code_bits)
         m.d.comb += [
             kept.eq(Array(beat.keep.word_select(number, self._lanes) for number in range(SLOTS))[slot]),
             codes.eq(Array(beat.data.as_value().word_select(number, code_bits) for number in range(SLOTS))[slot]),

@@ -18,7 +18,7 @@ from narrowfloat.hdl.memory.streams import (
     mode_bits,
     type_bits,
 )
-from narrowfloat.hdl.parts.logic import Circuit, is_number, pick, wire
+from narrowfloat.hdl.parts.logic import Circuit, is_number, named, pick, wire
 from narrowfloat.hdl.parts.shapes import Flags
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.s2fp8 import NEUTRAL, PARAMETERS, S2Encoder
@@ -164,11 +164,11 @@ class WritePath(Circuit):
             with m.If(squeezed):
                 m.d.comb += [result.user.mean.eq(found.mean), result.user.inverse.eq(found.inverse)]
         flags = [encoder.o.p.user.flags[lane].as_value() for lane in range(self._lanes)]
-        return self._raised(accepted & packed & ~squeezed, user.type, kept, flags)
+        return self._raised(m, accepted & packed & ~squeezed, user.type, kept, flags, "raised")
 
-    def _raised(self, valid, type_, kept, flags):
+    def _raised(self, m, valid, type_, kept, flags, name):
         """What the lanes of a beat raise, for each type."""
-        raised = reduce(or_, (flag & keep.replicate(len(flag)) for keep, flag in zip(kept, flags)))
+        raised = named(m, reduce(or_, (flag & keep.replicate(len(flag)) for keep, flag in zip(kept, flags))), name)
         return [Mux(valid & is_number(type_, t), raised, 0) for t in range(self._types)]
 
     def _encode_s2fp8(self, m, beat):
@@ -200,7 +200,7 @@ class WritePath(Circuit):
         flags = [s2_encoder.o.p.user.flags[lane] for lane in range(self._lanes)]
         flags = [Cat(flag.saturated, flag.flushed, 0, flag.invalid) for flag in flags]
         leaves = encoded.valid & encoded.ready & encoded.payload.user.squeezed
-        return encoded, self._raised(leaves, encoded.payload.user.type, encoded.payload.keep, flags)
+        return encoded, self._raised(m, leaves, encoded.payload.user.type, encoded.payload.keep, flags, "raised_by_s2fp8")
 
     def _pack(self, m, encoded):
         beat, pack = encoded.payload, Signal(self.m_mem.payload.shape(), reset_less=True)
@@ -208,7 +208,8 @@ class WritePath(Circuit):
         complete = Signal()
         position = Signal(range(SLOTS))  # of the next beat to join
         # A tensor whose pack is not complete is open, and so has the same mode and bias still: no need to compare these.
-        joins, leaves = Signal(), Signal()
+        joins = Signal()
+        leaves = Signal()
         m.d.comb += [
             joins.eq(taken & ~complete & beat.user.packed & (beat.user.type == pack.user.type)),
             leaves.eq(taken & (complete | encoded.valid & ~joins)),

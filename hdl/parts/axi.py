@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import EnumMeta
 
-from amaranth.hdl import ClockDomain, ClockSignal, Instance, ResetSignal, Shape, Signal, Value
+from amaranth.hdl import ClockSignal, ResetSignal, Shape, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.parts.logic import Circuit
+from narrowfloat.hdl.verilog import hierarchy
 
 RESETS = ("sync_high", "sync_low", "async_high", "async_low")
 
@@ -90,7 +91,6 @@ class _Top(Circuit):
     def __init__(self, block, reset="sync_high"):
         self._block = block
         self._reset = reset
-        self._own_wires = ()
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
         self.registers = block.registers
         self.seeded = block.seeded
@@ -113,20 +113,10 @@ class _Top(Circuit):
     def build(self, m):
         if self._block.clocked(vars(self._block)):
             _clock(m, self, self._reset)
-        m.submodules.block = self._block
+        self._block.add_to(m)
         for name, (flow, inner) in self._inner.items():
             port = getattr(self, name)
-            if name in self._own_wires:
-                own = Signal(port.shape(), name=f"own_{name}")
-                m.d.comb += own.eq(inner)
-                m.submodules += Instance("narrowfloat_output", p_WIDTH=len(port), i_A=own, o_Y=port)
-            else:
-                m.d.comb += inner.eq(port) if flow is In else port.eq(inner)
-
-    def with_own_wires(self, outputs):
-        """Itself, in whose Verilog these outputs, given by name, are driven as whole words and read nowhere."""
-        self._own_wires = tuple(outputs)
-        return self
+            m.d.comb += inner.eq(port) if flow is In else port.eq(inner)
 
 
 class AxiStreamTop(_Top):
@@ -191,7 +181,7 @@ _TAP = {
 
 
 def _clock(m, top, reset):
-    m.domains.sync = ClockDomain(async_reset=reset.startswith("async"))
+    m.domains.sync = hierarchy.domain("sync")
     port = getattr(top, top.reset_name)
     m.d.comb += [ClockSignal().eq(top.clk), ResetSignal().eq(~port if reset.endswith("_low") else port)]
 

@@ -84,7 +84,10 @@ class Lfsr(Circuit):
     word : Out(width)
     """
 
+    start_of = "state"  # where the start of `register` goes, in Verilog as a parameter
+
     def __init__(self, seed, register, width, seeds=False):
+        self.register = register
         self._start = start(seed, register)
         self._width = check_int("width", width, 1, REGISTER_BITS)
         self._seeds = seeds
@@ -93,23 +96,29 @@ class Lfsr(Circuit):
 
     def build(self, m):
         state = Signal(WIDTH, init=self._start)
-        bits = _continued(state ^ MASK, self._width)
+        unmasked = wire(m, WIDTH, state ^ MASK)
+        bits = _continued(m, unmasked, self._width, "following")
+        next_state = wire(m, WIDTH, Cat(bits[self._width :]) ^ MASK)
         with m.If(self.step):
-            m.d.sync += state.eq(Cat(bits[self._width :]) ^ MASK)
+            m.d.sync += state.eq(next_state)
         if self._seeds:
             # A register that were set to `ORIGIN` would have a second reset, which synthesis mixes up with that to SEED.
-            from_ = wire(m, WIDTH, Mux(self.first, ORIGIN, state ^ MASK), "squared_from")
+            from_ = wire(m, WIDTH, Mux(self.first, ORIGIN, unmasked), "squared_from")
             square = wire(m, WIDTH, Cat(_squared(m, from_)))
+            moved = _continued(m, square, 1, "follows_square")[1:]
             with m.If(self.squares):
-                m.d.sync += state.eq(Mux(self.moves, Cat(_continued(square, 1)[1:]), square) ^ MASK)
+                m.d.sync += state.eq(Mux(self.moves, Cat(moved), square) ^ MASK)
         m.d.comb += self.word.eq(Cat(state, bits[WIDTH:])[: self._width])
 
 
-def _continued(bits, count):
-    """The bits, and so many that follow them in the sequence."""
+def _continued(m, bits, count, name):
+    """The bits, and so many that follow them in the sequence; as many as do not depend on one another are one signal."""
     bits = list(bits)
-    for _ in range(count):
-        bits.append(reduce(xor, (bits[len(bits) - distance] for distance in DISTANCES)))
+    end = len(bits) + count
+    while len(bits) < end:
+        number = min(min(DISTANCES), end - len(bits))
+        following = [reduce(xor, (bits[len(bits) + place - distance] for distance in DISTANCES)) for place in range(number)]
+        bits.extend(wire(m, number, Cat(following), f"{name}{len(bits)}"))
     return bits
 
 

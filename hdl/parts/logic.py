@@ -5,17 +5,38 @@ from amaranth.lib import wiring
 
 
 class Circuit(wiring.Component):
-    """A component whose method ``build(m)`` adds its logic to a module."""
+    """A component whose method ``build(m)`` adds its logic to a module, which is one in Verilog, too."""
+
+    def __new__(cls, *values, **named):
+        self = super().__new__(cls)
+        self.made_with = values, tuple(named.items())
+        return self
 
     def elaborate(self, platform):
+        # `hdl.verilog.hierarchy` elaborates each kind of component once.
+        hierarchy = getattr(platform, "module_or_instance", None)
+        if hierarchy and (instance := hierarchy(self)):
+            return instance
         m = Module()
         self.build(m)
         return m
+
+    def add_to(self, m):
+        """Add its logic to the module of another one, of which it then is a part and no submodule."""
+        self._MustUse__used = True
+        self.build(m)
 
 
 def wire(m, shape, value, name=None):
     """A signal that always has the `value`, by default named as the variable that it is assigned to."""
     signal = Signal(shape, name=name, src_loc_at=1)
+    m.d.comb += signal.eq(value)
+    return signal
+
+
+def named(m, value, name):
+    """A signal of the same shape that always has the `value`."""
+    signal = Signal(value.shape(), name=name, src_loc_at=1)
     m.d.comb += signal.eq(value)
     return signal
 
@@ -64,9 +85,9 @@ def is_none_of(control, name, codes):
     return ~Cat(field == code for code in sorted(codes)).any()
 
 
-def carries(a, b, one):
-    """Whether the sum of `a` and `b`, both of one width, and of the bit `one` has a bit more than they."""
-    return (a + b + one)[len(b)]
+def carries(m, a, b, one, name):
+    """Whether the sum of `a` and `b`, both of one width, and of the bit `one` has a bit more than they; `name` is the sum's."""
+    return wire(m, len(b) + 1, a + b + one, name)[len(b)]
 
 
 def count_ones(bits):
@@ -93,7 +114,8 @@ def division_step(m, trial, bit, rest, divisor):
     """
     fits = Signal()
     m.d.comb += [trial.eq(Cat(bit, rest)), fits.eq(trial >= divisor)]
-    return fits, Mux(fits, trial - divisor, trial)
+    left = Mux(fits, trial - divisor, trial)
+    return fits, named(m, left, f"next_{rest.name}")
 
 
 def normalised_to_top(m, value, moved, place):

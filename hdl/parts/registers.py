@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 
-from amaranth.hdl import Cat, Const, Signal
+from amaranth.hdl import Cat, Const, Mux, Signal
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.hdl.parts.axi import AxiLite
-from narrowfloat.hdl.parts.logic import Circuit
+from narrowfloat.hdl.parts.logic import Circuit, wire
 
 WORD = 32
 ACCESSES = {
@@ -202,29 +202,32 @@ class Registers(Circuit):
         m.d.comb += [axil.awready.eq(take), axil.wready.eq(take)]
         with m.If(axil.bready):
             m.d.sync += axil.bvalid.eq(0)
+        refused = {register.words: self._refused(m, register) for register in self.table}
+        fails = Signal(name="write_fails")
+        with m.Switch(axil.awaddr[2:]):
+            for register in self.table:
+                with m.Case(register.words):
+                    m.d.comb += fails.eq(refused[register.words])
+            with m.Default():
+                m.d.comb += fails.eq(1)
         with m.If(take):
-            m.d.sync += [axil.bvalid.eq(1), axil.bresp.eq(OKAY)]
+            m.d.sync += [axil.bvalid.eq(1), axil.bresp.eq(Mux(fails, SLVERR, OKAY))]
             with m.Switch(axil.awaddr[2:]):
                 for register in self.table:
-                    with m.Case(register.words):
-                        with m.If(self._refused(register)):
-                            m.d.sync += axil.bresp.eq(SLVERR)
-                        with m.Else():
-                            for field in register.fields:
-                                with m.If(axil.wstrb[field.lsb // 8]):
-                                    m.d["comb" if field.access == "strobe" else "sync"] += writes[_member(register, field)]
-                with m.Default():
-                    m.d.sync += axil.bresp.eq(SLVERR)
+                    with m.Case(register.words), m.If(~refused[register.words]):
+                        for field in register.fields:
+                            with m.If(axil.wstrb[field.lsb // 8]):
+                                m.d["comb" if field.access == "strobe" else "sync"] += writes[_member(register, field)]
 
-    def _refused(self, register):
+    def _refused(self, m, register):
         """Whether what is written to a register has a value for an encoding that does not have it."""
-        unknown = Const(0, 1)
+        unknown = []
         for field in register.fields:
             if field.access == "rw" and field.values and len(set(field.values.values())) < 2**field.width:
                 written = self.axil.wdata[field.lsb : field.msb + 1]
                 known = Cat(written == value for value in sorted(set(field.values.values()))).any()
-                unknown = unknown | (self.axil.wstrb[field.lsb // 8] & ~known)
-        return unknown
+                unknown.append(self.axil.wstrb[field.lsb // 8] & ~known)
+        return wire(m, 1, Cat(unknown).any(), f"{register.name.lower()}_refused") if unknown else Const(0, 1)
 
     def _read(self, m, values):
         axil = self.axil
@@ -236,24 +239,36 @@ class Registers(Circuit):
             m.d.sync += [reading.eq(1), word.eq(axil.araddr[2:])]
         with m.If(axil.rready):
             m.d.sync += axil.rvalid.eq(0)
+        fails = Signal(name="read_fails")
+        content = Signal(WORD, name="content_of_word")
         with m.If(reading):
+            m.d.sync += axil.rdata.eq(content)
             with m.If(~waiting):
-                m.d.sync += [reading.eq(0), axil.rvalid.eq(1), axil.rresp.eq(OKAY), axil.rdata.eq(0)]
-            with m.Switch(word):
-                for register in self.table:
-                    with m.Case(register.words):
-                        for field in register.fields:
+                m.d.sync += [reading.eq(0), axil.rvalid.eq(1), axil.rresp.eq(Mux(fails, SLVERR, OKAY))]
+        with m.Switch(word):
+            for register in self.table:
+                with m.Case(register.words):
+                    m.d.comb += content.eq(_content(register, values))
+                    for field in register.fields:
+                        if field.slow:
                             name = _member(register, field)
-                            if field.slow:
-                                done = getattr(self, f"{name}_done")
-                                m.d.comb += [getattr(self, f"{name}_enable").eq(1), waiting.eq(~done)]
-                            m.d.sync += axil.rdata[field.lsb : field.msb + 1].eq(values[name])
-                with m.Default():
-                    m.d.sync += axil.rresp.eq(SLVERR)
+                            enable, done = getattr(self, f"{name}_enable"), getattr(self, f"{name}_done")
+                            m.d.comb += [enable.eq(reading), waiting.eq(~done)]
+            with m.Default():
+                m.d.comb += fails.eq(1)
 
 
 def _member(register, field):
     return f"{register.name}_{field.name}".lower()
+
+
+def _content(register, values):
+    """The whole word of a `register`: the `values` of its fields, by the names of their members, and zeros between them."""
+    parts, end = [], 0
+    for field in register.fields:
+        parts += [Const(0, field.lsb - end), values[_member(register, field)]]
+        end = field.msb + 1
+    return Cat(parts)
 
 
 def _members(register):

@@ -15,6 +15,7 @@ from narrowfloat.golden.s2fp8 import (
     antilog_nodes,
 )
 from narrowfloat.hdl.block import Integer, Lanewise
+from narrowfloat.hdl.parts.logic import named, wire
 from narrowfloat.hdl.parts.shapes import Float32
 from narrowfloat.hdl.s2fp8.lines import on_lines, rows, sum_of
 
@@ -75,7 +76,7 @@ class S2Decoder(Lanewise):
         half = 1 << drop - 1
         mean = Cat(Const(half, INVERSE_FRACTION_BITS - MEAN_FRACTION_BITS), source.p.user.mean)
         starts = [Signal(INVERSE_FRACTION_BITS + 9, name=f"start{quarter}") for quarter in range(4)]
-        for start, product in zip(starts, _by_log_of_quarters(inverse)):
+        for start, product in zip(starts, _by_log_of_quarters(m, inverse)):
             m.d.comb += start.eq(mean + product)
         for index, (code, lane) in enumerate(zip(source.p.data, sink.p.lanes)):
             field, mantissa = code[2:7], code[:2]
@@ -84,7 +85,8 @@ class S2Decoder(Lanewise):
             m.d.comb += [exponent.eq(field - 15), quarter.eq(mantissa)]
             with m.If(~field.any()):
                 m.d.comb += [exponent.eq(Cat(mantissa[1], Const(0b1000, 4))), quarter.eq(Cat(0, mantissa.all()))]
-            power = sum_of([Array(starts)[quarter], *rows(inverse, exponent)])
+            start = wire(m, len(starts[0]), Array(starts)[quarter], f"start_of_lane{index}")
+            power = sum_of(m, [start, *rows(m, inverse, exponent, f"product{index}")], f"power{index}")
             m.d.comb += [
                 lane.sign.eq(code[7]),
                 lane.power.eq(power >> drop),
@@ -95,12 +97,15 @@ class S2Decoder(Lanewise):
 
     def second_half(self, m, source, sink):
         for index, (lane, word) in enumerate(zip(source.p.lanes, sink.p.data)):
-            fraction, field = lane.power[:ANTILOG_BITS], lane.power[ANTILOG_BITS:].as_signed()
+            fraction = lane.power[:ANTILOG_BITS]
+            field = wire(m, _FIELD_BITS, lane.power[ANTILOG_BITS:], f"exponent_field{index}")
             significand = Signal(RESULT_BITS, name=f"significand{index}")
             m.d.comb += [
                 significand.eq(on_lines(m, f"antilog{index}", ANTILOG_NODES, fraction)),
                 word.sign.eq(lane.sign),
             ]
+            too_large = wire(m, 1, field[8:].any() | field[:8].all(), f"too_large{index}")
+            is_normal = wire(m, 1, ~lane.zero & ~field[-1] & field.any(), f"is_normal{index}")
             with m.If(lane.special):
                 # an infinity has no mantissa, a NaN some
                 m.d.comb += [
@@ -109,8 +114,7 @@ class S2Decoder(Lanewise):
                         Cat(Const(0, FP32_MAN_BITS - 2), lane.mantissa) | lane.mantissa.any() << FP32_MAN_BITS - 1
                     ),
                 ]
-            with m.Elif(~lane.zero & ~field[-1] & field.any()):
-                too_large = field[8:].any() | field[:8].all()
+            with m.Elif(is_normal):
                 m.d.comb += [
                     word.exponent.eq(Mux(too_large, 254, field)),
                     word.fraction.eq(
@@ -119,13 +123,17 @@ class S2Decoder(Lanewise):
                 ]
 
 
-def _by_log_of_quarters(value):
+def _by_log_of_quarters(m, value):
     """`value` times log2 of 1, 1.25, 1.5 and 1.75, which are 0, 5274, 9584 and 13228 in units of 2**-14, in seven additions."""
-    by_5 = value + (value << 2)
-    by_75 = (by_5 << 4) - by_5
-    by_599 = (by_75 << 3) - value
-    by_77 = by_75 + (value << 1)
-    by_2637 = (by_5 << 9) + by_77
-    by_907 = by_599 + (by_77 << 2)
-    by_3307 = (by_75 << 5) + by_907
+
+    def by(factor, product):
+        return named(m, product, f"inverse_by_{factor}")
+
+    by_5 = by(5, value + (value << 2))
+    by_75 = by(75, (by_5 << 4) - by_5)
+    by_599 = by(599, (by_75 << 3) - value)
+    by_77 = by(77, by_75 + (value << 1))
+    by_2637 = by(2637, (by_5 << 9) + by_77)
+    by_907 = by(907, by_599 + (by_77 << 2))
+    by_3307 = by(3307, (by_75 << 5) + by_907)
     return [Const(0, 1), by_2637 >> ANTILOG_BITS - 1, by_599 >> ANTILOG_BITS - 4, by_3307 >> ANTILOG_BITS - 2]

@@ -54,7 +54,8 @@ class _Place(Circuit):
 
     def build(self, m):
         cut = FP32_MAN_BITS - LOG_BITS
-        fraction, logarithm = Signal(LOG_BITS), Signal(LOG_BITS)
+        fraction = Signal(LOG_BITS)
+        logarithm = Signal(LOG_BITS)
         m.d.comb += [
             fraction.eq(Cat(self.word.fraction[cut] | self.word.fraction[:cut].any(), self.word.fraction[cut + 1 :])),
             logarithm.eq(on_lines(m, "log", LOG_NODES, fraction)),
@@ -67,10 +68,12 @@ class _Place(Circuit):
         for stage in reversed(range(4)):
             distance = 1 << stage
             jammed = Cat(moved[distance] | moved[:distance].any(), moved[distance + 1 :]).as_signed()
-            moved = wire(m, signed(len(moved)), Mux(places[stage], jammed, moved), f"shifted{stage}")
+            moved = wire(m, signed(len(moved)), Mux(places[stage], jammed, moved), f"shifted_by_{distance}")
         outside = Signal()
         upper = moved[_DISTANCE_BITS - 1 :]
-        zero, special, rest = Signal(), Signal(), Signal()
+        zero = Signal()
+        special = Signal()
+        rest = Signal()
         m.d.comb += [
             outside.eq(upper.any() & ~upper.all()),
             zero.eq(~self.word.exponent.any()),
@@ -95,19 +98,23 @@ class _Round(Circuit):
 
     def build(self, m):
         # |distance| < 2**5 and alpha's significand is below 2
-        product = sum_of([self.i.distance << ALPHA_FRACTION_BITS, *rows(self.i.distance, self.fraction)])
+        terms = [self.i.distance << ALPHA_FRACTION_BITS, *rows(m, self.i.distance, self.fraction, "product")]
+        product = sum_of(m, terms, "product")
         power = wire(m, signed(_DISTANCE_BITS + 1), product >> ALPHA_FRACTION_BITS)
-        fraction, octave = power[:POWER_BITS], power[POWER_BITS:].as_signed()
+        fraction = power[:POWER_BITS]
+        octave = wire(m, signed(len(power) - POWER_BITS), power[POWER_BITS:])
         nodes = [node >> LOG_BITS - POWER_BITS for node in LOG_NODES[:: LOG_SEGMENTS // 8]]
 
         def passes(eighth, odd):
             """Whether the fraction is at the logarithm of 1 + eighth / 8 or above; a tie stays below an odd magnitude."""
-            return fraction >= nodes[eighth] + odd
+            return wire(m, 1, fraction >= nodes[eighth] + odd, f"passes_{eighth}_eighths")
 
-        passed = sum_of([passes(1, 1), passes(3, 0), passes(5, 1), passes(7, 0)])
+        passed = sum_of(m, [passes(1, 1), passes(3, 0), passes(5, 1), passes(7, 0)], "passed")
         rounded = wire(m, signed(10), (octave << 2) + (passed + 4 * 15))
+        up_from_half, up_to_quarters = passes(4, 0), passes(2, 1) + passes(6, 0)
         magnitude = Signal(7)
-        too_large, is_zero = Signal(), Signal()
+        too_large = Signal()
+        is_zero = Signal()
         m.d.comb += [
             too_large.eq(~self.i.small & (self.i.large | (~rounded[-1] & (rounded[7:-1].any() | rounded[2:7].all())))),
             is_zero.eq(~magnitude.any()),
@@ -118,9 +125,9 @@ class _Round(Circuit):
             m.d.comb += magnitude.eq(FORMAT.max_finite if self._saturates else FORMAT.infinity)
         with m.Elif(~self.i.small), m.Switch(octave):
             with m.Case(-15):
-                m.d.comb += magnitude.eq(2 + (passes(2, 1) + passes(6, 0)))
+                m.d.comb += magnitude.eq(2 + up_to_quarters)
             with m.Case(-16):
-                m.d.comb += magnitude.eq(1 + passes(4, 0))
+                m.d.comb += magnitude.eq(1 + up_from_half)
             with m.Case(-17):
                 m.d.comb += magnitude.eq(fraction.any())
             with m.Default():

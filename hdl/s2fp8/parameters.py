@@ -73,14 +73,22 @@ class S2Parameters(Block):
         wiring.connect(m, output.o, wiring.flipped(self.o))
         statistics, result = self.i.p.data, output.i.p.data
 
-        divisor, rest = Signal(MEAN_BITS, reset_less=True), Signal(MEAN_BITS + 1, reset_less=True)
+        divisor = Signal(MEAN_BITS, reset_less=True)
+        rest = Signal(MEAN_BITS + 1, reset_less=True)
         quotient = Signal(_QUOTIENT_BITS, reset_less=True)
-        zeros, steps = Signal(range(16), reset_less=True), Signal(range(_INVERSE_STEPS + 1), reset_less=True)
+        zeros = Signal(range(16), reset_less=True)
+        steps = Signal(range(_INVERSE_STEPS + 1), reset_less=True)
         alpha = Signal(ALPHA_BITS, reset_less=True)
         # The rest is below twice the divisor: of the dividend only zeros are still to come.
-        fits, longer = Signal(), Signal(_QUOTIENT_BITS)
+        fits = Signal()
+        longer = Signal(_QUOTIENT_BITS)
         m.d.comb += [fits.eq(rest >= divisor), longer.eq(Cat(fits, quotient))]
-        divide = [quotient.eq(longer), rest.eq(Mux(fits, rest - divisor, rest) << 1), steps.eq(steps - 1)]
+        left = wire(m, MEAN_BITS, Mux(fits, rest - divisor, rest))
+        divide = [quotient.eq(longer), rest.eq(left << 1), steps.eq(steps - 1)]
+        at_least_one = longer[_ALPHA_STEPS - 1]
+        significand = wire(
+            m, _ALPHA_STEPS - 1, Mux(at_least_one, longer[1:_ALPHA_STEPS], longer[: _ALPHA_STEPS - 1]), "alpha_significand"
+        )
 
         spread = wire(m, signed(MEAN_BITS + 1), statistics.max - statistics.mean)
         with m.FSM():
@@ -99,8 +107,6 @@ class S2Parameters(Block):
                 with m.Else():
                     m.d.sync += [divisor.eq(divisor << 1), zeros.eq(zeros + 1)]
                 with m.If(divisor[-1] & (steps == 1)):
-                    at_least_one = longer[_ALPHA_STEPS - 1]
-                    significand = Mux(at_least_one, longer[1:_ALPHA_STEPS], longer[: _ALPHA_STEPS - 1])
                     m.d.sync += [
                         alpha.eq(Cat(significand[:ALPHA_FRACTION_BITS], (zeros - 5 + at_least_one)[:4])),
                         divisor.eq(significand),

@@ -69,11 +69,17 @@ class Estimator(Block):
         """One register per type."""
         return [Signal(shape, name=f"{name}{t}", init=init) for t in range(self.types)]
 
-    def _clamped_bias(self, exponent, reference=REFERENCE_EXPONENT):
+    def _starting_as(self, m, values, name):
+        """Signals of each type that have these `values` unless they are assigned others."""
+        signals = [Signal(value.shape(), name=f"{name}{t}") for t, value in enumerate(values)]
+        m.d.comb += [signal.eq(value) for signal, value in zip(signals, values)]
+        return signals
+
+    def _clamped_bias(self, m, exponent, name, reference=REFERENCE_EXPONENT):
         """The bias ``reference - exponent`` for an unsigned `exponent`, kept in range."""
         low, high = max(reference - self.bias_max, 0), reference - self.bias_min
         inside = (Const(reference, 8) - exponent)[:BIAS_BITS]
-        return Mux(exponent < low, self.bias_max, Mux(exponent > high, self.bias_min, inside))[:BIAS_BITS]
+        return wire(m, BIAS_BITS, Mux(exponent < low, self.bias_max, Mux(exponent > high, self.bias_min, inside)), name)
 
 
 class Lanes:

@@ -5,7 +5,7 @@ from amaranth.lib import data, memory
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.block import Integer
-from narrowfloat.hdl.parts.logic import Circuit, is_number, pick
+from narrowfloat.hdl.parts.logic import Circuit, is_number, named, pick, wire
 from narrowfloat.hdl.statistics.base import Estimator
 
 
@@ -66,12 +66,19 @@ class HistogramCounts(Circuit):
         low_bits = (self._lanes * round_cycles).bit_length()
         lows = [[Signal(low_bits, name=f"low{t}_{s}") for s in range(slots)] for t in range(types)]
 
-        next_visit, wanted, visited = Signal(layout), Signal(layout), Signal(layout)
-        visit, fold = Signal(), Signal()  # read from the memory, and in the next cycle write back
+        next_visit = Signal(layout)
+        wanted = Signal(layout)
+        visited = Signal(layout)
+        # read from the memory, and in the next cycle write back
+        visit = Signal()
+        fold = Signal()
         unknown = Signal(init=1)  # the memory is in its first round
         visited_since_job = Signal()  # a group was visited since the last job
-        pending, starts = Signal(types), Signal()
-        reads, was_read = Signal(), Signal()  # reads and the round take turns
+        pending = Signal(types)
+        starts = Signal()
+        # reads and the round take turns
+        reads = Signal()
+        was_read = Signal()
         m.d.comb += [
             starts.eq(~self.in_job & pending.any() & visited_since_job & ~unknown),
             reads.eq(self.read_enable & ~self.in_job & ~was_read & ~unknown & ~self.read_done),
@@ -95,8 +102,11 @@ class HistogramCounts(Circuit):
 
         # the registers
         drained = Signal(low_bits + 1)
-        growth = Mux(self.type == wanted.type, Array(self.add)[wanted.slot], 0)
-        m.d.sync += [drained.eq(pick([Array(group)[wanted.slot] for group in lows], wanted.type) + growth)]
+        of_slot = wire(m, range(self._lanes + 1), Array(self.add)[wanted.slot], "increment_of_slot")
+        growth = Mux(self.type == wanted.type, of_slot, 0)
+        of_types = [wire(m, low_bits, Array(group)[wanted.slot], f"low_of_type{t}") for t, group in enumerate(lows)]
+        wanted_low = wire(m, low_bits, pick(of_types, wanted.type))
+        m.d.sync += drained.eq(wanted_low + growth)
         for t in range(types):
             grows = is_number(self.type, t)
             for s in range(slots):
@@ -108,7 +118,9 @@ class HistogramCounts(Circuit):
         # the memory
         m.submodules.memory = sums = memory.Memory(shape=self._width, depth=types << slot_bits, init=[])
         reader, writer = sums.read_port(), sums.write_port()
-        total, was_unknown, clears = Signal(max(self._width, low_bits + 1) + 1), Signal(), Signal()
+        total = Signal(max(self._width, low_bits + 1) + 1)
+        was_unknown = Signal()
+        clears = Signal()
         m.d.comb += [
             reader.addr.eq(wanted),
             reader.en.eq(visit),
@@ -140,9 +152,10 @@ class HistogramCounts(Circuit):
                 m.d.sync += pending[t].eq(1)
 
 
-def half_less_one(total):
+def half_less_one(m, total):
     """``ceil(total / 2) - 1`` of a `total` that is not 0."""
-    return total[1:] - ~total[0] if len(total) > 1 else Const(0, 1)
+    value = total[1:] - ~total[0] if len(total) > 1 else Const(0, 1)
+    return named(m, value, "half_less_one")
 
 
 class CountingEstimator(Estimator):
@@ -196,7 +209,9 @@ class CountingEstimator(Estimator):
     def _reads(self, m, counts, others):
         """Answer reads; `others`, one per type for each, are the statistics that are not counts."""
         count_words = 2 * len(self.slots)
-        other, other_done, other_data = Signal(), Signal(), Signal(32)
+        other = Signal()
+        other_done = Signal()
+        other_data = Signal(32)
         m.d.comb += [
             other.eq(self.read.index >= count_words),
             counts.read_enable.eq(self.read.enable & ~other),

@@ -3,7 +3,7 @@
 from amaranth.hdl import Const, Signal, signed
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.block import Integer, Relation
-from narrowfloat.hdl.parts.logic import count_ones, is_number
+from narrowfloat.hdl.parts.logic import count_ones, is_number, wire
 from narrowfloat.hdl.statistics.base import Lanes
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed, half_less_one
 
@@ -63,15 +63,22 @@ class ExponentHistogram(CountingEstimator):
     def _work(self, m, counts, median):
         tick, value = counts.tick, counts.value
         bins = self.last - self.first + 1
-        missing, rest = Signal(signed(self.cnt_width + 1)), Signal(signed(self.cnt_width + 1))
-        found, empty, exponent = Signal(), Signal(), Signal(8)
+        missing = Signal(signed(self.cnt_width + 1))
+        rest = Signal(signed(self.cnt_width + 1))
+        found = Signal()
+        empty = Signal()
+        exponent = Signal(8)
         m.d.comb += rest.eq(missing - value)
+        half_of_all = half_less_one(m, value)
+        looking = wire(m, 1, ~found & (tick >= 2) & (tick < 2 + bins))
+        reached = wire(m, 1, rest < 0)
+        bias = self._clamped_bias(m, exponent, "bias_of_exponent")
         with m.If(tick == 1):
-            m.d.sync += [missing.eq(half_less_one(value)), empty.eq(~value.any()), found.eq(0), exponent.eq(self.first)]
-        with m.Elif(~found & (tick >= 2) & (tick < 2 + bins)):
-            m.d.sync += [missing.eq(rest), found.eq(rest < 0)]
-            with m.If((rest >= 0) & (exponent != self.last)):
+            m.d.sync += [missing.eq(half_of_all), empty.eq(~value.any()), found.eq(0), exponent.eq(self.first)]
+        with m.Elif(looking):
+            m.d.sync += [missing.eq(rest), found.eq(reached)]
+            with m.If(~reached & (exponent != self.last)):
                 m.d.sync += exponent.eq(exponent + 1)
         for t in range(self.types):
-            with m.If(counts.finished & ~empty & is_number(counts.job_type, t)):
-                m.d.sync += [median[t].eq(exponent), self.bias[t].eq(self._clamped_bias(exponent)), self.settled[t].eq(1)]
+            with m.If(wire(m, 1, counts.finished & ~empty & is_number(counts.job_type, t), f"stores_type{t}")):
+                m.d.sync += [median[t].eq(exponent), self.bias[t].eq(bias), self.settled[t].eq(1)]

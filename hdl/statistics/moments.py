@@ -84,7 +84,7 @@ class LogMoments(CountingEstimator):
 
         # A beat may add more than a sum of few bits can hold.
         more = wire(m, max(sum_bits, len(beat["logs"])) + 1, pick(log_sum, beat["type"]) + beat["logs"])
-        larger = beat["largest"] > pick(amax, beat["type"])
+        larger = wire(m, 1, beat["largest"] > pick(amax, beat["type"]))
         for t in range(self.types):
             with m.If(is_number(beat["type"], t)):
                 m.d.sync += log_sum[t].eq(Mux(reduce(or_, more[sum_bits:]), 2**sum_bits - 1, more))
@@ -99,15 +99,19 @@ class LogMoments(CountingEstimator):
     def _logarithm(self, m, magnitude, name):
         """log2 + 127 with 8 fraction bits: the word itself, and a correction of at most 22 that the top fraction bits say."""
         fraction = magnitude[15:23]
-        corrections = [log - i for i, log in enumerate(log_table().tolist())]
-        correction = Array(Const(c, 5) for c in corrections)[fraction] if self.log == "table" else 0
+        correction = 0
+        if self.log == "table":
+            corrections = [log - i for i, log in enumerate(log_table().tolist())]
+            correction = wire(m, 5, Array(Const(c, 5) for c in corrections)[fraction], f"correction_{name}")
         return wire(m, _LOG_BITS, magnitude[15:] + correction, f"logarithm_{name}")
 
     def _work(self, m, counts, log_sum, amax, results):
         type_, tick, value = counts.job_type, counts.tick, counts.value
-        own_sum, own_amax = Signal.like(log_sum[0]), Signal(MAGNITUDE_BITS)
+        own_sum = Signal.like(log_sum[0])
+        own_amax = Signal(MAGNITUDE_BITS)
         m.d.comb += [own_sum.eq(pick(log_sum, type_)), own_amax.eq(pick(amax, type_))]
-        empty, total = Signal(), Signal(self.cnt_width)
+        empty = Signal()
+        total = Signal(self.cnt_width)
 
         # A saturated sum may be 2**16 times the total or more, but less than one of a total one larger: then all bits are ones.
         # |rest| < total + 2**16
@@ -130,12 +134,13 @@ class LogMoments(CountingEstimator):
             "mean": bits,
             "max": self._logarithm(m, own_amax, "max"),
             "amax_window": window,
-            "fit_bias": self._clamped_bias(fit, top),
+            "fit_bias": self._clamped_bias(m, fit, "fit_bias_now", top),
         }
+        bias = self._clamped_bias(m, rounded, "bias_of_mean")
         for t in range(self.types):
-            with m.If(counts.finished & ~empty & is_number(type_, t)):
+            with m.If(wire(m, 1, counts.finished & ~empty & is_number(type_, t), f"stores_type{t}")):
                 m.d.sync += [results[name][t].eq(result) for name, result in results_now.items()]
-                m.d.sync += [self.bias[t].eq(self._clamped_bias(rounded)), self.settled[t].eq(1)]
+                m.d.sync += [self.bias[t].eq(bias), self.settled[t].eq(1)]
 
     def _window(self, m, counts, own_amax, empty):
         """Write the largest magnitude over the oldest one of its type, and find the largest of those that are there."""
@@ -143,12 +148,14 @@ class LogMoments(CountingEstimator):
         place_bits = max((history - 1).bit_length(), 1)
         oldest = self._registers(place_bits, "oldest")
         filled = self._registers(1, "filled")
-        own_oldest, own_filled = Signal(place_bits), Signal()
+        own_oldest = Signal(place_bits)
+        own_filled = Signal()
         m.d.comb += [own_oldest.eq(pick(oldest, type_)), own_filled.eq(pick(filled, type_))]
         m.submodules.amaxes = amaxes = memory.Memory(shape=MAGNITUDE_BITS, depth=self.types << place_bits, init=[])
         reader, writer = amaxes.read_port(), amaxes.write_port()
         place = Signal(range(history + 3))
-        window, is_there = Signal(MAGNITUDE_BITS), Signal()
+        window = Signal(MAGNITUDE_BITS)
+        is_there = Signal()
         m.d.comb += [
             place.eq(tick - 3),
             writer.addr.eq(Cat(own_oldest[:place_bits], type_)),

@@ -53,9 +53,15 @@ class MedianTracker(Estimator):
         magnitude = wire(m, bits, pick([word[23 - fraction : MAGNITUDE_BITS] for word in self.observe.words], lane))
         keep = wire(m, 1, pick(self.observe.keep, lane))
         exponent = magnitude[fraction:]
-        target, position, moved = Signal(bits), Signal(bits), Signal(bits)
-        step, run_so_far, was_rising = Signal.like(steps[0]), Signal.like(equal[0]), Signal()
-        moves, up, inside = Signal(), Signal(), Signal()
+        target = Signal(bits)
+        position = Signal(bits)
+        moved = Signal(bits)
+        step = Signal.like(steps[0])
+        run_so_far = Signal.like(equal[0])
+        was_rising = Signal()
+        moves = Signal()
+        up = Signal()
+        inside = Signal()
         change = Signal(bits)
         m.d.comb += [
             moves.eq(self.observe.valid & keep & exponent.any() & ~exponent.all()),
@@ -70,8 +76,11 @@ class MedianTracker(Estimator):
             moved.eq(position + change),
             inside.eq((moved[fraction:] >= lowest) & (moved[fraction:] <= highest)),
         ]
-        turns, halves, doubles = Signal(), Signal(), Signal()
-        next_step, next_run = Signal.like(step), Signal.like(run_so_far)
+        turns = Signal()
+        halves = Signal()
+        doubles = Signal()
+        next_step = Signal.like(step)
+        next_run = Signal.like(run_so_far)
         m.d.comb += [
             turns.eq((up != was_rising) | ~inside),
             halves.eq(turns & step.any()),
@@ -93,7 +102,8 @@ class MedianTracker(Estimator):
 
     def _lane(self, m):
         """The lane to look at: the next one with each beat, and one more after each turn."""
-        beat, lane = Signal(range(self.lanes)), Signal(range(self.lanes))
+        beat = Signal(range(self.lanes))
+        lane = Signal(range(self.lanes))
         if self.lanes > 1:
             last = beat == self.lanes - 1
             following = wire(m, range(self.lanes + 2), lane + 1 + last)

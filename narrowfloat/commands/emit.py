@@ -1,4 +1,4 @@
-"""Write a design as Verilog, with its manifest, testbench, filelist and FuseSoC core file."""
+"""Write a design as Verilog, with its manifest and what tools need beside it."""
 
 from narrowfloat import shell
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find

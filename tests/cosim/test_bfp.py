@@ -42,7 +42,7 @@ ARRAYS = (
 def simulate(name, settings, folder, tests, change=lambda text: text):
     emission = emit(find(name), settings)
     emission.write(folder)
-    source = folder / f"{emission.module}.sv"
+    source = folder / f"{emission.module}.v"
     source.write_text(change(source.read_text()))
     return run(Job(folder, emission.module, "icarus", seed=3, tests=tests, runs=folder))
 
@@ -86,7 +86,7 @@ def test_a_wrong_product_in_the_array_is_caught(tmp_path, require_tool):
     require_tool("iverilog")
 
     def lose_a_bit(text):
-        changed = re.sub(r"assign (block_unit0_0_bit0_0_0) = [^;]*;", r"assign \1 = 1'h0;", text)
+        changed = re.sub(r"wire (bit0_0_0) = [^;]*;", r"wire \1 = 1'h0;", text)
         assert changed != text
         return changed
 
@@ -102,7 +102,7 @@ def test_wrong_accumulation_is_caught(tmp_path, require_tool):
     require_tool("iverilog")
 
     def let_it_wrap(text):
-        changed = re.sub(r"assign (block_unit_outside) = [^;]*;", r"assign \1 = 1'h0;", text)
+        changed = re.sub(r"wire (outside) = [^;]*;", r"wire \1 = 1'h0;", text)
         assert changed != text
         return changed
 
@@ -118,7 +118,7 @@ def test_wrong_rounding_is_caught_and_shown(tmp_path, require_tool):
     require_tool("iverilog")
 
     def round_nothing_up(text):
-        changed = re.sub(r"assign (block_up3) = [^;]*;", r"assign \1 = 1'h0;", text)
+        changed = re.sub(r"wire (up3) = [^;]*;", r"wire \1 = 1'h0;", text)
         assert changed != text
         return changed
 
@@ -135,7 +135,7 @@ def natively(settings, folder, change=lambda text: text):
     """A MacCheck of an emitted fMAC."""
     emission = emit(find("fast_mac"), settings)
     emission.write(folder)
-    source = folder / f"{emission.module}.sv"
+    source = folder / f"{emission.module}.v"
     source.write_text(change(source.read_text()))
     return MacCheck(folder / f"{emission.module}.json", seed=4)
 
@@ -157,7 +157,7 @@ def test_a_wrong_carry_in_the_fmac_is_caught(settings, tmp_path, require_tool):
     require_tool("g++")
 
     def change(text):
-        changed, number = re.subn(r"(block_unit_products5_1_carry = \S+ )\|", r"\1&", text)
+        changed, number = re.subn(r"(wire products5_1_carry = [^;|]*)\|", r"\1&", text)
         assert number == 1
         return changed
 

@@ -22,8 +22,8 @@ FAULTS = {
     "open": (
         SMALL,
         "control_at_random_moments",
-        r"block_write_open_0_ <= block_write_stays_open0;",
-        "block_write_open_0_ <= 1'h0;",
+        r"open <= \{stays_open1, stays_open0\};",
+        "open <= {stays_open1, 1'h0};",
         (
             r"(bias of type 0 in cycle \d+: got \d+, want one of \[.*\]"
             r"|m_mem: beat \d+ of type 0: \w+: got \w+, want \w+; \d+ differ)"
@@ -32,36 +32,36 @@ FAULTS = {
     "flag": (
         SMALL,
         "special_tensors",
-        r"block_registers_flags1_overflow_sticky <= _\d+_;",
-        "block_registers_flags1_overflow_sticky <= 1'h0;",
+        r"flags1_overflow_sticky <= axil[^;]*;",
+        "flags1_overflow_sticky <= 1'h0;",
         r"type 1: FLAGS: got \d+, want \d+; \d+ differ",
     ),
     "slot": (
         SMALL,
         "read_whatever_memory_holds",
-        r"block_read_left_2_ <= _\d+_;",
-        "block_read_left_2_ <= 1'h0;",
+        r"left <= (final_ [^;]*);",
+        r"left <= (\1) & 4'hb;",
         r"m_core: \d+ beats passed, \d+ are due",
     ),
     "order": (
         SMALL,
         "every_mode",
-        r"m_mem_tuser\[0\] <= (\w+);",
-        r"m_mem_tuser[0] <= ~\1;",
+        r"assign m_mem_tuser = (\w+);",
+        r"assign m_mem_tuser = \1 ^ 1'h1;",
         r"(m_mem: got \d+ beats, want \d+|m_mem: beat \d+ of type \d: type: got \d, want \d; \d+ differ)",
     ),
     "loaded": (
         SQUEEZING,
         "squeezed_tensors",
-        r"block_keeper_loaded <= _\d+_;",
-        "block_keeper_loaded <= 2'h0;",
+        r"loaded <= \(loaded[^;]*;",
+        "loaded <= 2'h0;",
         r"mean and inverse of type \d in cycle \d+: got \(\d+, \d+\), want one of \[.*\]",
     ),
     "stale": (
         SQUEEZING,
         "squeezed_tensors",
-        r"block_keeper_stale_1_ <= _\d+_;",
-        "block_keeper_stale_1_ <= 1'h0;",
+        r"stale <= (\(stale[^;]*);",
+        r"stale <= (\1) & 2'h1;",
         r"type 1: alpha: got 0, want \d+; type 1: mean: got 32512, want \d+; .*; 3 differ",
     ),
 }
@@ -76,7 +76,7 @@ def simulate(tmp_path, require_tool):
         emission = emit(find("memory_port"), settings)
         emission.write(tmp_path)
         if old:
-            source = tmp_path / f"{emission.module}.sv"
+            source = tmp_path / f"{emission.module}.v"
             text, number = re.subn(old, new, source.read_text(), count=1)
             assert number == 1
             source.write_text(text)

@@ -100,7 +100,7 @@ def test_wrong_threshold_is_caught(folder, require_tool):
     require_tool("iverilog")
     emission = emit(find("s2_encoder"), ["lanes=1"])
     emission.write(folder)
-    source = folder / f"{emission.module}.sv"
+    source = folder / f"{emission.module}.v"
     text, count = re.subn(r"(>=? 13'h)(\w+)", lambda match: f"{match[1]}{int(match[2], 16) + 1:x}", source.read_text(), count=1)
     assert count == 1
     source.write_text(text)

@@ -44,7 +44,7 @@ def test_wrong_direction_is_caught_and_shown(tmp_path, require_tool):
     require_tool("iverilog")
     emission = emit(find("median_tracker"))
     emission.write(tmp_path)
-    source = tmp_path / f"{emission.module}.sv"
+    source = tmp_path / f"{emission.module}.v"
     text = source.read_text()
     assert " > " in text
     source.write_text(text.replace(" > ", " < ", 1))

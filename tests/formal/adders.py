@@ -6,7 +6,6 @@ result is a sum of bits, whatever these are. Names do no more than to say where 
 """
 
 import json
-import re
 from functools import cache
 from itertools import chain, combinations
 
@@ -30,7 +29,7 @@ class NotLinear(Exception):
 class Netlist:
     """A module as gates and registers; what other cells drive is as good as an input.
 
-    Bits are numbers, or the texts "0" and "1".
+    Bits are numbers, or the texts "0" and "1". What is in an instance has its name and a dot before its own.
 
     Parameters
     ----------
@@ -54,15 +53,13 @@ class Netlist:
 
     def __init__(self, verilog, module, folder):
         (folder / "netlist.sv").write_text(verilog)
-        script = f"read_verilog -sv netlist.sv; hierarchy -top {module}; proc; opt_dff; simplemap"
+        script = f"read_verilog -sv netlist.sv; hierarchy -top {module}; proc; flatten; opt_dff; simplemap"
         yosys(f"{script}; write_json netlist.json", folder)
         netlist = json.loads((folder / "netlist.json").read_text())["modules"][module]
         self.bits = {name: net["bits"] for name, net in netlist["netnames"].items()}
-        # Yosys numbers the wires that have no name of their own.
-        self.names = {bit: name for name, bits in self.bits.items() for bit in bits if not re.match(r"_\d+_$|\$", name)} | {
-            "0": "0",
-            "1": "1",
-        }
+        # Yosys makes up the names that begin with $.
+        self.names = {bit: name for name, bits in self.bits.items() for bit in bits if not name.startswith("$")}
+        self.names |= {"0": "0", "1": "1"}
         self._drivers, self.registers = {}, {}
         for cell in netlist["cells"].values():
             ports = {name: bits[0] for name, bits in cell["connections"].items()}

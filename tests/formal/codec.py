@@ -105,7 +105,7 @@ class Codec:
                     parts.append(names[port["direction"]].get(field["name"], field["name"]))
                     ports.append(f"{port['direction']} [{width - 1}:0] {parts[-1]}")
             connections.append(f".{port['name']}({{{', '.join(parts)}}})")
-        return f"""{emission.files[f"{emission.module}.sv"]}
+        return f"""{emission.text}
 module implementation({", ".join(ports)});
   {emission.module} dut({", ".join(connections)});
 endmodule

@@ -11,9 +11,9 @@ def mutants(verilog, module, count, folder):
     read = f"read_verilog -sv sound.sv; hierarchy -top {module}; proc; flatten; opt_clean"
     yosys(f"{read}; mutate -list {count} -seed 1 -o mutations.txt", folder)
     mutations = (folder / "mutations.txt").read_text().splitlines()
-    each = (f"design -load sound; {line}; write_verilog -sv -noattr mutant{i}.sv" for i, line in enumerate(mutations))
+    each = (f"design -load sound; {line}; write_verilog -noattr mutant{i}.v" for i, line in enumerate(mutations))
     yosys("; ".join([read, "design -save sound", *each]), folder)
-    return [(folder / f"mutant{i}.sv").read_text() for i in range(len(mutations))]
+    return [(folder / f"mutant{i}.v").read_text() for i in range(len(mutations))]
 
 
 def faulty(pattern, replacement):

@@ -5,12 +5,12 @@ adders as a linear form over integers, the widths by the largest sum of any pass
 product there may be, against integers so wide that nothing overflows.
 """
 
-import re
-from itertools import product, repeat
+from itertools import product
 
 import pytest
 import z3
 from narrowfloat.golden.formats import BLOCK_MAN_BITS
+from narrowfloat.tools import yosys
 
 from tests.formal.adders import Netlist, NotLinear
 from tests.formal.codec import emitted
@@ -26,6 +26,10 @@ LONG = [
     ("lanes=16", "accumulator=fp32", "max_bits=6"),
     ("lanes=64", "accumulator=fp32", "max_bits=8"),
 ]
+
+
+# registers, of which the last two are the unit's where it adds up passes
+FRESH, OPEN, KEPT = "fresh", "unit.open", "unit.kept"
 
 
 def long(builds):
@@ -47,7 +51,7 @@ class DotProduct:
 
     def __init__(self, settings, folder, change=lambda text: text):
         emission = emitted("fast_mac", settings)
-        self.module, self.text = emission.module, change(emission.files[f"{emission.module}.sv"])
+        self.module, self.text = emission.module, change(emission.text)
         self.manifest, self.parameters = emission.manifest, emission.manifest["parameters"]
         self.fused = self.parameters["accumulator"] == "fp32"
         self.netlist = netlist = Netlist(self.text, self.module, folder)
@@ -60,23 +64,15 @@ class DotProduct:
         self.before = self.kept = self.open = ()
         if self.fused:
             # It is the sum so far, or that moved up, and becomes the next one.
-            self.before = self._wires("before")
+            self.before = netlist.bits["unit.before_"]
             moved, self.open = zip(*map(netlist.inputs, self.before), strict=True)
             self.kept = [netlist.inputs(bit)[0] for bit in moved]
             self.lower = ports["lower"][0]
             self.value = [netlist.registers[bit] for bit in self.kept]
         else:
             # It goes to the shifter, unless that is given its sign alone.
-            low, sign, _ = zip(*map(netlist.inputs, self._wires("placed")), strict=True)
-            self.value = [*low, sign[0]]
-        (self.fresh,) = [bit for bit in netlist.registers if netlist.names[bit].startswith("block__")]
-
-    def _wires(self, name):
-        """Bits of the wires of the unit called `name` and a number, from 0 up."""
-        bits = self.netlist.bits
-        found = [wire for wire in bits if re.fullmatch(rf"block_unit_{name}_\d+_", wire)]
-        assert found
-        return [bits[f"block_unit_{name}_{number}_"][0] for number in range(len(found))]
+            self.value, sign, _ = map(list, zip(*map(netlist.inputs, netlist.bits["unit.placed"]), strict=True))
+            assert {*sign} == {self.value[-1]}
 
     def wrong(self):
         """What shows that the value is not the sum of the products, and of the passes before, or None."""
@@ -117,17 +113,16 @@ class DotProduct:
                     return True
         return len({*self.open}) > 1
 
-    def cut(self):
-        """The text with inputs instead of the value, and the registers that are no ports as outputs; the inputs' names."""
-        names, text = [self.netlist.names[bit] for bit in self.value], self.text
-        seen = [self.netlist.names[bit] for bit in {*self.open, *self.kept, self.fresh}]
-        for name in names:
-            text, number = re.subn(rf"^  assign {name} = .*;\n", "", text, flags=re.MULTILINE)
-            assert number == 1
-        for name, direction in (*zip(names, repeat("input")), *zip(seen, repeat("output"))):
-            text, number = re.subn(rf"^  (wire|reg) {name};\n", rf"  {direction} {name};\n\g<0>", text, flags=re.MULTILINE)
-            assert number == 1
-        return re.sub(rf"^module {self.module}\(", rf"\g<0>{', '.join([*names, *seen])}, ", text, flags=re.MULTILINE), names
+    def cut(self, folder):
+        """The text as one module with inputs instead of the value, and registers as outputs; the inputs' names."""
+        names, seen = [self.netlist.names[bit] for bit in self.value], [FRESH, *([OPEN, KEPT] if self.fused else [])]
+        (folder / "whole.sv").write_text(self.text)
+        ports = (
+            f"expose{option} {' '.join(f'w:{name}' for name in wires)}" for option, wires in ((" -input", names), ("", seen))
+        )
+        script = f"read_verilog -sv whole.sv; hierarchy -top {self.module}; proc; flatten; opt_clean; {'; '.join(ports)}"
+        yosys(f"{script}; write_verilog -sv -noattr cut.sv", folder)
+        return (folder / "cut.sv").read_text(), names
 
 
 def _signed(code):
@@ -159,12 +154,13 @@ def test_dot_product_of_any_operands(settings, tmp_path):
 
 # A gate that is another one, the carry of another adder, an inverter that is left out.
 FAULTS = {
-    "sign": (r"(block_unit_sign3 = \S+ )\^", r"\1|", "lane 3: "),
-    "product": (r"(block_unit_bit5_0_1 = \S+ )\^", r"\1&", "lane 5: "),
-    "sum": (r"(block_unit_products3_1_sum = \S+ )\^", r"\1|", "the product of "),
-    "carry": (r"(block_unit_products4_1_carry = \S+ )\|", r"\1&", "the product of "),
-    "wire": (r"(block_unit_products2_0_carry) = .*;", r"\1 = block_unit_products2_1_carry;", "the product of "),
-    "inverter": (r"(assign _\d+_ = )~ (block_unit_signs0_3_sum;)", r"\1\2", ""),
+    "sign": (r"(wire sign3 = \S+ )\^", r"\1|", "lane 3: "),
+    "product": (r"(wire bit5_0_1 = \(.*\) )\^", r"\1&", "lane 5: "),
+    "sum": (r"(wire products3_1_sum = .*)\^", r"\1|", "the product of "),
+    "carry": (r"(wire products4_1_carry = [^;|]*)\|", r"\1&", "the product of "),
+    "wire": (r"(wire products2_1_carry) = [^;]*;", r"\1 = products2_0_carry;", "the product of "),
+    # there is one wherever this wire goes
+    "inverter": (r"(wire signs0_3_sum = )(.*);", r"\1~(\2);", ""),
 }
 
 
@@ -181,8 +177,8 @@ def test_faulty_dot_product_is_refuted(fault, settings, tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "replacement"),
     [
-        (r"(block_unit_before_2_ = \S+ )&", r"\1|"),
-        (r"(assign _\d+_ = s_axis_tuser\[21\] \? block_unit__like_)3_", r"\g<1>2_"),
+        (r"(wire \[11:0\] before_ = \(.*\) )&", r"\1|"),
+        (r"\{kept\[9:0\], 2'h0\}", r"{kept[9:4], kept[2], kept[2:0], 2'h0}"),
     ],
     ids=["mask", "shift"],
 )
@@ -201,7 +197,7 @@ class Mac:
 
     def __init__(self, dot, folder, text=None):
         self.dot = dot
-        cut, value = dot.cut()
+        cut, value = dot.cut(folder)
         machine = Machine(text or cut, dot.module, folder)
         now, after = machine.state("before"), machine.state("after")
         self.now, self.after = machine.signals(now), machine.signals(after)
@@ -209,9 +205,10 @@ class Mac:
         reset = "rst_n" if "rst_n" in self.now else "rst"
         self.in_reset = self.now[reset] == (NO if reset == "rst_n" else YES)
         self.steps = machine.follows(now, after)
-        names = self.dot.netlist.names
-        self.kept, self.open = [names[bit] for bit in self.dot.kept], [names[bit] for bit in {*self.dot.open}]
-        self.fresh = names[dot.fresh]
+        if dot.fused:
+            bits = dot.netlist.bits
+            assert bits[KEPT] == dot.kept
+            assert bits[OPEN] == [*{*dot.open}]
         self.taken = self.now["s_axis_tvalid"] & self.now["s_axis_tready"]
         self.update = self.taken & self.field("s_axis_tuser", "complete") if self.dot.fused else self.taken
 
@@ -238,19 +235,17 @@ def broken_stream(mac):
     promises = {
         "a pass is taken unless a result waits": now["s_axis_tready"] == ~waiting,
         "a result is there after its last pass until it is taken": after["m_axis_tvalid"] == mac.update & last | waiting,
-        "the next pass begins a sum": after[mac.fresh] == z3.If(mac.update == YES, last, now[mac.fresh]),
+        "the next pass begins a sum": after[FRESH] == z3.If(mac.update == YES, last, now[FRESH]),
         "a sum changes with passes alone": z3.Implies(mac.update == NO, sums[1] == sums[0]),
         "the tag is that of the last pass": tag
         == z3.If(ends == YES, mac.field("s_axis_tuser", "user"), mac.field("m_axis_tuser", "user")),
         "all results are last": now["m_axis_tlast"] == YES,
     }
-    blank = {"m_axis_tvalid": NO, mac.fresh: YES}
+    blank = {"m_axis_tvalid": NO, FRESH: YES}
     if mac.dot.fused:
-        (open_,) = mac.open
-        blank[open_] = NO
-        promises["a group is open until its last pass"] = after[open_] == z3.If(mac.taken == YES, ~mac.update, now[open_])
-        kept, then = (z3.Concat([cycle[name] for name in reversed(mac.kept)]) for cycle in (now, after))
-        promises["passes are added up"] = then == z3.If(mac.taken & ~mac.update == YES, mac.value, kept)
+        blank[OPEN] = NO
+        promises["a group is open until its last pass"] = after[OPEN] == z3.If(mac.taken == YES, ~mac.update, now[OPEN])
+        promises["passes are added up"] = after[KEPT] == z3.If(mac.taken & ~mac.update == YES, mac.value, now[KEPT])
     cleared = {f"reset clears {name}": after[name] == value for name, value in blank.items()}
     return mac.broken(promises, running) + mac.broken(cleared, mac.in_reset)
 
@@ -271,7 +266,7 @@ def broken_sum(mac):
     exponent = sum(z3.SignExt(wide, mac.field("s_axis_tuser", f"{name}_exponent")) for name in "xy")
     exponent = z3.Extract(wide - 1, 0, exponent)
     low, high = -(2 ** (width - 1)), 2 ** (width - 1) - 1
-    value, fresh = extend(mac.value), mac.now[mac.fresh] == YES
+    value, fresh = extend(mac.value), mac.now[FRESH] == YES
     left, right = z3.If(exponent > width, width, exponent), z3.If(-exponent > bits, bits, -exponent)
     added = z3.If(exponent >= 0, value << left, value >> right)
     outside = z3.Or(added < low, added > high)
@@ -297,7 +292,7 @@ def test_mutants_of_an_accumulator_break_promises(tmp_path):
     """Not all do: some make no difference."""
     count, dot = 30, DotProduct(STREAMS[0], tmp_path)
     broken = []
-    for text in mutants(dot.cut()[0], dot.module, count, tmp_path):
+    for text in mutants(dot.cut(tmp_path)[0], dot.module, count, tmp_path):
         mac = Mac(dot, tmp_path, text)
         broken.append(broken_stream(mac) + broken_sum(mac))
     assert sum(map(bool, broken)) > 3 * count / 4

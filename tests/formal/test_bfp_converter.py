@@ -11,8 +11,8 @@ from tests.formal.mutation import faulty
 from tests.formal.test_stream import Cycles, output
 
 INPUTS = "s_axis_tdata", "s_axis_tuser", "s_axis_tlast"
-EMPTY = "m_axis_tvalid", "block_pending", "block_index_in", "block_index_out", "block_filled_0_", "block_filled_1_"
-GROUP_LAST = "block_slot{}_22_"
+EMPTY = "m_axis_tvalid", "pending", "index_in", "index_out", "filled"
+GROUP_LAST = 22  # its place in a slot
 
 
 class Converter:
@@ -28,7 +28,7 @@ class Converter:
 
     def __init__(self, folder, change=lambda text: text):
         emission = emitted("bfp_converter", self.SETTINGS)
-        self.machine = Machine(change(emission.files[f"{emission.module}.sv"]), emission.module, folder)
+        self.machine = Machine(change(emission.text), emission.module, folder)
         (user,) = [port for port in emission.manifest["ports"] if port["name"] == "m_axis_tuser"]
         self.fields = {field["name"]: (field["msb"], field["lsb"]) for field in user["fields"]}
         self.cycles = Cycles()
@@ -65,11 +65,15 @@ def in_order(outputs, places=6):
     return z3.Concat(number, *beats)
 
 
+def bit(cycle, register, place):
+    return z3.Extract(place, place, cycle[register])
+
+
 def sound(cycle):
     """What holds of the registers in all states that there are."""
-    pending, entry, exit_ = cycle["block_pending"], cycle["block_index_in"], cycle["block_index_out"]
-    filled = [cycle[f"block_filled_{slot}_"] for slot in range(2)]
-    ends = [cycle[GROUP_LAST.format(slot)] for slot in range(2)]
+    pending, entry, exit_ = cycle["pending"], cycle["index_in"], cycle["index_out"]
+    filled = [bit(cycle, "filled", slot) for slot in range(2)]
+    ends = [bit(cycle, f"slot{slot}", GROUP_LAST) for slot in range(2)]
     leaves_first, leaves_second = pending & ~exit_, pending & exit_
     return z3.And(
         # the second slot holds the end of a group, and that one leaves from there
@@ -84,12 +88,12 @@ def sound(cycle):
 def broken_conversion(converter):
     """Names of promises about one clock edge that are not kept."""
     now, then, blank = converter.now, converter.then, converter.blank
-    accepted, open_ = now["s_axis_tvalid"] & now["s_axis_tready"], now["block_index_in"]
+    accepted, open_ = now["s_axis_tvalid"] & now["s_axis_tready"], now["index_in"]
     given, ending = {port: now[port] for port in INPUTS}, converter.beat("ending")
     closed_by = {port: z3.If(accepted == YES, given[port], ending[port]) for port in INPUTS}
     begins = accepted & ~open_
     before, left = converter.send(now, (open_, closed_by))
-    after, _ = converter.send(then, (then["block_index_in"], ending))
+    after, _ = converter.send(then, (then["index_in"], ending))
     added, _ = converter.send(blank, (begins, given), (begins & ~given["s_axis_tlast"], ending))
     first_valid, first = before[0]
     delivered = now["m_axis_tvalid"] & now["m_axis_tready"]
@@ -107,8 +111,8 @@ def broken_conversion(converter):
     high, low = converter.fields["exponent"]
     promises = {
         "the invariant holds": sound(then),
-        "reset leaves nothing": z3.And(sound(blank), *(blank[name] == NO for name in EMPTY)),
-        "no beat is made up or stays": z3.And([left[name] == NO for name in EMPTY]),
+        "reset leaves nothing": z3.And(sound(blank), *(blank[name] == 0 for name in EMPTY)),
+        "no beat is made up or stays": z3.And([left[name] == 0 for name in EMPTY]),
         "a beat waits until it is taken": z3.Implies(
             now["m_axis_tvalid"] & ~now["m_axis_tready"] == YES,
             z3.And(then["m_axis_tvalid"] == YES, output(then)[1] == output(now)[1]),
@@ -123,14 +127,14 @@ def broken_conversion(converter):
 
 # What the emitted text says otherwise, and a promise that breaks.
 CONVERTER_FAULTS = {
-    "reset": (r"(if \(rst\) block_pending <= )1'h0", r"\g<1>1'h1", "reset leaves nothing"),
-    "end of a group": (r"(assign _\d+_ = block_leaves) & block_front_22_", r"\1", "the invariant holds"),
+    "reset": (r"(if \(rst\) pending <= )1'b0", r"\g<1>1'b1", "reset leaves nothing"),
+    "end of a group": (r"(wire group_free = ~pending \| )\(leaves & front_group_last\)", r"\1leaves", "the invariant holds"),
     "exponent": (
-        r"if \(block_leaves\) (m_axis_tuser <= )",
-        r"if (block_taken) \1",
+        r"(?s)(\.i_payload \()(\{front.*?, group)(.*)assign m_axis_tuser = .*?;",
+        r"\1\2\3reg [11:0] user; always @(posedge clk) if (taken) user <= \2}; assign m_axis_tuser = user;",
         "both beats of a group have its exponent",
     ),
-    "payload": (r"(if \()block_leaves(\) m_axis_tlast <=)", r"\1block_pending\2", "a beat waits until it is taken"),
+    "payload": (r"if \(i_ready & i_valid\)", r"if (i_valid)", "a beat waits until it is taken"),
 }
 
 
@@ -149,24 +153,26 @@ def test_faulty_converter_is_refuted(fault, tmp_path):
 def broken_count_of_sums(folder, change=lambda text: text):
     """As `broken_conversion`, of a converter of a beat per group with sums: how many beats and sums of tensors it owes."""
     emission = emitted("bfp_converter", ("fmt=m2e8g4", "lanes=4", "roundings=rtz", "sum_bits=16", "user_bits=1"))
-    text = change(emission.files[f"{emission.module}.sv"])
+    text = change(emission.text)
     machine, cycles = Machine(text, emission.module, folder), Cycles()
     now = cycles.cycle(machine)
     then, blank = cycles.cycle(machine, after=now), cycles.cycle(machine, after=cycles.cycle(machine, reset=YES))
-    (last,) = re.findall(r" (block_slot0_\d+_) <= s_axis_tlast;", text)
-    (group_last,) = re.findall(r" (block_slot0_\d+_) <= 1'h1;", text)
-    (sums_last,) = re.findall(rf" (block_beat_sums_\d+_) <= {last};", text)
+    fields = re.findall(r"^  wire (slot0_last|slot0_group_last|beat_sums_last) = (\w+)\[(\d+)\];", text, re.MULTILINE)
+    fields = {name: (register, int(place)) for name, register, place in fields}
+
+    def field(cycle, name):
+        return bit(cycle, *fields[name])
 
     def count(*bits):
         return sum((z3.ZeroExt(3, bit) for bit in bits), z3.BitVecVal(0, 4))
 
     def owed(cycle):
-        sums = cycle["block_pending"] & cycle[last], cycle["block_sums_valid"] & cycle[sums_last], cycle["m_sums_tvalid"]
-        return count(cycle["block_pending"], cycle["m_axis_tvalid"]), count(*sums)
+        sums = cycle["pending"] & field(cycle, "slot0_last"), cycle["sums_valid"] & field(cycle, "beat_sums_last")
+        return count(cycle["pending"], cycle["m_axis_tvalid"]), count(*sums, cycle["m_sums_tvalid"])
 
     def sound_slot(cycle):
         """Every beat ends its group."""
-        return z3.Implies(cycle["block_pending"] == YES, cycle[group_last] == YES)
+        return z3.Implies(cycle["pending"] == YES, field(cycle, "slot0_group_last") == YES)
 
     accepted = now["s_axis_tvalid"] & now["s_axis_tready"]
     gone, sums_gone = (now[f"{stream}_tvalid"] & now[f"{stream}_tready"] for stream in ("m_axis", "m_sums"))
@@ -179,9 +185,7 @@ def broken_count_of_sums(folder, change=lambda text: text):
         "sums wait until they are taken": z3.Implies(waits == YES, z3.And(kept)),
         "the invariant holds": z3.And(sound_slot(then), sound_slot(blank)),
         "reset leaves nothing": z3.And([number == 0 for number in owed(blank)]),
-        "reset clears the sums": z3.And(
-            [blank[name] == 0 for name in ("block_numerator", "block_denominator", "block_saturated")]
-        ),
+        "reset clears the sums": z3.And([blank[name] == 0 for name in ("numerator", "denominator", "saturated")]),
     }
     return broken([*cycles.facts, sound_slot(now)], promises)
 
@@ -189,5 +193,5 @@ def broken_count_of_sums(folder, change=lambda text: text):
 def test_conversion_with_sums_loses_and_repeats_nothing(tmp_path):
     assert not broken_count_of_sums(tmp_path)
     # Conversion that goes on while sums wait loses them.
-    careless = faulty(r"(assign block_may_leave = ).*;", r"\g<1>1'h1;")
+    careless = faulty(r"(wire may_leave = ).*;", r"\g<1>1'b1;")
     assert "no sums are lost or repeated" in broken_count_of_sums(tmp_path, careless)

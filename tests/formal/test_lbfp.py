@@ -32,7 +32,7 @@ class Dot:
         self.manifest = emission.manifest
         self.parameters = self.manifest["parameters"]
         self.fmt = LogBlockFormat.parse(self.parameters["fmt"])
-        machine = Machine(emission.files[f"{emission.module}.sv"], emission.module, folder)
+        machine = Machine(emission.text, emission.module, folder)
         now, after = machine.state("before"), machine.state("after")
         self.now, self.after = machine.signals(now), machine.signals(after)
         reset = "rst_n" if "rst_n" in self.now else "rst"

@@ -17,7 +17,7 @@ def wrapped(design, settings, user):
     emission = emitted(design, settings)
     widths = {port["name"]: port["width"] for port in emission.manifest["ports"]}
     return f"""
-{emission.files[f"{emission.module}.sv"]}
+{emission.text}
 module top(
   input [{widths["s_axis_tdata"] - 1}:0] word,
   input [5:0] bias,

@@ -123,7 +123,7 @@ def broken_promises(pipeline, core, stages):
 
 def machine(design, settings, folder):
     emission = emitted(design, settings)
-    return Machine(emission.files[f"{emission.module}.sv"], emission.module, folder)
+    return Machine(emission.text, emission.module, folder)
 
 
 def check(design, settings, stages, folder):
@@ -157,7 +157,7 @@ def test_mutants_of_a_pipeline_break_promises(tmp_path):
     settings = ("formats=float8_e4m3fn", "lanes=1", "user_bits=2")
     emission = emitted("float_encoder", (*settings, f"stages={stages}"))
     core = machine("float_encoder", (*settings, "stages=0"), tmp_path)
-    texts = mutants(emission.files[f"{emission.module}.sv"], emission.module, count, tmp_path)
+    texts = mutants(emission.text, emission.module, count, tmp_path)
     broken = [broken_promises(Machine(text, emission.module, tmp_path), core, stages) for text in texts]
     assert sum(line is not None for line in broken) > count / 2
     assert any("no beat is lost" in line and "s_axis_tdata 0x" in line for line in filter(None, broken))

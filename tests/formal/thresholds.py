@@ -23,9 +23,9 @@ def counterexample(codec, verilog, folder):
     ABC compares the two as networks of gates; `folder` takes the files.
     """
     for module, text in (("implementation", verilog), ("specification", specification(codec))):
-        (folder / f"{module}.sv").write_text(text)
+        (folder / f"{module}.v").write_text(text)
         gates = "proc; flatten; memory_map; pmuxtree; opt_clean; aigmap; opt_clean"
-        yosys(f"read_verilog -sv {module}.sv; hierarchy -top {module}; {gates}; write_blif {module}.blif", folder)
+        yosys(f"read_verilog -sv {module}.v; hierarchy -top {module}; {gates}; write_blif {module}.blif", folder)
     pair = "implementation.blif specification.blif"
     answer = _abc(f"cec -T 600 -C 1000000 {pair}", folder)
     if "Networks are equivalent" in answer:

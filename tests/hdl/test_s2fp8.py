@@ -42,10 +42,10 @@ def test_manifests_hold_what_a_reader_needs():
 
 def test_only_wires_whose_lower_bits_just_carry_are_kept_from_the_linter():
     """Other designs have none, and inputs that are not used are said to be that."""
-    text = emit(find("s2_encoder"), ["lanes=1"]).files["s2_encoder_x1.sv"]
-    silenced = re.findall(r"lint_off UNUSEDSIGNAL \*/\n  (.*) _\w+_;\n  /\* verilator lint_on", text)
-    assert silenced and all(re.fullmatch(r"wire( \[\d+:\d+\])?", line) for line in silenced)
-    assert "UNUSEDSIGNAL" not in emit(find("lbfp_dot_product")).files["lbfp_dot_product_x16.sv"]
+    text = emit(find("s2_encoder"), ["lanes=1"]).text
+    silenced = re.findall(r"lint_off UNUSEDSIGNAL \*/\n  (\w+)", text)
+    assert silenced and set(silenced) <= {"wire", "input"}
+    assert "UNUSEDSIGNAL" not in emit(find("lbfp_dot_product")).text
 
 
 def test_wrong_setting_gets_one_line(tmp_path, capsys):

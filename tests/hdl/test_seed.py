@@ -129,13 +129,13 @@ def rounded_up(lines):
 
 @pytest.mark.parametrize("seed", [None, *SEEDS])
 def test_parameter_of_the_module_is_the_seed_of_the_model(seed, simulate):
-    text = emit(find("float_encoder"), [*SETTINGS, "seed=33"], "dut").files["dut.sv"]
+    text = emit(find("float_encoder"), [*SETTINGS, "seed=33"], "dut").text
     lines = simulate(text, bench("" if seed is None else f".SEED(32'd{seed})"))
     assert np.array_equal(rounded_up(lines)[:250], lane_bits(33 if seed is None else seed, 250, 2) >= 128)
 
 
 def test_port_loads_another_seed(simulate):
-    text = emit(find("float_encoder"), [*SETTINGS, "seed_port=1"], "dut").files["dut.sv"]
+    text = emit(find("float_encoder"), [*SETTINGS, "seed_port=1"], "dut").text
     lines = simulate(text, bench(".SEED(5)", ", .seed_in(seed), .seed_load(load)"))
     waits = [number for number, line in enumerate(lines) if line == "waits"]
     assert len(waits) == SEEDING_CYCLES + 1
@@ -190,7 +190,7 @@ def test_statistics_of_the_source_in_verilog(simulate, tmp_path):
     seeds = [*range(1, 65), *np.random.default_rng(20261130).integers(2**32, size=10_000).tolist()]
     (tmp_path / "seeds.hex").write_text("\n".join(f"{seed:x}" for seed in seeds))
     settings = ["formats=float8_e4m3fn", "roundings=sr", "lanes=4", "seed_port=1"]
-    text = emit(find("float_encoder"), settings, "dut").files["dut.sv"]
+    text = emit(find("float_encoder"), settings, "dut").text
     lines = simulate(text, bench_of_seeds(len(seeds)))
     up = np.unpackbits(np.array([np.frombuffer(bytes.fromhex(line), np.uint8) for line in lines]), axis=1)
     up = up.reshape(len(seeds), 64, 4)
@@ -202,7 +202,7 @@ def test_statistics_of_the_source_in_verilog(simulate, tmp_path):
 
 
 def test_seed_changes_nothing_in_the_text_but_the_default():
-    texts = [emit(find("float_encoder"), [*SETTINGS, f"seed={seed}"], "dut").files["dut.sv"] for seed in (3, 4)]
+    texts = [emit(find("float_encoder"), [*SETTINGS, f"seed={seed}"], "dut").text for seed in (3, 4)]
     assert texts[0].replace("seed=3", "seed=4").replace("SEED = 32'd3", "SEED = 32'd4") == texts[1]
 
 
@@ -213,7 +213,7 @@ def test_every_design_with_a_seed_has_the_parameter():
         (seed,) = (parameter for parameter in design.parameters if parameter.name == "seed")
         assert isinstance(seed, Integer) and (seed.low, seed.high) == (0, MAX_SEED)
         emission = emit(design, ["roundings=sr"])
-        assert f"{emission.module} #(parameter [31:0] SEED = 32'd1) (" in emission.files[f"{emission.module}.sv"]
+        assert f"module {emission.module} #(\n  parameter [31:0] SEED = 32'd1\n) (" in emission.text
 
 
 @pytest.mark.parametrize("name", ["SEED", "lfsr_start", "s_axis_tdata", "clk", "inside", "checker", "always_ff"])

@@ -149,5 +149,5 @@ def test_emission_with_the_extra_rtl_writes_nothing_beside_the_code(wheel, tmp_p
     done = installed.run("narrowfloat", "emit", "float_decoder", "--out", "rtl", cwd=place, **variables)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in place.iterdir()] == ["rtl"]
-    assert (place / "rtl" / "float_decoder_ab_e5m2_x4.sv").stat().st_size > 1000
+    assert (place / "rtl" / "float_decoder_ab_e5m2_x4.v").stat().st_size > 1000
     assert installed.files() == before

@@ -153,7 +153,8 @@ def attempt(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     build = tmp_path / "build"
     text = "text" * 1000
-    canned = Emission("m", {}, {f"m.{suffix}": text for suffix in ("sv", "json", "f", "core")})
+    canned = Emission("m", {}, text, "", "")
+    vars(canned)["files"] = {f"m.{suffix}": text for suffix in ("v", "json", "f", "core")}
 
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt

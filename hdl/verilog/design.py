@@ -1,0 +1,111 @@
+"""The text of a whole design: a module for each kind of component in it, the top first."""
+
+import inspect
+import re
+import tempfile
+from pathlib import Path
+
+from narrowfloat.hdl.parts.lfsr import start_function
+from narrowfloat.hdl.verilog import netlist, writer
+from narrowfloat.hdl.verilog.hierarchy import Hierarchy
+from narrowfloat.tools import yosys
+
+# Parts of the library's are no modules of their own. Initial values are left out, which neither standard cells nor their
+# memories have: reset sets all that matters.
+_SCRIPT = """
+read_rtlil top.il
+delete t:$meminit*
+proc -norom
+setattr -mod -set keep_hierarchy 1 {names}
+flatten
+opt -fast -full -nodffe -nosdff
+opt_share
+opt -fast -full -nodffe -nosdff
+opt_clean
+setattr -unset init w:*
+write_json top.json
+"""
+_MANY_MODULES = "/* verilator lint_off DECLFILENAME */\n\n"
+
+
+def text(top, name, heading, attributes, asynchronous=False, seed=None):
+    """The Verilog of the component `top` as a module `name`.
+
+    Parameters
+    ----------
+    top : narrowfloat.hdl.parts.logic.Circuit
+    name : str
+    heading : list of str
+        The comment above it.
+    attributes : dict of list of str
+        By the names of ports, the attributes that stand before them.
+    asynchronous : bool
+        Whether its reset is.
+    seed : int or None
+        The default of the Verilog parameter SEED, if it has one.
+    """
+    hierarchy = Hierarchy()
+    hierarchy.add(top, name)
+    parts, modules = hierarchy.parts, _modules(hierarchy.parts, name)
+    instances, seeded, texts = {}, set(), {}
+    for part in parts.values():
+        is_top = part.name == name
+        module = modules[part.name]
+        register = getattr(part.component, "register", None)
+        if register is not None or any(cell.type in seeded for cell in module.instances):
+            seeded.add(part.name)
+        declared, given, body = _seed(part.name in seeded, register, seed)
+        source = writer.Source(
+            heading=tuple(heading if is_top else _heading(part.component)),
+            parameters=declared,
+            body=body,
+            start=part.component.start_of if register is not None else "",
+            modules=instances,
+            attributes=attributes if is_top else {},
+            asynchronous=asynchronous,
+            ports=part.ports,
+        )
+        written = writer.write(module, "@", source)
+        if written not in texts:
+            texts[written] = name if is_top else _module_name(name, part.component, set(texts.values()))
+        instances[part.name] = texts[written], given, part.ports
+    blocks = [written.replace("module @", f"module {label}") for written, label in texts.items()]
+    *others, first = blocks
+    return first + ("\n" + _MANY_MODULES + "\n".join(reversed(others)) if others else "")
+
+
+def _modules(parts, name):
+    """The netlists of `parts`, by name, as Yosys has cleaned them."""
+    texts = [part.text if part.name == name else part.text.replace("attribute \\top 1\n", "") for part in parts.values()]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "top.il").write_text("\n".join(texts))
+        yosys(_SCRIPT.format(names=" ".join(parts)), folder)
+        return netlist.read((folder / "top.json").read_text(), list(parts))
+
+
+def _heading(component):
+    """What a component says of itself first."""
+    paragraph = inspect.cleandoc(type(component).__doc__).split("\n\n")[0]
+    return paragraph.splitlines()
+
+
+def _module_name(top, component, taken):
+    label = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(component).__name__.strip("_")).lower()
+    found, number = f"{top}_{label}", 1
+    while found in taken:
+        number += 1
+        found = f"{top}_{label}{number}"
+    return found
+
+
+def _seed(is_seeded, register, seed):
+    """Of a module with registers of random bits: its Verilog parameters, those that its instances get, and a function."""
+    if not is_seeded:
+        return (), "", ""
+    declared = (f"parameter [31:0] SEED = 32'd{seed}",)
+    if register is None:
+        return declared, " #(.SEED(SEED))", ""
+    declared = (*declared, "parameter [2:0] REGISTER = 3'd0")
+    constant = "  localparam [88:0] START = lfsr_start(SEED, REGISTER);\n"
+    return declared, f" #(.SEED(SEED), .REGISTER(3'd{register}))", start_function() + constant

@@ -1,0 +1,234 @@
+"""Netlists of modules as Yosys' write_json has them: words that cells drive, and which of their bits are used."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+
+# Cells of which a bit of the result depends on the same bit of the operands, and others as a whole, as the select of a $mux.
+BITWISE = {
+    "$and": ("A", "B"),
+    "$or": ("A", "B"),
+    "$xor": ("A", "B"),
+    "$xnor": ("A", "B"),
+    "$not": ("A",),
+    "$mux": ("A", "B"),
+    "$pmux": ("A", "B"),
+}
+# Cells of which a bit of the result depends on those of the operands up to it.
+CARRYING = {"$add": ("A", "B"), "$sub": ("A", "B"), "$mul": ("A", "B"), "$neg": ("A",), "$shl": ("A",), "$pos": ("A",)}
+REGISTERS = ("$dff", "$adff")
+ZERO, ONE = "0", "1"
+
+
+@dataclass(eq=False)
+class Cell:
+    """A cell: its type, parameters (texts of bits, or others), the bits at its inputs by port, and where it comes from."""
+
+    name: str
+    type: str
+    parameters: dict
+    inputs: dict
+    outputs: dict
+    source: str
+
+    def number(self, name):
+        """An integer parameter."""
+        return int(self.parameters[name], 2)
+
+    @cached_property
+    def is_signed(self):
+        """Whether its operands are numbers in two's complement."""
+        return all(self.number(name) for name in ("A_SIGNED", "B_SIGNED") if name in self.parameters)
+
+
+@dataclass(eq=False)
+class Word:
+    """Bits that something drives together: `cell` at its output `port`, or an input of the module, where `cell` is None.
+
+    `first` is the place of the lowest of `bits` in the cell's result: bits that nothing uses are left out at both ends.
+    """
+
+    cell: Cell | None
+    port: str
+    bits: tuple
+    first: int = 0
+
+    @property
+    def is_logic(self):
+        """Whether it is the result of an operator, and so may be part of a larger expression."""
+        return self.cell is not None and self.cell.type.startswith("$") and not self.is_register and not self.is_memory
+
+    @property
+    def is_register(self):
+        return self.cell is not None and self.cell.type in REGISTERS
+
+    @property
+    def is_memory(self):
+        return self.cell is not None and self.cell.type.startswith("$mem")
+
+
+@dataclass(eq=False)
+class Module:
+    """A module: `ports` by name with direction and bits, `signals` of the source by name with bits, source and attributes."""
+
+    name: str
+    ports: dict
+    cells: list
+    signals: dict
+    memories: dict
+    words: list = field(default_factory=list)
+    used: set = field(default_factory=set)
+
+    @property
+    def instances(self):
+        return [cell for cell in self.cells if not cell.type.startswith("$")]
+
+
+@dataclass(frozen=True)
+class NamedBits:
+    """What the source calls by one name."""
+
+    name: str
+    bits: tuple
+    source: str
+    attributes: dict
+
+
+def read(text, names):
+    """The modules `names` of a netlist, submodules first, reduced to what the outputs of the last one depend on.
+
+    Ports of the others that nothing needs are left out.
+    """
+    given = json.loads(text)["modules"]
+    modules = {name: _module(name, given[name]) for name in names}
+    *submodules, _ = names
+    before = None
+    while before != (before := {name: set(modules[name].ports) for name in names}):
+        for name in reversed(names):
+            _reduce(modules[name])
+        # what a submodule gives and nothing takes, and what it takes for that
+        taken = {name: set() for name in names}
+        for module in modules.values():
+            for cell in module.instances:
+                taken[cell.type] |= {port for port, bits in cell.outputs.items() if module.used.intersection(bits)}
+        for name in submodules:
+            ports = modules[name].ports
+            gone = {port for port, (way, _) in ports.items() if way == "output" and port not in taken[name]}
+            gone |= {
+                port for port, (way, bits) in ports.items() if way == "input" and not modules[name].used.intersection(bits)
+            }
+            for port in gone:
+                del ports[port]
+            for cell in (each for module in modules.values() for each in module.instances if each.type == name):
+                for port in gone:
+                    cell.inputs.pop(port, None)
+                    cell.outputs.pop(port, None)
+    for module in modules.values():
+        _find_words(module)
+    return modules
+
+
+def _module(name, given):
+    cells = []
+    for label, cell in given["cells"].items():
+        sides = {"input": {}, "output": {}}
+        for port, bits in cell["connections"].items():
+            sides[cell["port_directions"][port]][port] = tuple(map(_known, bits))
+        source = cell["attributes"].get("src", "").split("|")[0]
+        cells.append(Cell(label, cell["type"], cell["parameters"], sides["input"], sides["output"], source))
+    signals = {}
+    for label, net in given["netnames"].items():
+        if not net["hide_name"] and "$signal" not in label and not label.startswith("$"):
+            attributes = net["attributes"]
+            source = attributes.get("src", "").split("|")[0]
+            signals[label] = NamedBits(label, tuple(map(_known, net["bits"])), source, attributes)
+    ports = {label: (port["direction"], tuple(map(_known, port["bits"]))) for label, port in given["ports"].items()}
+    return Module(name, ports, cells, signals, given.get("memories", {}))
+
+
+def _known(bit):
+    """What is left open is 0."""
+    return ZERO if bit in ("x", "z") else bit
+
+
+def _reduce(module):
+    """Find the bits that are used, and drop the cells that drive none of them."""
+    driver = {}
+    for cell in module.cells:
+        for port, bits in cell.outputs.items():
+            driver |= {bit: (cell, port, index) for index, bit in enumerate(bits)}
+    inputs = {bit for direction, bits in module.ports.values() if direction == "input" for bit in bits}
+    unknown = set()
+    waiting = [bit for direction, bits in module.ports.values() if direction == "output" for bit in bits]
+    for cell in module.cells:
+        if cell.type.startswith("$memwr") or not cell.type.startswith("$") and not cell.outputs:
+            waiting += [bit for bits in cell.inputs.values() for bit in bits]
+    used = module.used = set()
+    seen_cells = set()
+    while waiting:
+        bit = waiting.pop()
+        if bit in used or isinstance(bit, str):
+            continue
+        used.add(bit)
+        if bit in driver:
+            cell, _, index = driver[bit]
+            waiting += _needs(cell, index, seen_cells)
+        elif bit not in inputs:
+            unknown.add(bit)
+    assert not unknown, f"{module.name} has bits that nothing drives"
+    module.cells = [
+        cell for cell in module.cells if any(bit in used for bits in cell.outputs.values() for bit in bits) or not cell.outputs
+    ]
+
+
+def _find_words(module):
+    """Collect the words."""
+    for cell in module.cells:
+        for port, bits in cell.outputs.items():
+            module.words += _used_words(cell, port, bits, module.used)
+    for label, (direction, bits) in module.ports.items():
+        if direction == "input":
+            module.words.append(Word(None, label, bits))
+
+
+def _needs(cell, index, seen_cells):
+    """Bits on which bit `index` of the result depends; those on which all depend only once."""
+    needs = []
+    if cell.type in BITWISE or cell.type in REGISTERS:
+        ports = ("D",) if cell.type in REGISTERS else BITWISE[cell.type]
+        width = len(cell.outputs["Q" if cell.type in REGISTERS else "Y"])
+        for port in ports:
+            needs += operand_bits(cell, port, width)[index::width] if cell.type != "$pmux" else cell.inputs[port][index::width]
+        others = [port for port in cell.inputs if port not in ports]
+    elif cell.type in CARRYING:
+        ports = CARRYING[cell.type]
+        for port in ports:
+            needs += cell.inputs[port][: index + 1]
+            if index >= len(cell.inputs[port]):
+                needs += cell.inputs[port][-1:]
+        others = [port for port in cell.inputs if port not in ports]
+    else:
+        others = list(cell.inputs)
+    if cell not in seen_cells:
+        seen_cells.add(cell)
+        needs += [bit for port in others for bit in cell.inputs[port]]
+    return needs
+
+
+def operand_bits(cell, port, width):
+    """The operand at `port` in `width` bits: what is above repeats its sign, or is 0, and what is too much is dropped."""
+    bits = cell.inputs[port]
+    fill = bits[-1] if bits and cell.is_signed else ZERO
+    return (*bits[:width], *[fill] * (width - len(bits)))
+
+
+def _used_words(cell, port, bits, used):
+    if not cell.type.startswith("$"):
+        return [Word(cell, port, bits)]
+    indices = [index for index, bit in enumerate(bits) if bit in used]
+    if not indices:
+        return []
+    trimmed = cell.type in BITWISE or cell.type in REGISTERS
+    first = indices[0] if trimmed else 0
+    last = indices[-1] if trimmed or cell.type in CARRYING else len(bits) - 1
+    return [Word(cell, port, bits[first : last + 1], first)]
