@@ -184,6 +184,7 @@ def _reduce(module):
 def _find_words(module):
     """Collect the words."""
     for cell in module.cells:
+        _leave_out(cell, module.used)
         for port, bits in cell.outputs.items():
             module.words += _used_words(cell, port, bits, module.used)
     for label, (direction, bits) in module.ports.items():
@@ -220,6 +221,15 @@ def operand_bits(cell, port, width):
     bits = cell.inputs[port]
     fill = bits[-1] if bits and cell.is_signed else ZERO
     return (*bits[:width], *[fill] * (width - len(bits)))
+
+
+def _leave_out(cell, used):
+    """Put 0 where operands make bits of a result that nothing uses: nothing drives them, maybe."""
+    result = cell.outputs.get("Q" if cell.type in REGISTERS else "Y")
+    for port in ("D",) if cell.type in REGISTERS else BITWISE.get(cell.type, ()):
+        width = len(result)
+        bits = cell.inputs[port] if cell.type == "$pmux" else operand_bits(cell, port, width)
+        cell.inputs[port] = tuple(bit if result[place % width] in used else ZERO for place, bit in enumerate(bits))
 
 
 def _used_words(cell, port, bits, used):

@@ -47,7 +47,9 @@ class Nets:
 
     def __init__(self, module, whole):
         self._module = module
-        self._taken = {re.sub(r"\W+", "_", cell.name): cell for cell in module.instances}
+        labels = [*(cell.name for cell in module.instances), *module.memories]
+        self._taken = {re.sub(r"\W+", "_", label).strip("_"): label for label in labels}
+        self._taken |= dict.fromkeys(("SEED", "REGISTER", "START", "lfsr_start"), "")  # what `design` declares
         self.by_word = {}
         self.all = []
         self.views = defaultdict(list)

@@ -49,12 +49,11 @@ class Source:
 
 @dataclass(eq=False)
 class _Item:
-    """Something to be written after what it `needs`: nets, or instances if it is softly bound to them."""
+    """Something to be written, its texts, after the nets that it `needs`; `comment` is the place that it comes from."""
 
     lines: list
     needs: dict
     comment: str = ""
-    nets: tuple = ()
 
 
 def write(module, name, source):
@@ -98,11 +97,11 @@ class _Writer:
 
     # What there is to write, and in which order
 
-    def _item(self, lines, comment="", nets=()):
+    def _item(self, lines, comment=""):
         needs = self._expressions.take_used()
         for net, places in needs.items():
             self._used.setdefault(net, set()).update(places)
-        return _Item(lines, needs, comment, nets)
+        return _Item(lines, needs, comment)
 
     def _make_items(self):
         text = self._expressions

@@ -81,8 +81,8 @@ def test_ports_of_an_array():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SystolicArray(rows=17), r"rows must be an integer from 1 to 16, not 17"),
-        (lambda: SystolicArray(columns=0), r"columns must be an integer from 1 to 16, not 0"),
+        (lambda: SystolicArray(rows=33), r"rows must be an integer from 1 to 32, not 33"),
+        (lambda: SystolicArray(columns=0), r"columns must be an integer from 1 to 32, not 0"),
         (lambda: SystolicArray(max_bits=3), r"max_bits must be one of 2, 4, 6, 8, not 3"),
         (lambda: SystolicArray(accumulator="int"), r"accumulator must be one of fixed, fp32, not 'int'"),
         (lambda: BfpConverter(lanes=3), r"lanes must divide the group of fmt, unlike fmt=bfp4 lanes=3"),
