@@ -196,7 +196,7 @@ class Expressions:
         """The text of an operator's result."""
         return self._logic(word, first, len(word.bits) - 1 if last is None else last)[0]
 
-    def _index_of(self, word, first, last):
+    def _index_of(self, word):
         """Of a choice by one number, of whose values at least half are told apart: its bits, which are named, and the case of
         each value; None of others."""
         bits, cases = None, {}
@@ -211,15 +211,15 @@ class Expressions:
             return None
         return bits, cases
 
-    def _tree(self, bits, arms, other, base=0):
-        """A choice by the bits of a number, the highest first."""
+    def _tree(self, bits, choices):
+        """A choice among as many operands as a number of `bits` has values, by its highest bit first."""
         if not bits:
-            return arms.get(base, other)
-        low, high = (self._tree(bits[:-1], arms, other, base + half) for half in (0, 1 << len(bits) - 1))
+            return self._operand(choices[0])
+        half = len(choices) // 2
+        low, high = (self._tree(bits[:-1], part) for part in (choices[:half], choices[half:]))
         if low == high:
             return low
-        low, high = (f"({text})" if " ? " in text and not text.startswith(("(", "{")) else text for text in (low, high))
-        return f"{self._operand(bits[-1:])[0]} ? {high} : {low}"
+        return f"{self._operand(bits[-1:])[0]} ? {self._closed(high)} : {self._closed(low)}", _CONDITIONAL
 
     def _closed(self, operand, least=_UNARY):
         text, strength = operand[:2]
@@ -245,6 +245,12 @@ class Expressions:
 
     def _logic(self, word, first, last):
         kind = word.cell.type
+        if kind == "$pmux" and (index := self._index_of(word)):
+            bits, cases = index
+            parts = dict(self._operands(word, first, last))
+            return self._tree(
+                bits, [parts[f"B{cases[code]}"] if code in cases else parts["A"] for code in range(2 ** len(bits))]
+            )
         operands = {port: self._operand(bits) for port, bits in self._operands(word, first, last)}
         closed = {port: self._closed(operand) for port, operand in operands.items()}
         if kind in _BINARY:
@@ -282,9 +288,6 @@ class Expressions:
             return f"{self._closed(operands['S'], _OPERATION)} ? {closed['B']} : {operands['A'][0]}", _CONDITIONAL
         if kind == "$pmux":
             cases = len(word.cell.inputs["S"])
-            if index := self._index_of(word, first, last):
-                arms = {code: closed[f"B{case}"] for code, case in index[1].items()}
-                return self._tree(index[0], arms, self._closed(operands["A"])), _CONDITIONAL
             arms = [f"{self._closed(operands[f'S{n}'], _OPERATION)} ? {closed[f'B{n}']} : " for n in range(cases)]
             return "".join(arms) + operands["A"][0], _CONDITIONAL
         raise NotImplementedError(f"{self._module.name} has a cell {kind}")
