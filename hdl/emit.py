@@ -101,7 +101,7 @@ def _heading(design, values, module, described):
         f"Narrowfloat {version('narrowfloat')}: {design.name}, {built}",
         "SPDX-License-Identifier: Apache-2.0",
     ]
-    ports = [port for port in described["ports"] if len(port.get("fields", ())) > 1 or "values" in port.get("fields", [{}])[0]]
+    ports = [port for port in described["ports"] if "fields" in port]
     longest = max((len(port["name"]) for port in ports), default=0)
     return [*lines, *[""] * bool(ports), *(f"{port['name']:{longest}}  {_fields(port['fields'])}" for port in ports)]
 

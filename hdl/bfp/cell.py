@@ -182,12 +182,14 @@ class Row(Circuit):
     -------
     advance, loads, control, x : In
         As of its first cell.
-    top, loaded, above, waiting, total : In, Out
+    loaded, above, waiting, total : In, Out
         Arrays of those of the cells.
+    top : In
+        As these, of the first row; in the others it is the highest chunk of what is loaded.
     """
 
-    def __init__(self, layouts, columns):
-        self._layouts, self._columns = layouts, columns
+    def __init__(self, layouts, columns, is_first):
+        self._layouts, self._columns, self._is_first = layouts, columns, is_first
 
         def each(shape):
             return data.ArrayLayout(shape, columns)
@@ -198,7 +200,7 @@ class Row(Circuit):
                 "loads": In(1),
                 "control": In(layouts.control),
                 "x": In(layouts.operand),
-                "top": In(each(layouts.chunk)),
+                **({"top": In(each(layouts.chunk))} if is_first else {}),
                 "loaded": In(each(layouts.group)),
                 "above": In(each(layouts.sum_bits)),
                 "waiting": Out(each(layouts.group)),
@@ -215,7 +217,7 @@ class Row(Circuit):
                 cell.loads.eq(self.loads),
                 cell.control.eq(control),
                 cell.x.eq(x),
-                cell.top.eq(self.top[column]),
+                cell.top.eq(self.top[column] if self._is_first else layouts.highest(self.loaded[column])),
                 cell.loaded.eq(self.loaded[column]),
                 cell.above.eq(self.above[column]),
                 self.waiting[column].eq(cell.waiting),

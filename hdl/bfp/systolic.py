@@ -263,16 +263,13 @@ class SystolicArray(Block):
             control = data.View(layouts.control, delayed(m, f"control{row}", advance, control.as_value(), row))
             busy = wave.adds | wave.leaves
             operand = data.View(layouts.operand, delayed(m, f"left{row}", advance, x[row].as_value(), row, busy))
-            m.submodules[f"row{row}"] = cells = Row(layouts, self.columns)
+            m.submodules[f"row{row}"] = cells = Row(layouts, self.columns, row == 0)
             m.d.comb += [cells.advance.eq(advance), cells.loads.eq(wave.loads), cells.control.eq(control), cells.x.eq(operand)]
             for column in range(self.columns):
-                m.d.comb += [
-                    cells.top[column].eq(top[column]),
-                    cells.loaded[column].eq(loaded[column]),
-                    cells.above[column].eq(above[column]),
-                ]
+                m.d.comb += [cells.loaded[column].eq(loaded[column]), cells.above[column].eq(above[column])]
+                if row == 0:
+                    m.d.comb += cells.top[column].eq(top[column])
             loaded, above = list(cells.waiting), list(cells.total)
-            top = [layouts.highest(group) for group in loaded]
         return above
 
     def _sums_in(self, column):
