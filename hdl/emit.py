@@ -68,10 +68,10 @@ def emit(design, settings=(), name=None):
     module = design.module(values) if name is None else _checked_name(name, top)
     is_asynchronous = str(values["reset"]).startswith("async")
     seed = values["seed"] if top.seeded else None
-    ports = manifest.of(design, values, module, top, "")
-    heading = _heading(design, values, module, ports)
-    text = verilog.text(top, module, heading, interface_attributes(ports), is_asynchronous, seed)
-    described = manifest.of(design, values, module, top, text)
+    described = manifest.of(design, values, module, top)
+    heading = _heading(design, values, module, described)
+    text = verilog.text(top, module, heading, interface_attributes(described), is_asynchronous, seed)
+    described = manifest.sealed(described, text)
     page = registers.markdown(module, top.registers) if top.registers else ""
     return Emission(module, described, text, page, design.summary)
 

@@ -19,8 +19,8 @@ def schema():
     return json.loads(files("narrowfloat.hdl").joinpath(SCHEMA_FILE).read_text())
 
 
-def of(design, values, module, top, text):
-    """The manifest, a dict, of the `module` with this Verilog `text`: `design` with the parameters `values`, made as `top`."""
+def of(design, values, module, top):
+    """The manifest, a dict, of a `module` but for its Verilog: `design` with the parameters `values`, made as `top`."""
     return {
         "schema": schema()["$id"],
         "design": design.name,
@@ -33,8 +33,12 @@ def of(design, values, module, top, text):
         **top.facts,
         **({"registers": registers.as_json(top.registers)} if top.registers else {}),
         "versions": {"narrowfloat": version("narrowfloat"), "amaranth": version("amaranth"), "yosys": YOSYS.version()},
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
+
+
+def sealed(described, text):
+    """The manifest of a module with this Verilog `text`, given all that it says besides (`of`)."""
+    return described | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def declaration(design):

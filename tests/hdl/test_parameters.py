@@ -161,7 +161,7 @@ def test_model_and_hardware_take_every_legal_configuration(name):
     for _ in range(LEGAL_DRAWS):
         values = design.draw(rng, **SMALL.get(name, {}))
         assert design.parse(design.settings(values)) == values
-        load(manifest.of(design, values, design.module(values), design.top(values), ""))
+        load(manifest.of(design, values, design.module(values), design.top(values)))
 
 
 @pytest.mark.parametrize("name", BIASED)
@@ -170,7 +170,7 @@ def test_any_range_of_biases_is_legal(name):
     design, rng = DESIGNS[name], random.Random(name)
     for low, high in [(0, 0), (63, 63), (0, 63), (20, 40), (3, 14), *(sorted(rng.choices(range(64), k=2)) for _ in range(20))]:
         values = design.draw(rng, bias_min=low, bias_max=high, initial_bias=None)
-        model = load(manifest.of(design, values, design.module(values), design.top(values), ""))
+        model = load(manifest.of(design, values, design.module(values), design.top(values)))
         block = design.component(**{key: value for key, value in values.items() if key != "reset"})
         if name == "memory_port":
             (first,) = {field.reset for register in block.registers if register.name == "BIAS0" for field in register.fields}
