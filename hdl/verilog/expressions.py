@@ -7,7 +7,7 @@ from narrowfloat.hdl.verilog.netlist import BITWISE, CARRYING, operand_bits
 _BINARY = {"$and": "&", "$or": "|", "$xor": "^", "$add": "+", "$sub": "-", "$mul": "*"}
 _COMPARISONS = {"$eq": "==", "$ne": "!=", "$lt": "<", "$le": "<=", "$gt": ">", "$ge": ">="}
 _REDUCTIONS = {"$reduce_or": "|", "$reduce_bool": "|", "$reduce_and": "&", "$reduce_xor": "^", "$reduce_xnor": "~^"}
-_SHIFTS = {"$shl": "<<", "$shr": ">>", "$sshl": "<<", "$sshr": ">>>"}
+_SHIFTS = {"$shl": "<<", "$shr": ">>", "$sshr": ">>"}
 _CHAINED = ("&", "|", "^")
 # How large an expression may be that stands for itself, and one that is repeated wherever it is used, in names and numbers.
 LARGEST, LARGEST_REPEATED = 24, 3
@@ -114,11 +114,9 @@ class Expressions:
                     for bits in self.operands(word, 0, len(word.bits) - 1):
                         yield bits, None
         for cell in module.cells:
-            if cell.type not in BITWISE and cell.type not in CARRYING or not cell.type.startswith("$"):
-                logic = cell.type.startswith("$") and not cell.type.startswith(("$mem", "$dff", "$adff"))
-                if not logic:
-                    for bits in cell.inputs.values():
-                        yield bits, None
+            if not cell.is_operator:
+                for bits in cell.inputs.values():
+                    yield bits, None
         named = {(net.name, net.bits) for net in nets.all}
         for name, (direction, bits) in module.ports.items():
             if direction == "output" and (name, bits) not in named:
@@ -192,9 +190,9 @@ class Expressions:
         """The text of an operand, in parentheses if it is more than a name or number."""
         return self._closed(self._operand(bits), _PRIMARY)
 
-    def definition(self, word, first=0, last=None):
+    def definition(self, word):
         """The text of an operator's result."""
-        return self._logic(word, first, len(word.bits) - 1 if last is None else last)[0]
+        return self._logic(word, 0, len(word.bits) - 1)[0]
 
     def _index_of(self, word):
         """Of a choice by one number, of whose values at least half are told apart: its bits, which are named, and the case of
@@ -282,8 +280,10 @@ class Expressions:
         if kind in ("$logic_and", "$logic_or"):
             return f"{closed['A']} {'&&' if kind == '$logic_and' else '||'} {closed['B']}", _OPERATION
         if kind in _SHIFTS:
-            a = f"$signed({operands['A'][0]})" if kind == "$sshr" and word.cell.number("A_SIGNED") else closed["A"]
-            return f"{a} {_SHIFTS[kind]} {closed['B']}", _OPERATION
+            if kind == "$sshr" and word.cell.number("A_SIGNED"):
+                # In braces no other operand makes the shift an unsigned one.
+                return f"{{$signed({operands['A'][0]}) >>> {closed['B']}}}", _PRIMARY
+            return f"{closed['A']} {_SHIFTS[kind]} {closed['B']}", _OPERATION
         if kind == "$mux":
             return f"{self._closed(operands['S'], _OPERATION)} ? {closed['B']} : {operands['A'][0]}", _CONDITIONAL
         if kind == "$pmux":
@@ -322,6 +322,8 @@ def _operands(word, first, last):
             yield "S", cell.inputs["S"]
     elif cell.type in CARRYING or cell.type in _SHIFTS:
         for port in CARRYING.get(cell.type, ("A",)):
+            if cell.type not in CARRYING and len(cell.inputs[port]) > high:
+                raise NotImplementedError(f"a shift to the right of {len(cell.inputs[port])} bits has {high}")
             yield port, operand_bits(cell, port, high)
         if cell.type in _SHIFTS:
             yield "B", cell.inputs["B"]

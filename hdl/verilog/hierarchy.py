@@ -45,7 +45,6 @@ class Hierarchy:
         is_clocked = any(line.startswith("  wire width 1 input ") and line.endswith(" \\clk") for line in text.splitlines())
         added = ("clk", "rst") if is_clocked and "clk" not in ports else ()
         self.parts[name] = Part(name, component, text, (*added, *ports), is_clocked)
-        return self.parts[name]
 
     def module_or_instance(self, component):
         """None if this is the component that is being elaborated, else the instance that stands for it."""

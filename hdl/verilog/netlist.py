@@ -17,7 +17,9 @@ BITWISE = {
 # Cells of which a bit of the result depends on those of the operands up to it.
 CARRYING = {"$add": ("A", "B"), "$sub": ("A", "B"), "$mul": ("A", "B"), "$neg": ("A",), "$shl": ("A",), "$pos": ("A",)}
 REGISTERS = ("$dff", "$adff")
-ZERO, ONE = "0", "1"
+# Cells that work bit by bit, of either kind.
+_PLACEWISE = BITWISE | dict.fromkeys(REGISTERS, ("D",))
+ZERO = "0"
 
 
 @dataclass(eq=False)
@@ -34,6 +36,11 @@ class Cell:
     def number(self, name):
         """An integer parameter."""
         return int(self.parameters[name], 2)
+
+    @property
+    def is_operator(self):
+        """Whether it is neither an instance nor a register nor a part of a memory."""
+        return self.type.startswith("$") and self.type not in REGISTERS and not self.type.startswith("$mem")
 
     @cached_property
     def is_signed(self):
@@ -56,7 +63,7 @@ class Word:
     @property
     def is_logic(self):
         """Whether it is the result of an operator, and so may be part of a larger expression."""
-        return self.cell is not None and self.cell.type.startswith("$") and not self.is_register and not self.is_memory
+        return self.cell is not None and self.cell.is_operator
 
     @property
     def is_register(self):
@@ -158,7 +165,6 @@ def _reduce(module):
         for port, bits in cell.outputs.items():
             driver |= {bit: (cell, port, index) for index, bit in enumerate(bits)}
     inputs = {bit for direction, bits in module.ports.values() if direction == "input" for bit in bits}
-    unknown = set()
     waiting = [bit for direction, bits in module.ports.values() if direction == "output" for bit in bits]
     for cell in module.cells:
         if cell.type.startswith("$memwr") or not cell.type.startswith("$") and not cell.outputs:
@@ -173,9 +179,8 @@ def _reduce(module):
         if bit in driver:
             cell, _, index = driver[bit]
             waiting += _needs(cell, index, seen_cells)
-        elif bit not in inputs:
-            unknown.add(bit)
-    assert not unknown, f"{module.name} has bits that nothing drives"
+        else:
+            assert bit in inputs, f"{module.name} has bits that nothing drives"
     module.cells = [
         cell for cell in module.cells if any(bit in used for bits in cell.outputs.values() for bit in bits) or not cell.outputs
     ]
@@ -195,11 +200,11 @@ def _find_words(module):
 def _needs(cell, index, seen_cells):
     """Bits on which bit `index` of the result depends; those on which all depend only once."""
     needs = []
-    if cell.type in BITWISE or cell.type in REGISTERS:
-        ports = ("D",) if cell.type in REGISTERS else BITWISE[cell.type]
-        width = len(cell.outputs["Q" if cell.type in REGISTERS else "Y"])
+    if cell.type in _PLACEWISE:
+        ports = _PLACEWISE[cell.type]
+        (result,) = cell.outputs.values()
         for port in ports:
-            needs += operand_bits(cell, port, width)[index::width] if cell.type != "$pmux" else cell.inputs[port][index::width]
+            needs += _placed_bits(cell, port, len(result))[index :: len(result)]
         others = [port for port in cell.inputs if port not in ports]
     elif cell.type in CARRYING:
         ports = CARRYING[cell.type]
@@ -223,13 +228,17 @@ def operand_bits(cell, port, width):
     return (*bits[:width], *[fill] * (width - len(bits)))
 
 
+def _placed_bits(cell, port, width):
+    """The bits at the input of a cell that works bit by bit, `width` of them for each of what a $pmux chooses from."""
+    return cell.inputs[port] if cell.type == "$pmux" else operand_bits(cell, port, width)
+
+
 def _leave_out(cell, used):
     """Put 0 where operands make bits of a result that nothing uses: nothing drives them, maybe."""
-    result = cell.outputs.get("Q" if cell.type in REGISTERS else "Y")
-    for port in ("D",) if cell.type in REGISTERS else BITWISE.get(cell.type, ()):
-        width = len(result)
-        bits = cell.inputs[port] if cell.type == "$pmux" else operand_bits(cell, port, width)
-        cell.inputs[port] = tuple(bit if result[place % width] in used else ZERO for place, bit in enumerate(bits))
+    for port in _PLACEWISE.get(cell.type, ()):
+        (result,) = cell.outputs.values()
+        bits = _placed_bits(cell, port, len(result))
+        cell.inputs[port] = tuple(bit if result[place % len(result)] in used else ZERO for place, bit in enumerate(bits))
 
 
 def _used_words(cell, port, bits, used):
@@ -238,7 +247,7 @@ def _used_words(cell, port, bits, used):
     indices = [index for index, bit in enumerate(bits) if bit in used]
     if not indices:
         return []
-    trimmed = cell.type in BITWISE or cell.type in REGISTERS
+    trimmed = cell.type in _PLACEWISE
     first = indices[0] if trimmed else 0
     last = indices[-1] if trimmed or cell.type in CARRYING else len(bits) - 1
     return [Word(cell, port, bits[first : last + 1], first)]

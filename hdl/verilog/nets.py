@@ -217,9 +217,7 @@ class Nets:
 
     def name_anonymous(self, word, name):
         """Declare a wire for a word that the source has no name for, or that is only a part of what it has one for."""
-        net = Net(self.unique(name), word.bits, 0, word.cell.source, "wire", [word])
-        self._add(net)
-        return net
+        self._add(Net(self.unique(name), word.bits, 0, word.cell.source, "wire", [word]))
 
     def declare_alias(self, net):
         """Give an alias that is used its name, once."""

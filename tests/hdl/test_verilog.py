@@ -63,7 +63,7 @@ class Operators(Circuit):
 
     def __init__(self, width):
         self._width = width
-        super().__init__({"a": In(width), "b": In(width), "s": In(2), "o": Out(16 * (2 * width + 6))})
+        super().__init__({"a": In(width), "b": In(width), "s": In(2), "o": Out(19 * (2 * width + 6))})
 
     def build(self, m):
         a, b, s = self.a, self.b, self.s
@@ -93,6 +93,9 @@ class Operators(Circuit):
             ~(a & b) | (a ^ ~b),
             Cat(b[0].replicate(3), a, Const(1, 2)),
             (left * right)[: self._width],
+            a >> s,
+            left >> s,
+            (left >> s[0]).as_unsigned() & b,
         ]
         part = 2 * self._width + 6
         for place, value in enumerate(results):
@@ -127,6 +130,9 @@ def expected(a, b, s, width):
         ~(a & b) & mask | a ^ ~b & mask,
         (7 * (b & 1)) | a << 3 | 1 << width + 3,
         (left * right) & mask,
+        a >> s,
+        field(left >> s),
+        left >> (s & 1) & b,
     ]
 
 
@@ -139,7 +145,7 @@ def test_operators_mean_what_amaranth_says(width, tmp_path, require_tool):
 module bench;
   reg [{width - 1}:0] a, b;
   reg [1:0] s;
-  wire [{16 * part - 1}:0] o;
+  wire [{19 * part - 1}:0] o;
   integer i;
   operators dut (.a(a), .b(b), .s(s), .o(o));
   initial
@@ -156,4 +162,4 @@ endmodule
     lines = VVP.start(["-n", "bench"], tmp_path).stdout.split()
     for (a, b, s), line in zip(product(range(2**width), range(2**width), range(4)), lines, strict=True):
         got = int(line, 16)
-        assert [got >> part * place & 2**part - 1 for place in range(16)] == expected(a, b, s, width), (a, b, s)
+        assert [got >> part * place & 2**part - 1 for place in range(19)] == expected(a, b, s, width), (a, b, s)
