@@ -133,10 +133,12 @@ def _icarus(source, manifest, waves, folder):
 def _verilator(source, manifest, waves, folder):
     # Signals that VPI sees are not optimised away. A model of which it sees all takes far longer to compile and to run.
     names = ["*"] if waves else [port["name"] for port in manifest["ports"]]
-    rules = [f'public_flat_rw -module "{manifest["module"]}" -var "{name}"' for name in names]
+    module = manifest["module"]
+    rules = [f'public_flat_rw -module "{module}" -var "{name}"' for name in names]
+    rules.append(f'public_flat_rw -module "{module}_skid_buffer*" -var "o_*"')  # of interest where registers are written
     (folder / "visible.vlt").write_text("\n".join(["`verilator_config", *rules]) + "\n")
     trace = ["--trace"] if waves else []
-    _verilate([*_SIMULATION, *trace, "--top-module", manifest["module"], "visible.vlt", source], folder, source.name)
+    _verilate([*_SIMULATION, *trace, "--top-module", module, "visible.vlt", source], folder, source.name)
     main = config.share_dir / "lib" / "verilator" / "verilator.cpp"
     libraries = ["-L", config.libs_dir, "-Xlinker", "-rpath", "-Xlinker", config.libs_dir, "-lcocotbvpi_verilator"]
     _link(_simulation_runtime(waves), "Vtop", [main], [*libraries, "-o", "simulation"], folder, source.name)

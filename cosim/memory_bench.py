@@ -24,8 +24,11 @@ class PortBench(Bench):
         super().__init__(dut)
         self.types, self.names, self.modes = self.reference.types, self.reference.names, self.reference.modes
         self.registers = Registers(self.driver, self.manifest)
-        self._commits, self._issued = [], []
+        self._commits, self._issued, self._entered = [], [], []
         cocotb.start_soon(self._watch())
+        self.is_buffered = self.reference.parameters["ready"] == "registered"
+        if self.is_buffered:
+            cocotb.start_soon(self._watch_buffer(dut.s_core_buffer))
 
     async def reset(self):
         await super().reset()
@@ -33,8 +36,8 @@ class PortBench(Bench):
 
     def begin(self):
         """Forget what was recorded."""
-        self._commits.clear()
-        self._issued.clear()
+        for recorded in (self._commits, self._issued, self._entered):
+            recorded.clear()
 
     def catch_up(self):
         """Do to the reference what registers were told since the last run, and begin anew."""
@@ -55,6 +58,13 @@ class PortBench(Bench):
             await RisingEdge(self.dut.clk)
             if self.driver.reset_port.value != self.driver.in_reset and self.dut.s_axil_awready.value:
                 self._commits.append(self.cycle)
+
+    async def _watch_buffer(self, buffer):
+        """Record in which cycles beats leave the buffer of the core's stream, for what is behind it counts from then on."""
+        while True:
+            await RisingEdge(self.dut.clk)
+            if buffer.o_valid.value and buffer.o_ready.value:
+                self._entered.append(self.cycle)
 
     # registers
 
@@ -119,8 +129,9 @@ class PortBench(Bench):
         writes = [Write(cycle, *issued) for cycle, issued in zip(self._commits, self._issued, strict=True)]
         await self.settle()
         missed = await self._missed() if late else {}
+        accepted = [self.started_in + cycle for cycle in self.driver.sources["s_core"].cycles]
+        cycles = self._entered.copy() if self.is_buffered else accepted
         self.begin()
-        cycles = [self.started_in + cycle for cycle in self.driver.sources["s_core"].cycles]
         wanted = self._checked(self.reference.replay, beats, cycles, packs, writes, self.cycle, missed)
         self.compare(packs, wanted, "m_mem")
         self.compare(returned, self.reference.port.read(wanted), "m_core")

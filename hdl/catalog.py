@@ -6,12 +6,18 @@ from dataclasses import dataclass
 
 from narrowfloat.hdl import bfp, float_codec, lbfp, memory, s2fp8, statistics
 from narrowfloat.hdl.block import Block, Choice
-from narrowfloat.hdl.parts.axi import RESETS, AxiStreamTop, TapTop
+from narrowfloat.hdl.parts.axi import READIES, RESETS, AxiStreamTop, TapTop
 
 MAX_NAME = 100  # characters of a module's name: some tools take 127 of a name within a hierarchy
-# The one parameter of a top.
+# The parameters of a top. Those of a block that has no streams are without READY.
+READY = Choice(
+    "combinational",
+    READIES,
+    "Where TREADY comes from: through logic from the other streams, or from a register, as AMBA asks for. Then each stream "
+    "enters through a buffer of two beats, a cycle later.",
+).named("ready")
 RESET = Choice("sync_high", RESETS, "Polarity of the reset, and whether it is synchronous.").named("reset")
-RESET_EFFECT = "in blocks with registers"  # where the reset has an effect
+RESET_EFFECT = "in modules with registers"  # where the reset has an effect
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,20 @@ class Design:
     @property
     def parameters(self):
         """Those of the block and of its top."""
-        return (*self.component.parameters, RESET)
+        return (*self.component.parameters, *self._of_top)
+
+    @property
+    def _of_top(self):
+        return (RESET,) if self.component.statistics else (READY, RESET)
+
+    def of_block(self, values):
+        """Those of `values` that are the block's own, as a dict."""
+        own = {parameter.name for parameter in self.component.parameters}
+        return {name: value for name, value in values.items() if name in own}
+
+    def clocked(self, values):
+        """Whether a module with these parameters has registers of any kind, and so a clock."""
+        return values.get(READY.name) == "registered" or self.component.clocked(values)
 
     def parse(self, settings):
         """Values of all parameters from NAME=VALUE texts.
@@ -111,31 +130,34 @@ class Design:
             A setting is not NAME=VALUE, names no parameter, or its value is not allowed.
         """
         values = given(self, settings)
-        reset = values.pop(RESET.name, RESET.default)
-        values = self.component.checked(values) | {RESET.name: reset}
+        top = {parameter.name: values.pop(parameter.name, parameter.default) for parameter in self._of_top}
+        values = self.component.checked(values) | top
         if self.legal(values) != values:  # a block's own values are as they are checked
             raise ValueError(f"{RESET.name} has an effect only {RESET_EFFECT}: leave it out")
         return values
 
     def legal(self, values):
         """`values` of all parameters as `hdl.block.Block.legal` has them, and without registers the reset at its default."""
-        found = self.component.legal({name: value for name, value in values.items() if name != RESET.name})
-        return found and found | {RESET.name: values[RESET.name] if self.component.clocked(found) else RESET.default}
+        found = self.component.legal(self.of_block(values))
+        if not found:
+            return found
+        found |= {parameter.name: values[parameter.name] for parameter in self._of_top}
+        return found if self.clocked(found) else found | {RESET.name: RESET.default}
 
     def draw(self, rng, **given):
         """Random legal values of all parameters but those `given`, as a dict, from `rng`, a `random.Random`."""
-        reset = given.pop(RESET.name, None) or RESET.draw(rng)
-        return self.legal(self.component.draw(rng, **given) | {RESET.name: reset})
+        top = {parameter.name: given.pop(parameter.name, None) or parameter.draw(rng) for parameter in self._of_top}
+        return self.legal(self.component.draw(rng, **given) | top)
 
     def settings(self, values):
         """NAME=VALUE of each of `values` that is not at its default."""
-        reset = [f"{RESET.name}={values[RESET.name]}"] if values[RESET.name] != RESET.default else []
-        return [*self.component.settings(values), *reset]
+        top = [f"{each.name}={values[each.name]}" for each in self._of_top if values[each.name] != each.default]
+        return [*self.component.settings(values), *top]
 
     def top(self, values):
         """The flat top of the block with the parameters `values`."""
-        block = self.component(**{name: value for name, value in values.items() if name != RESET.name})
-        return (TapTop if block.statistics else AxiStreamTop)(block, values[RESET.name])
+        kind = TapTop if self.component.statistics else AxiStreamTop
+        return kind(self.component(**self.of_block(values)), *(values[each.name] for each in reversed(self._of_top)))
 
     def to_json(self, values):
         """`values` as the manifest shows them."""

@@ -166,6 +166,7 @@ module {name};
                 f"      {self.reset} = {active};",
                 "      repeat (3) cycle;",
                 f"      {self.reset} = {1 - active};",
+                "      cycle;  // in which a TREADY that is a register rises",
             ]
         return "\n".join([*lines, "      in_reset = 0;", "      quiet = 0;", "    end", "  endtask", ""])
 

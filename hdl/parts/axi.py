@@ -8,9 +8,11 @@ from amaranth.hdl import ClockSignal, ResetSignal, Shape, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.parts.logic import Circuit
+from narrowfloat.hdl.parts.stream import SkidBuffer
 from narrowfloat.hdl.verilog import hierarchy
 
 RESETS = ("sync_high", "sync_low", "async_high", "async_low")
+READIES = ("combinational", "registered")
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,10 @@ class _Top(Circuit):
     ----------
     block : hdl.block.Block
     reset : str
-        One of `RESETS`; the port is called rst, or rst_n if it is active low. A block without registers of any kind has no
+        One of `RESETS`; the port is called rst, or rst_n if it is active low. A top without registers of any kind has no
         clock and no reset.
+    ready : str
+        One of `READIES`: whether each stream enters through a `SkidBuffer`.
 
     Attributes
     ----------
@@ -88,18 +92,22 @@ class _Top(Circuit):
         As of the block.
     """
 
-    def __init__(self, block, reset="sync_high"):
+    def __init__(self, block, reset="sync_high", ready="combinational"):
         self._block = block
         self._reset = reset
+        self._is_buffered = ready == "registered"
+        self._buffers = {}
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
         self.registers = block.registers
         self.seeded = block.seeded
         latency = block.latency if isinstance(block.latency, Mapping) else {self._output: block.latency}
-        self.facts = {"latency": dict(latency), "initiation_interval": block.initiation_interval, **block.facts}
+        latency = {output: cycles + self._is_buffered for output, cycles in latency.items()}
+        self.facts = {"latency": latency, "initiation_interval": block.initiation_interval, **block.facts}
         if block.statistics:
             self.facts["statistics"] = list(block.statistics)
         self.fields, self.padding, self._inner = {}, {}, {}
-        members = {"clk": In(1), self.reset_name: In(1)} if block.clocked(vars(block)) else {}
+        self._is_clocked = self._is_buffered or block.clocked(vars(block))
+        members = {"clk": In(1), self.reset_name: In(1)} if self._is_clocked else {}
         for name, flow, inner, shape, element in self._ports():
             if width := Shape.cast(shape).width:
                 if padding := -width % 8 if name.endswith("_tdata") else 0:
@@ -111,9 +119,12 @@ class _Top(Circuit):
         super().__init__(members)
 
     def build(self, m):
-        if self._block.clocked(vars(self._block)):
+        if self._is_clocked:
             _clock(m, self, self._reset)
         self._block.add_to(m)
+        for name, (buffer, side) in self._buffers.items():
+            m.submodules[f"{name}_buffer"] = buffer
+            wiring.connect(m, buffer.o, side)
         for name, (flow, inner) in self._inner.items():
             port = getattr(self, name)
             m.d.comb += inner.eq(port) if flow is In else port.eq(inner)
@@ -142,6 +153,10 @@ class AxiStreamTop(_Top):
                     yield f"{prefix}_{part}", port.flow, getattr(side, part), port.shape, ""
                 continue
             inward, outward = (In, Out) if member.flow is In else (Out, In)
+            if self._is_buffered and member.flow is In:
+                buffer = SkidBuffer(side.payload.shape())
+                self._buffers[prefix] = buffer, side
+                side = buffer.i
             payload = side.payload
             layout = payload.shape()
             yield f"{prefix}_tvalid", inward, side.valid, 1, ""

@@ -38,6 +38,53 @@ class Register(Circuit):
             m.d.sync += payload.eq(self.i.payload)
 
 
+class SkidBuffer(Circuit):
+    """A pipeline stage that no path crosses: all its outputs are registers.
+
+    It holds two transfers, as one more may arrive when `ready` falls a cycle after the stall.
+
+    Latency 1, one transfer per clock. `ready` is low in reset.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of the payload.
+
+    Members
+    -------
+    i : In(stream.Signature(shape))
+    o : Out(stream.Signature(shape))
+    """
+
+    def __init__(self, shape):
+        self._shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def build(self, m):
+        ready = Signal()
+        valid = Signal()
+        payload, spare = (Signal(self._shape, reset_less=True, name=name) for name in ("payload", "spare"))
+        waits = Signal()  # a transfer, in `spare`
+        taken = Signal()
+        moves = Signal()
+        m.d.comb += [
+            self.i.ready.eq(ready),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(payload),
+            taken.eq(self.i.valid & ready),
+            moves.eq(self.o.ready | ~valid),
+        ]
+        m.d.sync += [waits.eq(~moves & (waits | taken)), ready.eq(moves | ~(waits | taken))]
+        with m.If(moves):
+            m.d.sync += valid.eq(waits | taken)
+        with m.If(moves & waits):
+            m.d.sync += payload.eq(spare)
+        with m.Elif(moves & taken):
+            m.d.sync += payload.eq(self.i.payload)
+        with m.If(~moves & taken):
+            m.d.sync += spare.eq(self.i.payload)
+
+
 def beats(shape, lanes, user):
     """Signature of a stream whose transfers become AXI4-Stream beats.
 

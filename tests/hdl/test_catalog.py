@@ -37,7 +37,7 @@ def negate(monkeypatch):
 def test_added_design_is_listed(negate, capsys):
     assert main(["list", "--json"]) == 0
     (listed,) = (entry for entry in json.loads(capsys.readouterr().out) if entry["design"] == "negate")
-    assert [parameter["name"] for parameter in listed["parameters"]] == ["lanes", "stages", "user_bits", "reset"]
+    assert [parameter["name"] for parameter in listed["parameters"]] == ["lanes", "stages", "user_bits", "ready", "reset"]
     assert listed["shipped"] == [[]] and listed["relations"] == []
 
 

@@ -168,6 +168,7 @@ def test_manifest_of_the_default_encoder():
             "random": "lfsr",
             "seed": 1,
             "seed_port": False,
+            "ready": "combinational",
             "reset": "sync_high",
         },
         "ports": [
@@ -342,7 +343,8 @@ def test_list_of_an_unknown_design_gets_one_line(capsys):
 def test_lint_says_of_each_configuration_that_there_is_no_warning(capsys, require_tool):
     require_tool("iverilog")
     assert main(["lint", "precision_policy"]) == 0
-    names = ["", "_sum_bits_16", "_sum_bits_64", "_user_bits_64", *(f"_reset_{reset}" for reset in RESETS[1:])]
+    settings = ["sum_bits_16", "sum_bits_64", "user_bits_64", "ready_registered", *(f"reset_{reset}" for reset in RESETS[1:])]
+    names = ["", *(f"_{setting}" for setting in settings)]
     assert capsys.readouterr().out == "".join(f"precision_policy{name}: no warnings\n" for name in names)
 
 

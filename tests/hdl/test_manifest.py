@@ -123,8 +123,8 @@ def test_reset_has_an_effect_only_where_there_are_registers():
     for name, design in DESIGNS.items():
         texts = [effect["text"] for effect in manifest.declaration(design)["effects"] if "reset" in effect["names"]]
         rng = random.Random(name)
-        may_have_none = not all(design.component.clocked(design.draw(rng)) for _ in range(100))
-        assert texts == ["reset has an effect only in blocks with registers"] * may_have_none
+        may_have_none = not all(design.clocked(design.draw(rng)) for _ in range(100))
+        assert texts == ["reset has an effect only in modules with registers"] * may_have_none
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_numpy_integers_are_integers(name):
     values = component.checked(given)
     assert values == component.checked({})
     assert all(type(values[parameter]) is int for parameter in given)
-    json.dumps(DESIGNS[name].to_json(values | {"reset": "sync_high"}))
+    json.dumps({each.name: each.to_json(values[each.name]) for each in component.parameters})
 
 
 def drawn(name, count):
@@ -126,7 +126,7 @@ def test_texts_of_random_draws_say_what_was_drawn(name):
 def test_given_parameters_are_not_drawn(name):
     design, rng = DESIGNS[name], random.Random(1)
     drawn = [design.draw(rng, reset="async_low") for _ in range(10)]
-    assert all(values["reset"] == ("async_low" if design.component.clocked(values) else "sync_high") for values in drawn)
+    assert all(values["reset"] == ("async_low" if design.clocked(values) else "sync_high") for values in drawn)
     first = design.component.parameters[0]
     assert {design.draw(rng, **{first.name: first.default})[first.name] for _ in range(10)} == {first.default}
 
@@ -171,7 +171,7 @@ def test_any_range_of_biases_is_legal(name):
     for low, high in [(0, 0), (63, 63), (0, 63), (20, 40), (3, 14), *(sorted(rng.choices(range(64), k=2)) for _ in range(20))]:
         values = design.draw(rng, bias_min=low, bias_max=high, initial_bias=None)
         model = load(manifest.of(design, values, design.module(values), design.top(values)))
-        block = design.component(**{key: value for key, value in values.items() if key != "reset"})
+        block = design.component(**design.of_block(values))
         if name == "memory_port":
             (first,) = {field.reset for register in block.registers if register.name == "BIAS0" for field in register.fields}
             assert model.state(0)["BIAS.next"] == first == min(max(values["fmt"].bias, low), high)
@@ -246,7 +246,7 @@ def test_only_blocks_with_registers_have_a_clock(name):
     design, rng = DESIGNS[name], random.Random(3)
     for _ in range(6):
         values = design.draw(rng, **SMALL.get(name, {}))
-        block = design.component(**{key: value for key, value in values.items() if key != "reset"})
+        block = design.component(**design.of_block(values))
         has_clock = re.search(r"^ *wire (?:width 1 )?input \d+ +\\clk$", rtlil.convert(block), re.MULTILINE) is not None
         assert has_clock == block.clocked(values)
 
@@ -316,7 +316,7 @@ def test_only_what_is_derived_by_default_may_be_derived():
         ("float_encoder sr_bits=3", "sr_bits has an effect only where sr is among roundings: .*"),
         ("float_encoder roundings=sr random=port seed=2", "seed has an effect only where .*"),
         ("float_encoder formats=e8m7_ieee bias_port=0", "bias_port has an effect only for formats of fewer .*"),
-        ("float_decoder stages=0 reset=async_low", "reset has an effect only in blocks with registers: leave it out"),
+        ("float_decoder stages=0 reset=async_low", "reset has an effect only in modules with registers: leave it out"),
         ("bfp_converter roundings=rne seed=2", "seed has an effect only where sr is among roundings: .*"),
         (
             "float_encoder overflow=format",

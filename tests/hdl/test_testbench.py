@@ -29,6 +29,8 @@ KINDS = (
     ("median_tracker", "types=3", "lanes=2"),
     ("log_moments", "types=1", "lanes=2"),
     ("memory_port", "lanes=2", "types=2", "estimators=tracker", "reset=async_low"),
+    ("lbfp_decoder", "lanes=3", "stages=0", "ready=registered", "reset=sync_low"),
+    ("memory_port", "lanes=1", "types=1", "estimators=tracker", "ready=registered"),
 )
 OF_KINDS = pytest.mark.parametrize("configuration", KINDS, ids=" ".join)
 # What of the compiler's options the configuration of the PyPI package leaves out.

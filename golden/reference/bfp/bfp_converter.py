@@ -238,7 +238,9 @@ class BfpConverter(Reference):
         if not stream.last[-1]:
             return None
         beats = np.diff(np.flatnonzero(closes), prepend=-1)
-        return int(beats[0] + np.maximum(beats[:-1], beats[1:]).sum() + beats[-1] + 1 + self.parameters["sums"])
+        # A whole group takes its latency from its first beat.
+        rest = max(self.manifest["latency"].values()) - self.group_beats
+        return int(beats[0] + np.maximum(beats[:-1], beats[1:]).sum() + beats[-1] + rest)
 
     def describe(self, stream, beat, lane):
         _, closes = self._places(stream.last)
