@@ -33,7 +33,7 @@ synth: $(READY) ## area, delay and power of every unit on FPGAs and standard cel
 verilog: $(READY) ## emit every catalogued design under build/rtl/
 	@$(BIN)narrowfloat emit --all --out build/rtl
 
-lint: $(READY) ## every design at the corners of its parameters through the linters of Verilator and Icarus (minutes; DESIGN=)
+lint: $(READY) ## every design at the corners of its parameters through four linters (minutes; DESIGN=)
 	@$(BIN)narrowfloat lint $(DESIGN)
 
 sweep: $(READY) ## random legal configurations, emitted, linted and simulated; goes on where it was (COUNT= SIM= SEED=)

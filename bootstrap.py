@@ -33,6 +33,7 @@ PACKAGES = {
 if os.environ.get("CI"):  # where every test must run; too large, or wanted too seldom, for everyone else
     PACKAGES["chromium"] = ("chromium", "the test of the page of plots")
     PACKAGES["ghdl-mcode"] = ("ghdl", "tests of the VHDL component")
+    PACKAGES["yosys"] = ("yosys", "tests of the FuseSoC core, which take a Yosys with Tcl")
 
 
 class StepError(Exception):

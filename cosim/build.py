@@ -135,7 +135,7 @@ def _verilator(source, manifest, waves, folder):
     names = ["*"] if waves else [port["name"] for port in manifest["ports"]]
     module = manifest["module"]
     rules = [f'public_flat_rw -module "{module}" -var "{name}"' for name in names]
-    rules.append(f'public_flat_rw -module "{module}_skid_buffer*" -var "o_*"')  # of interest where registers are written
+    rules.append('public_flat_rw -module "*_skid_buffer*" -var "o_*"')  # of interest where registers are written
     (folder / "visible.vlt").write_text("\n".join(["`verilator_config", *rules]) + "\n")
     trace = ["--trace"] if waves else []
     _verilate([*_SIMULATION, *trace, "--top-module", module, "visible.vlt", source], folder, source.name)

@@ -1,14 +1,13 @@
 """The one list of what is shipped, tested and synthesized."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from narrowfloat.hdl import bfp, float_codec, lbfp, memory, s2fp8, statistics
 from narrowfloat.hdl.block import Block, Choice
+from narrowfloat.hdl.names import shortened
 from narrowfloat.hdl.parts.axi import READIES, RESETS, AxiStreamTop, TapTop
 
-MAX_NAME = 100  # characters of a module's name: some tools take 127 of a name within a hierarchy
 # The parameters of a top. Those of a block that has no streams are without READY.
 READY = Choice(
     "combinational",
@@ -166,7 +165,7 @@ class Design:
     def module(self, values):
         """The module's name: the design, its formats and lanes if it has any, and each parameter that is not at its default.
 
-        What is longer than MAX_NAME is cut, and ends in a hash of the whole.
+        One that is too long is cut, see `hdl.names`.
         """
         words = [self.name, *(fmt.name for fmt in values.get("formats", ()))]
         if "lanes" in values:
@@ -175,9 +174,7 @@ class Design:
             value = values[parameter.name]
             if parameter.name not in ("formats", "lanes") and value != parameter.default:
                 words += [parameter.name, *parameter.to_text(value).split(",")]
-        name = "_".join(words)
-        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-        return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 9]}_{digest}"
+        return shortened("_".join(words))
 
 
 _SINGLE_FORMATS = tuple((f"formats={name}",) for name in ("ab_e5m2", "float8_e4m3fn", "float8_e5m2"))

@@ -9,12 +9,15 @@ from importlib.metadata import version
 from narrowfloat import cache, shell
 from narrowfloat.freshness import fingerprint
 from narrowfloat.hdl import manifest, verilog
-from narrowfloat.hdl.catalog import MAX_NAME
 from narrowfloat.hdl.files import beside, testbench
 from narrowfloat.hdl.files.ipxact import interface_attributes
+from narrowfloat.hdl.names import MAX_NAME
 from narrowfloat.hdl.parts import registers
 from narrowfloat.hdl.verilog.keywords import KEYWORDS
 from narrowfloat.tools import YOSYS
+
+# For which there are targets, as Yosys calls them and in words.
+_FAMILIES = {"ice40": "Lattice iCE40", "ecp5": "Lattice ECP5", "xilinx": "Xilinx 7 series"}
 
 
 @dataclass(frozen=True)
@@ -145,12 +148,30 @@ targets:
   default:
     filesets: [rtl]
     toplevel: {module}
+  lint:
+    description: all warnings of Verilator, as Verilog-2005
+    flow: lint
+    flow_options: {{tool: verilator, verilator_options: [-Wall, --language, 1364-2005]}}
+    filesets: [rtl]
+    toplevel: {module}
   sim:
     description: a testbench that checks itself
-    default_tool: icarus
+    flow: sim
+    flow_options:
+      tool: icarus
+      iverilog_options: [-g2005]
+      verilator_options: [--timing]
+      mode: binary
     filesets: [rtl, tb]
     toplevel: {module}_tb
-    tools:
-      icarus: {{iverilog_options: [-g2005]}}
-      verilator: {{mode: binary, verilator_options: [--timing]}}
+{"".join(_synthesis(module, family) for family in _FAMILIES)}"""
+
+
+def _synthesis(module, family):
+    return f"""  synth_{family}:
+    description: a netlist for {_FAMILIES[family]}, by Yosys
+    flow: generic
+    flow_options: {{tool: yosys, arch: {family}, output_format: json}}
+    filesets: [rtl]
+    toplevel: {module}
 """

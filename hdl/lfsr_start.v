@@ -1,5 +1,5 @@
   // Random bits of the seed and the register: see narrowfloat.golden.lfsr.
-  function [88:0] lfsr_start(input [31:0] seed, input [2:0] register);
+  function automatic [88:0] lfsr_start(input [31:0] seed, input [2:0] register);
     reg [34:0] left;
     reg [88:0] u;
     reg [47:0] d;

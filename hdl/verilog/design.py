@@ -5,6 +5,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from narrowfloat.hdl.names import MAX_PREFIX, shortened
 from narrowfloat.hdl.parts.lfsr import start_function
 from narrowfloat.hdl.verilog import netlist, writer
 from narrowfloat.hdl.verilog.hierarchy import Hierarchy
@@ -92,10 +93,11 @@ def _heading(component):
 
 def _module_name(top, component, taken):
     label = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(component).__name__.strip("_")).lower()
-    found, number = f"{top}_{label}", 1
+    first = found = f"{shortened(top, MAX_PREFIX)}_{label}"
+    number = 1
     while found in taken:
         number += 1
-        found = f"{top}_{label}{number}"
+        found = f"{first}{number}"
     return found
 
 

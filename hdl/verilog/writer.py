@@ -10,7 +10,9 @@ from narrowfloat.hdl.verilog.netlist import BITWISE, Word
 from narrowfloat.hdl.verilog.nets import Nets
 
 WIDTH = 118
+# What nothing or not every bit of is used: Verilator takes a comment for either, slang an attribute for the former.
 _LINT = "/* verilator lint_{} UNUSEDSIGNAL */"
+_UNUSED = "(* maybe_unused *)"
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class _Writer:
         label = f"{label}_" if label in KEYWORDS else label
         lines = [f"  {module}{parameters} {label} ("]
         if len(lines[0]) > WIDTH:
-            lines = [f"  {module}{parameters}", f"    {label} ("]
+            lines = [f"  {module}", f"   {parameters} {label} ("]
         for port in ports:
             value = self._expressions.text(cell.inputs[port]) if port in cell.inputs else outputs[port]
             lines += _wrapped(f"    .{port:{longest}} ({value}),")
@@ -336,15 +338,19 @@ class _Writer:
             comma = "," if place < len(ports) - 1 else ""
             lines += [f"  {attribute}" for attribute in self._source.attributes.get(port, ())]
             line = f"  {direction:6} {kind} {width:8} {port}{comma}"
-            is_unused = direction == "input" and len(self._used.get(nets[port], ())) < len(bits)
-            lines += [f"  {_LINT.format('off')}", line, f"  {_LINT.format('on')}"] if is_unused else [line]
+            lines += self._marked([line], nets[port]) if direction == "input" else [line]
         return [*lines, ");", self._source.body, ""]
 
     def _declared(self, net, line):
         lines = self._commented(line, net.source)
-        if net.kind != "output" and len(self._used.get(net, ())) < len(net.bits):
-            return [f"  {_LINT.format('off')}", *lines, f"  {_LINT.format('on')}"]
-        return lines
+        return lines if net.kind == "output" else self._marked(lines, net)
+
+    def _marked(self, lines, net):
+        """The lines of a declaration, which say so if bits of the net are not used."""
+        used = len(self._used.get(net, ()))
+        if used == len(net.bits):
+            return lines
+        return [f"  {_LINT.format('off')}", *[f"  {_UNUSED}"] * (not used), *lines, f"  {_LINT.format('on')}"]
 
     def _commented(self, line, source):
         lines = _wrapped(line)
