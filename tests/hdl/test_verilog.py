@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl import verilog
 from narrowfloat.hdl.catalog import SHIPPED, find
 from narrowfloat.hdl.emit import emit
+from narrowfloat.hdl.names import MAX_PREFIX, shortened
 from narrowfloat.hdl.parts.logic import Circuit
 from narrowfloat.tools import ICARUS, VVP
 
@@ -35,7 +36,7 @@ def test_modules_are_named_after_the_top_and_used(name, settings, texts):
     top, *others = re.findall(r"^module (\w+)", emission.text, re.MULTILINE)
     assert top == emission.module and len(set(others)) == len(others)
     for other in others:
-        assert other.startswith(f"{top}_") and re.search(rf"^  {other}\b", emission.text, re.MULTILINE)
+        assert other.startswith(f"{shortened(top, MAX_PREFIX)}_") and re.search(rf"^  {other}\b", emission.text, re.MULTILINE)
     bodies = [
         body.split("\n", 1)[1] for body in re.findall(r"^module \w+(.*?)^endmodule", emission.text, re.MULTILINE | re.DOTALL)
     ]
