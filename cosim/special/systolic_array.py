@@ -2,8 +2,10 @@
 
 from itertools import pairwise
 
+import cocotb
 import numpy as np
-from narrowfloat.cosim.bench import Bench
+from cocotb.triggers import ClockCycles
+from narrowfloat.cosim.bench import FREE, Bench
 from narrowfloat.cosim.report import manifest
 from narrowfloat.golden.bfp import convert, decode, from_mxint8, matmul, to_mxint8
 from narrowfloat.golden.formats import BlockFormat
@@ -12,12 +14,29 @@ from narrowfloat.golden.reference.network import load_mnist, output_error, split
 from narrowfloat.golden.reference.stimulus import real_tensors
 
 PRODUCTS = 8  # of each kind
+STRAYS, STRAY_BEATS = 12, 60  # how often, and how many to each stream
 IMAGES, PIXELS, HIDDEN, SEED = 12, 3, 20, 7  # every third pixel
 TAKES_MXINT8 = manifest()["parameters"].items() >= {"lanes": 32, "max_bits": 8, "accumulator": "fp32"}.items()
 
 
 class ArrayBench(Bench):
-    """An array under test, which multiplies matrices."""
+    """An array under test, which multiplies matrices.
+
+    Attributes
+    ----------
+    discarded : int
+        How often the array has said so since the bench began.
+    """
+
+    def __init__(self, dut):
+        super().__init__(dut)
+        self.discarded = 0
+        cocotb.start_soon(self._count())
+
+    async def _count(self):
+        while True:
+            await self.driver.edge
+            self.discarded += self.driver.reset_port.value != self.driver.in_reset and bool(self.dut.discarded.value)
 
     async def multiply(self, kind, a, b):
         """The product of the rows of `a` with those of `b`, from the array: float32 [len(a), len(b)]."""
@@ -67,6 +86,19 @@ async def each_dataflow_in_the_cycles_it_should_take(bench):
         for _ in range(PRODUCTS):
             await bench.run(bench.reference.random_product(kind))
             await bench.reset()
+
+
+@ArrayBench.test()
+async def what_does_not_fit_together_is_discarded(bench):
+    """Whatever the fields of beats are, none waits for ever, and what comes later is right."""
+    for number in range(STRAYS):
+        share = 0.2 * (number % 3)
+        bench.discarded = 0
+        await bench.run(bench.reference.stray(STRAY_BEATS), bench.pauses(share, share) if share else FREE)
+        await ClockCycles(bench.dut.clk, 2)
+        assert bench.discarded == bench.reference.discarded > 0
+        await bench.run(bench.reference.random_product())
+        await bench.reset()
 
 
 @ArrayBench.test(skip=not TAKES_MXINT8)

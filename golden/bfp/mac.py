@@ -113,7 +113,8 @@ def accumulate_passes(
     """What an fMAC gives for each result, bit-exact to `hdl.bfp.FastMac`.
 
     With "fixed" every pass is added by `accumulate_fixed`. With "fp32" the passes of a pair of groups are first added as
-    integers, and their sum is then added by `accumulate_fp32`. What NaN does is as in `matmul`.
+    integers, and their sum is then added by `accumulate_fp32`; the last pass of a result completes a pair in any case. What NaN
+    does is as in `matmul`.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ def accumulate_passes(
             totals[these], out = accumulate_fixed(totals[these], sums[rows], weights[rows], width=width, base=0)
             saturated[these] |= out | passes.nan[rows]
         return totals, saturated
-    ends = np.flatnonzero(passes.complete)
+    ends = np.flatnonzero(passes.complete | passes.last)
     starts = np.append(0, ends + 1)[:-1]
     lowered = np.cumsum(passes.lower)
     group = np.searchsorted(ends, np.arange(len(passes)))  # the pair of groups that a pass belongs to

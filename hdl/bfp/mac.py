@@ -280,7 +280,9 @@ class FastMac(Block):
     counts in the last pass of a group. A "fixed" sum goes on with the numbers that the groups have, and `saturated` is set.
 
     For "fp32" the passes of a group come from the highest weight down: `lower` is set in the first pass whose weight is a step
-    of 2 bits lower than that of the pass before, `complete` in the last one of a group.
+    of 2 bits lower than that of the pass before, `complete` in the last one of a group. The last pass of a result is so of its
+    group even without. Passes in another order, or more of them than the group has, give a wrong sum, and the next group is
+    right again.
 
     Latency: 1 cycle from the last pass. Throughput: a pass per clock; `ready` is combinational from output to input. The
     accumulator is the output register: while a result waits there, no pass is taken.
@@ -348,7 +350,7 @@ class FastMac(Block):
         done = Signal()
         fresh = Signal(init=1)
         taken = Signal()
-        complete = given.complete if self._fused else Const(1, 1)
+        complete = given.complete | self.i.p.last if self._fused else Const(1, 1)
         m.d.comb += [
             self.i.ready.eq(~done | self.o.ready),
             taken.eq(self.i.valid & self.i.ready),

@@ -8,7 +8,7 @@ from narrowfloat.hdl.bfp.cell import Layouts, Row, delayed
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS
 from narrowfloat.hdl.block import Block, Choice, Effect, Integer
-from narrowfloat.hdl.parts.logic import named
+from narrowfloat.hdl.parts.logic import named, wire
 
 MAX_SIDE = 32
 WINDOW_BITS = 9
@@ -55,6 +55,19 @@ class SystolicArray(Block):
     Everything moves on in the same cycles: as long as a result waits at the output nothing does. Idle cycles at the left become
     gaps.
 
+    What cannot be used is discarded, so that no beats wait for one another for ever, and `discarded` is set a cycle later:
+
+    =========================================================================  ==========================================
+    what cannot be used                                                        what becomes of it
+    =========================================================================  ==========================================
+    in place at the top, while a beat at the left waits for a tile             the beat is taken, and does nothing
+    a row of a tile beyond a whole tile, while a beat at the left is in place  the whole tile is discarded, the row loaded
+    a sum in place that has begun, when a stationary beat comes                the sum is lost, and the next starts anew
+    =========================================================================  ==========================================
+
+    All rows of a tile have the same number of chunks: that of the row loaded last counts. `chunks` beyond `max_bits` count as
+    all there are.
+
     Latency: ``rows + columns - 1`` cycles from the last pass of a beat. Throughput: a pass per cycle; a swap takes a cycle.
     `ready` is combinational from `o` to the inputs, and in place also between `i` and `s_columns`.
 
@@ -76,6 +89,8 @@ class SystolicArray(Block):
         Payload {data: {sum: [columns]}, last, user: {saturated: [columns]}}, `user` only with "fixed". `last` is ignored.
     o : Out(stream.Signature)
         As `s_sums`. `last` goes with the result of a beat that had it; in place with the last row of results.
+    discarded : Out(1)
+        In the cycle before something was discarded.
     """
 
     rows = Integer(4, 1, MAX_SIDE, "Rows of cells.")
@@ -110,6 +125,7 @@ class SystolicArray(Block):
             "s_columns": In(fields_of(groups("y", self.columns), {"in_place": 1, "chunks": self._chunk_number})),
             "s_sums": In(sums),
             "o": Out(sums),
+            "discarded": Out(1),
         }
 
     def build(self, m):
@@ -157,22 +173,35 @@ class SystolicArray(Block):
             ),
         ]
         fresh = Signal(init=1)
+        # A beat at the left and one at the top that wait for one another, or a sum that is not finished.
+        drops_beat = wire(m, 1, self.i.valid & self.s_columns.valid & needs_swap & columns.in_place & (loaded != self.rows))
+        drops_tile = wire(
+            m, 1, self.i.valid & self.s_columns.valid & given.in_place & ~columns.in_place & (loaded == self.rows)
+        )
+        drops_sum = wire(m, 1, wave.adds & wave.complete & ~given.in_place & ~fresh)
         m.d.comb += [
             wave.fresh.eq(Mux(given.in_place, fresh, ~given.resume)),
             wave.result.eq(wave.leaves | (wave.adds & wave.complete & (~given.in_place | self.i.p.last))),
             wave.last.eq(Mux(wave.leaves, leaving == 1, self.i.p.last & ~(given.in_place & (self.rows > 1)))),
             self.i.ready.eq(advance & wave.adds & wave.complete),
-            self.s_columns.ready.eq(advance & (wave.loads | (wave.in_place & wave.complete))),
+            self.s_columns.ready.eq(advance & (wave.loads | drops_beat | (wave.in_place & wave.complete))),
             self.s_sums.ready.eq(self.i.ready & given.resume & ~given.in_place),
         ]
-        self._passes(m, advance, wave, number, given.chunks, Mux(given.in_place, columns.chunks, chunks))
+        top_chunks = self._built(m, columns.chunks, "top_chunks")
+        left_chunks = self._built(m, given.chunks, "left_chunks")
+        self._passes(m, advance, wave, number, left_chunks, Mux(given.in_place, top_chunks, chunks))
+        m.d.sync += self.discarded.eq(advance & (drops_beat | drops_tile | drops_sum))
         with m.If(advance):
+            with m.If(drops_tile):
+                m.d.sync += loaded.eq(0)
+            with m.If(drops_sum):
+                m.d.sync += fresh.eq(1)
             with m.If(wave.swap):
                 m.d.sync += [swapped.eq(1), has_tile.eq(1), loaded.eq(0), chunks.eq(waiting_chunks)]
             with m.If(self.i.ready & self.i.valid):
                 m.d.sync += swapped.eq(0)
             with m.If(wave.loads):
-                m.d.sync += [loaded.eq(loaded + 1), waiting_chunks.eq(columns.chunks)]
+                m.d.sync += [loaded.eq(loaded + 1), waiting_chunks.eq(top_chunks)]
             with m.If(wave.in_place):
                 m.d.sync += loaded.eq(0)
                 with m.If(wave.complete):
@@ -184,6 +213,11 @@ class SystolicArray(Block):
             with m.Elif(quiet.any()):
                 m.d.sync += quiet.eq(quiet - 1)
         return wave, number
+
+    def _built(self, m, chunks, name):
+        """A number of chunks less 1, at most that of what is built."""
+        most = self._chunks - 1
+        return wire(m, self._chunk_number, Mux(chunks > most, most, chunks), name) if self._chunks == 3 else chunks
 
     def _passes(self, m, advance, wave, number, last_x, last_y):
         """Pairs of chunks, from the highest weight down: those of one weight by rising numbers of x."""

@@ -210,7 +210,9 @@ class Mac:
             assert bits[KEPT] == dot.kept
             assert bits[OPEN] == [*{*dot.open}]
         self.taken = self.now["s_axis_tvalid"] & self.now["s_axis_tready"]
-        self.update = self.taken & self.field("s_axis_tuser", "complete") if self.dot.fused else self.taken
+        self.update = self.taken
+        if dot.fused:
+            self.update &= self.field("s_axis_tuser", "complete") | self.now["s_axis_tlast"]
 
     def field(self, port, name, of=None):
         (described,) = [p for p in self.dot.manifest["ports"] if p["name"] == port]

@@ -8,7 +8,7 @@ from narrowfloat.golden.bfp import NAN_EXPONENT, Blocks, accumulate_fixed, accum
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, FP32_BIAS, BlockFormat
 from narrowfloat.golden.reference.base import Reference
 from narrowfloat.golden.reference.stimulus import real_tensors
-from narrowfloat.golden.reference.streams import Stream, bits_of
+from narrowfloat.golden.reference.streams import Interface, Stream, bits_of
 
 KINDS = ("forward", "backward", "gradient")  # products of training; the last one is in place
 UNIT = 256  # the window in which a fixed accumulator counts ones
@@ -35,8 +35,10 @@ class SystolicArray(Reference):
         self.random_beats, self.mixed_beats, self.few_beats = (products * each for products in _PRODUCTS)
 
     def reset(self):
+        self.discarded = 0  # how often something could not be used
         self._queues = {name: deque() for name in _STREAMS}  # beats that wait
-        self._loaded, self._tile, self._in_cells = [], None, None
+        # The rows of a tile that waits, the tile in use, whether the next beat has taken that into use, and sums in place.
+        self._loaded, self._tile, self._swapped, self._in_cells = [], None, False, None
         self._before = 0  # beats of s_axis that were taken
 
     # What goes in
@@ -180,6 +182,47 @@ class SystolicArray(Reference):
         corners = [self.product(kind, *pair)[0] for kind, pair in zip(KINDS[1:], matrices, strict=True)]
         return self.joined([*corners, self.random(max(1, beats - sum(len(corner["s_axis"]) for corner in corners)))])
 
+    def stray(self, beats):
+        """Traffic after a reset, in whose beats all fields are random. What they need to be taken all the same comes last."""
+        twin = type(self)(self.manifest)
+        parts = []
+
+        def add(name, count, **user):
+            parts.append({each: self._stray_beats(each, count if each == name else 0, user) for each in _STREAMS})
+            twin.model(parts[-1])
+
+        for name in _STREAMS:
+            add(name, beats)
+        left, top, sums = twin._queues.values()
+        while left or top or sums:
+            if left and left[0]["in_place"]:
+                add("s_columns", 1, in_place=1)
+            elif left and left[0]["resume"] and not sums and (twin._swapped or not left[0]["swap"] and twin._tile):
+                add("s_sums", 1)
+            elif left:
+                add("s_columns", 1, in_place=0)
+            elif top:
+                add("s_axis", 1, in_place=int(top[0]["in_place"]), swap=1, resume=0)
+            else:
+                add("s_axis", 1, in_place=0, swap=0, resume=1)
+        return self.joined(parts)
+
+    def _stray_beats(self, name, count, user):
+        """Beats with random fields but for those of `user`; exponents are such that sums fit."""
+        interface = Interface(self.manifest, name)
+        data, drawn = (
+            port.unpack(self.rng.integers(2**32, size=(count, port.words), dtype=np.uint32))
+            for port in (interface.data, interface.user)
+        )
+        if "exponent" in data:
+            data["exponent"] = self.rng.integers(118, 138, data["exponent"].shape)
+        drawn = {field: values if field == "saturated" else values.ravel() for field, values in drawn.items()}
+        # What the design does not have is not packed.
+        absent = {"chunks": np.zeros(count, int), "saturated": np.zeros((count, self.columns), int)}
+        window = {"window": self.rng.integers(UNIT - self.width, UNIT, count)}
+        given = {field: np.full(count, value) for field, value in user.items()}
+        return Stream(data, absent | drawn | window | given, self.rng.random(count) < 0.5)
+
     def real(self):
         """Weights and activations of a network in all dataflows, in every pair of precisions."""
         tensors = list(real_tensors()[0].values())
@@ -220,11 +263,25 @@ class SystolicArray(Reference):
     def _next(self):
         """The results of the next beat at the left, or None until it and all that it needs have come."""
         left, top, sums = self._queues.values()
-        while top and not top[0]["in_place"] and len(self._loaded) < self.rows:
-            self._loaded.append(self._groups(top.popleft(), "y"))
-        if not left:
-            return None
-        beat = left[0]
+        while True:
+            while top and not top[0]["in_place"] and len(self._loaded) < self.rows:
+                self._loaded.append(top.popleft())
+            if not left:
+                return None
+            beat = left[0]
+            needs_tile = not beat["in_place"] and not self._swapped and (bool(beat["swap"]) or self._tile is None)
+            if needs_tile and len(self._loaded) == self.rows:
+                chunks = self._loaded[-1]["chunks"]
+                self._tile = [self._groups(row | {"chunks": chunks}, "y") for row in reversed(self._loaded)]
+                self._loaded, self._swapped = [], True
+            elif needs_tile and top:
+                top.popleft()
+                self.discarded += 1
+            elif beat["in_place"] and top and not top[0]["in_place"]:
+                self._loaded = []
+                self.discarded += 1
+            else:
+                break
         window = int(beat["window"])
         if beat["in_place"]:
             if not top:
@@ -236,11 +293,12 @@ class SystolicArray(Reference):
                 return []
             self._in_cells = None
             return [(total[0][row], total[1][row], row == 0) for row in reversed(range(self.rows))]
-        swaps = bool(beat["swap"]) or self._tile is None
-        if swaps and len(self._loaded) < self.rows or beat["resume"] and not sums:
+        if needs_tile or beat["resume"] and not sums:
             return None
-        if swaps:
-            self._tile, self._loaded = self._loaded[::-1], []
+        if self._in_cells is not None:
+            self._in_cells = None
+            self.discarded += 1
+        self._swapped = False
         total = self._zeros(self.columns)
         if beat["resume"]:
             start = sums.popleft()
@@ -253,7 +311,7 @@ class SystolicArray(Reference):
     def _groups(self, beat, name):
         """Numbers [groups, lanes] and exponents [groups] of a beat; bits below its chunks are not looked at."""
         codes = beat[name].astype(np.int64).reshape(-1, self.group)
-        unused = self.max_bits - 2 * (int(beat["chunks"]) + 1)
+        unused = max(0, self.max_bits - 2 * (int(beat["chunks"]) + 1))
         magnitudes = codes % 2**self.max_bits >> unused << unused
         return np.where(codes >> self.max_bits, -magnitudes, magnitudes), beat["exponent"].astype(np.int64)
 
