@@ -73,8 +73,9 @@ def emit(design, settings=(), name=None):
     seed = values["seed"] if top.seeded else None
     described = manifest.of(design, values, module, top)
     heading = _heading(design, values, module, described)
-    text = verilog.text(top, module, heading, interface_attributes(described), is_asynchronous, seed)
-    described = manifest.sealed(described, text)
+    modules = verilog.Design(top, module)
+    text = modules.text(heading, interface_attributes(described), is_asynchronous, seed)
+    described = manifest.sealed(described, text, modules.paths, modules.in_reset)
     page = registers.markdown(module, top.registers) if top.registers else ""
     return Emission(module, described, text, page, design.summary)
 

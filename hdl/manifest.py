@@ -36,9 +36,18 @@ def of(design, values, module, top):
     }
 
 
-def sealed(described, text):
-    """The manifest of a module with this Verilog `text`, given all that it says besides (`of`)."""
-    return described | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+def sealed(described, text, paths, in_reset):
+    """The manifest of a module with this Verilog `text`, given what it says besides (`of`).
+
+    `paths` and `in_reset` are those of `hdl.verilog.Design`.
+    """
+    names = [port["name"] for port in described["ports"]]
+    found = {
+        "paths": {name: [each for each in names if each in paths[name]] for name in names if name in paths},
+        "in_reset": {name: in_reset[name] for name in names if name in in_reset},
+    }
+    found = {key: value for key, value in found.items() if value}
+    return described | found | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def declaration(design):

@@ -1,5 +1,5 @@
 """From Yosys' netlists of modules to Verilog-2005 that people read."""
 
-from narrowfloat.hdl.verilog.design import text
+from narrowfloat.hdl.verilog.design import Design
 
-__all__ = ["text"]
+__all__ = ["Design"]

@@ -1,6 +1,7 @@
-"""The text of a whole design: a module for each kind of component in it, the top first."""
+"""A whole design: a module for each kind of component in it, the top first."""
 
 import inspect
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from narrowfloat.hdl.names import MAX_PREFIX, shortened
 from narrowfloat.hdl.parts.lfsr import start_function
 from narrowfloat.hdl.verilog import netlist, writer
 from narrowfloat.hdl.verilog.hierarchy import Hierarchy
+from narrowfloat.hdl.verilog.paths import paths
 from narrowfloat.tools import yosys
 
 # Parts of the library's are no modules of their own. Initial values are left out, which neither standard cells nor their
@@ -26,63 +28,101 @@ opt_clean
 setattr -unset init w:*
 write_json top.json
 """
+# What is left of it under reset: registers with a reset have its value, and nothing is known of others and of memories.
+_IN_RESET = """
+delete t:$dff t:$mem*
+techmap -map in_reset.v
+opt_clean
+setattr -mod -unset keep_hierarchy *
+flatten
+opt
+write_json in_reset.json
+"""
+_REGISTER_IN_RESET = r"""
+module \$adff (CLK, ARST, D, Q);
+  parameter WIDTH = 1;
+  parameter CLK_POLARITY = 1;
+  parameter ARST_POLARITY = 1;
+  parameter [WIDTH-1:0] ARST_VALUE = 0;
+  input CLK, ARST;
+  input [WIDTH-1:0] D;
+  output [WIDTH-1:0] Q;
+  assign Q = ARST_VALUE;
+endmodule
+"""
 _MANY_MODULES = "/* verilator lint_off DECLFILENAME */\n\n"
 
 
-def text(top, name, heading, attributes, asynchronous=False, seed=None):
-    """The Verilog of the component `top` as a module `name`.
+class Design:
+    """The modules of a component `top`, a `narrowfloat.hdl.parts.logic.Circuit`, which itself is the module `name`.
 
-    Parameters
+    Attributes
     ----------
-    top : narrowfloat.hdl.parts.logic.Circuit
-    name : str
-    heading : list of str
-        The comment above it.
-    attributes : dict of list of str
-        By the names of ports, the attributes that stand before them.
-    asynchronous : bool
-        Whether its reset is.
-    seed : int or None
-        The default of the Verilog parameter SEED, if it has one.
+    paths : dict of sets of str
+        By the output of the top, the inputs on which it depends within a clock cycle; without outputs that depend on none.
+    in_reset : dict of int
+        By the output of the top, of those of one bit, what it is under reset; without outputs that depend on inputs then.
     """
-    hierarchy = Hierarchy()
-    hierarchy.add(top, name)
-    parts, modules = hierarchy.parts, _modules(hierarchy.parts, name)
-    instances, seeded, texts = {}, set(), {}
-    for part in parts.values():
-        is_top = part.name == name
-        module = modules[part.name]
-        register = getattr(part.component, "register", None)
-        if register is not None or any(cell.type in seeded for cell in module.instances):
-            seeded.add(part.name)
-        declared, given, body = _seed(part.name in seeded, register, seed)
-        source = writer.Source(
-            heading=tuple(heading if is_top else _heading(part.component)),
-            parameters=declared,
-            body=body,
-            start=part.component.start_of if register is not None else "",
-            modules=instances,
-            attributes=attributes if is_top else {},
-            asynchronous=asynchronous,
-            ports=part.ports,
-        )
-        written = writer.write(module, "@", source)
-        if written not in texts:
-            texts[written] = name if is_top else _module_name(name, part.component, set(texts.values()))
-        instances[part.name] = texts[written], given, part.ports
-    blocks = [written.replace("module @", f"module {label}") for written, label in texts.items()]
-    *others, first = blocks
-    return first + ("\n" + _MANY_MODULES + "\n".join(reversed(others)) if others else "")
+
+    def __init__(self, top, name):
+        hierarchy = Hierarchy()
+        hierarchy.add(top, name)
+        self._name, self._parts = name, hierarchy.parts
+        self._modules, self.in_reset = _modules(hierarchy.parts, name)
+        self.paths = paths(self._modules)
+
+    def text(self, heading, attributes, asynchronous=False, seed=None):
+        """The Verilog.
+
+        Parameters
+        ----------
+        heading : list of str
+            The comment above it.
+        attributes : dict of list of str
+            By the names of ports, the attributes that stand before them.
+        asynchronous : bool
+            Whether its reset is.
+        seed : int or None
+            The default of the Verilog parameter SEED, if it has one.
+        """
+        name, instances, seeded, texts = self._name, {}, set(), {}
+        for part in self._parts.values():
+            is_top = part.name == name
+            module = self._modules[part.name]
+            register = getattr(part.component, "register", None)
+            if register is not None or any(cell.type in seeded for cell in module.instances):
+                seeded.add(part.name)
+            declared, given, body = _seed(part.name in seeded, register, seed)
+            source = writer.Source(
+                heading=tuple(heading if is_top else _heading(part.component)),
+                parameters=declared,
+                body=body,
+                start=part.component.start_of if register is not None else "",
+                modules=instances,
+                attributes=attributes if is_top else {},
+                asynchronous=asynchronous,
+                ports=part.ports,
+            )
+            written = writer.write(module, "@", source)
+            if written not in texts:
+                texts[written] = name if is_top else _module_name(name, part.component, set(texts.values()))
+            instances[part.name] = texts[written], given, part.ports
+        blocks = [written.replace("module @", f"module {label}") for written, label in texts.items()]
+        *others, first = blocks
+        return first + ("\n" + _MANY_MODULES + "\n".join(reversed(others)) if others else "")
 
 
 def _modules(parts, name):
-    """The netlists of `parts`, by name, as Yosys has cleaned them."""
+    """The netlists of `parts`, by name, as Yosys has cleaned them, and which outputs are known under reset."""
     texts = [part.text if part.name == name else part.text.replace("attribute \\top 1\n", "") for part in parts.values()]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "top.il").write_text("\n".join(texts))
-        yosys(_SCRIPT.format(names=" ".join(parts)), folder)
-        return netlist.read((folder / "top.json").read_text(), list(parts))
+        (folder / "in_reset.v").write_text(_REGISTER_IN_RESET)
+        yosys(_SCRIPT.format(names=" ".join(parts)) + _IN_RESET, folder)
+        under_reset = json.loads((folder / "in_reset.json").read_text())["modules"][name]["ports"]
+        known = {port: int(each["bits"][0]) for port, each in under_reset.items() if each["bits"] in (["0"], ["1"])}
+        return netlist.read((folder / "top.json").read_text(), list(parts)), known
 
 
 def _heading(component):

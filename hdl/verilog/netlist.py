@@ -178,7 +178,7 @@ def _reduce(module):
         used.add(bit)
         if bit in driver:
             cell, _, index = driver[bit]
-            waiting += _needs(cell, index, seen_cells)
+            waiting += needs(cell, index, seen_cells)
         else:
             assert bit in inputs, f"{module.name} has bits that nothing drives"
     module.cells = [
@@ -197,28 +197,29 @@ def _find_words(module):
             module.words.append(Word(None, label, bits))
 
 
-def _needs(cell, index, seen_cells):
-    """Bits on which bit `index` of the result depends; those on which all depend only once."""
-    needs = []
+def needs(cell, index, seen_cells=None):
+    """Bits on which bit `index` of the result depends; those on which all depend not of `seen_cells`, which the cell joins."""
+    seen_cells = set() if seen_cells is None else seen_cells
+    found = []
     if cell.type in _PLACEWISE:
         ports = _PLACEWISE[cell.type]
         (result,) = cell.outputs.values()
         for port in ports:
-            needs += _placed_bits(cell, port, len(result))[index :: len(result)]
+            found += _placed_bits(cell, port, len(result))[index :: len(result)]
         others = [port for port in cell.inputs if port not in ports]
     elif cell.type in CARRYING:
         ports = CARRYING[cell.type]
         for port in ports:
-            needs += cell.inputs[port][: index + 1]
+            found += cell.inputs[port][: index + 1]
             if index >= len(cell.inputs[port]):
-                needs += cell.inputs[port][-1:]
+                found += cell.inputs[port][-1:]
         others = [port for port in cell.inputs if port not in ports]
     else:
         others = list(cell.inputs)
     if cell not in seen_cells:
         seen_cells.add(cell)
-        needs += [bit for port in others for bit in cell.inputs[port]]
-    return needs
+        found += [bit for port in others for bit in cell.inputs[port]]
+    return found
 
 
 def operand_bits(cell, port, width):

@@ -179,6 +179,8 @@ def test_manifest_of_the_default_encoder():
         ],
         "latency": {"m_axis": 1},
         "initiation_interval": 1,
+        "paths": {"s_axis_tready": ["m_axis_tready"]},
+        "in_reset": {"s_axis_tready": 1, "m_axis_tvalid": 0},
     }
 
 

@@ -25,7 +25,9 @@ DRAWS = 25
 def described(name, values):
     """The manifest of a design with these parameters, as a reader gets it, but for the Verilog."""
     design = find(name)
-    return json.loads(json.dumps(manifest.sealed(manifest.of(design, values, design.module(values), design.top(values)), "")))
+    return json.loads(
+        json.dumps(manifest.sealed(manifest.of(design, values, design.module(values), design.top(values)), "", {}, {}))
+    )
 
 
 @cache

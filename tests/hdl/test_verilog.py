@@ -140,7 +140,7 @@ def expected(a, b, s, width):
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 def test_operators_mean_what_amaranth_says(width, tmp_path, require_tool):
     require_tool("iverilog")
-    text = verilog.text(Operators(width), "operators", ["Operators"], {})
+    text = verilog.Design(Operators(width), "operators").text(["Operators"], {})
     part = 2 * width + 6
     bench = f"""
 module bench;

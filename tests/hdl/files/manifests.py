@@ -28,4 +28,4 @@ def of_design(name):
 
 def _described(design, values, module=None):
     module = module or design.module(values)
-    return json.loads(json.dumps(manifest.sealed(manifest.of(design, values, module, design.top(values)), "")))
+    return json.loads(json.dumps(manifest.sealed(manifest.of(design, values, module, design.top(values)), "", {}, {})))
