@@ -19,7 +19,20 @@ MAX_SR_BITS = 16
 
 
 class Flag(enum.IntFlag):
-    """What the conversion of a value to a float may raise, as bits of one set."""
+    """What the conversion of a value to a float may raise, as bits of one set.
+
+    Members
+    -------
+    OVERFLOW : 1
+        A finite number that is above the largest one once it is rounded.
+    UNDERFLOW : 2
+        A number that changed and is below the smallest normal one: before rounding, or with `tininess` "after", as RISC-V and
+        x86 have it, once it is rounded with an unbounded exponent.
+    INEXACT : 4
+        A finite number that changed.
+    INVALID : 8
+        NaN or infinity that became something else, or made NaN of a group; or something that was not built.
+    """
 
     OVERFLOW = 1
     UNDERFLOW = 2
@@ -28,7 +41,17 @@ class Flag(enum.IntFlag):
 
 
 class LogFlag(enum.IntFlag):
-    """What the conversion of a value by its logarithm, to LBFP or S2FP8, may raise, as bits of one set."""
+    """What the conversion of a value by its logarithm, to LBFP or S2FP8, may raise, as bits of one set.
+
+    Members
+    -------
+    SATURATED : 1
+        A number that became the largest one of its sign, or a sum that did not fit or met NaN.
+    FLUSHED : 2
+        A number other than zero that became zero.
+    INVALID : 4
+        As of `Flag`.
+    """
 
     SATURATED = 1
     FLUSHED = 2

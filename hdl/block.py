@@ -90,6 +90,21 @@ class Block(Circuit):
     ------
     ValueError
         A parameter is out of its range or has no effect beside the others, or a relation does not hold.
+
+    Fields
+    ------
+    user
+        The tag. It passes through unchanged, and changes nothing.
+    seed_in
+        The seed that is loaded.
+    seed_load
+        The seed at `seed_in` is loaded. No beat is rounded while it is 1 and until the registers of random bits have seeded
+        themselves.
+
+    Protocol
+    --------
+    wrong input
+        There is no input that stops it: every code of every field does what the text and the table of fields say.
     """
 
     parameters = ()
@@ -219,6 +234,13 @@ class Lanewise(Block):
         Adds the logic from the payload of `source`, a stream like `i`, to that of `sink`: `lanes` and the shared fields.
     second_half(m, source, sink)
         Adds the logic from the payload of `source`, `lanes` and the shared fields, to that of `sink`, a stream like `o`.
+
+    Protocol
+    --------
+    TLAST
+        Passes through with its beat, and changes nothing.
+    order
+        Every beat stands for itself, and TUSER may change from beat to beat.
     """
 
     lanes = Integer(4, 1, 64, "Values per beat.", place=1)

@@ -9,10 +9,10 @@ from importlib.metadata import version
 from narrowfloat import cache, shell
 from narrowfloat.freshness import fingerprint
 from narrowfloat.hdl import manifest, verilog
-from narrowfloat.hdl.files import beside, testbench
+from narrowfloat.hdl.files import beside, sheet, testbench
+from narrowfloat.hdl.files.fields import in_words
 from narrowfloat.hdl.files.ipxact import interface_attributes
 from narrowfloat.hdl.names import MAX_NAME
-from narrowfloat.hdl.parts import registers
 from narrowfloat.hdl.verilog.keywords import KEYWORDS
 from narrowfloat.tools import YOSYS
 
@@ -22,7 +22,7 @@ _FAMILIES = {"ice40": "Lattice iCE40", "ecp5": "Lattice ECP5", "xilinx": "Xilinx
 
 @dataclass(frozen=True)
 class Emission:
-    """What `emit` makes: the module's name, its manifest, its Verilog, a page of registers if it has some, and what it is.
+    """What `emit` makes: the module's name, its manifest, its Verilog, its data sheet, and what it is.
 
     Attributes
     ----------
@@ -44,9 +44,8 @@ class Emission:
             f"{module}.json": json.dumps(self.manifest, indent=2) + "\n",
             f"{module}.f": f"{module}.v\n",
             f"{module}.core": _core(module, self.summary),
+            f"{module}.md": self.page,
         }
-        if self.page:
-            texts[f"{module}.md"] = self.page
         return texts | beside(self.manifest) | testbench.files(self.manifest, [f"{module}.v"])
 
     def write(self, folder):
@@ -76,8 +75,7 @@ def emit(design, settings=(), name=None):
     modules = verilog.Design(top, module)
     text = modules.text(heading, interface_attributes(described), is_asynchronous, seed)
     described = manifest.sealed(described, text, modules.paths, modules.in_reset)
-    page = registers.markdown(module, top.registers) if top.registers else ""
-    return Emission(module, described, text, page, design.summary)
+    return Emission(module, described, text, sheet.page(design, values, described), design.summary)
 
 
 def kept(design, settings=()):
@@ -107,30 +105,7 @@ def _heading(design, values, module, described):
     ]
     ports = [port for port in described["ports"] if "fields" in port]
     longest = max((len(port["name"]) for port in ports), default=0)
-    return [*lines, *[""] * bool(ports), *(f"{port['name']:{longest}}  {_fields(port['fields'])}" for port in ports)]
-
-
-def _fields(fields):
-    """The fields of a port in words: those of an array, which differ by their number, together."""
-    words, index = [], 0
-    while index < len(fields):
-        stem, width = fields[index]["name"].rstrip("0123456789"), fields[index]["msb"] - fields[index]["lsb"] + 1
-        end = index + 1
-        while (
-            end < len(fields)
-            and fields[end]["name"] == f"{stem}{end - index}"
-            and fields[index]["name"] == f"{stem}0"
-            and fields[end]["msb"] - fields[end]["lsb"] + 1 == width
-        ):
-            end += 1
-        first, last = fields[index], fields[end - 1]
-        bits = f"[{last['msb']}:{first['lsb']}]" if last["msb"] > first["lsb"] else f"[{first['lsb']}]"
-        name = first["name"] if end == index + 1 else f"{first['name']} to {last['name']}"
-        each = "" if end == index + 1 else f", {width} bit{'s' * (width > 1)} each"
-        values = "".join(f", {value} {word}" for word, value in first.get("values", {}).items())
-        words.append(f"{name} {bits}{each}{values}")
-        index = end
-    return "; ".join(words)
+    return [*lines, *[""] * bool(ports), *(f"{port['name']:{longest}}  {in_words(port['fields'])}" for port in ports)]
 
 
 def _core(module, summary):

@@ -1,6 +1,8 @@
 """The figures and tables of experiments, from committed JSON."""
 
-from docs.scripts.tables import evidence, left_table, table
+from narrowfloat.hdl.files.markdown import left_table
+
+from docs.scripts.tables import evidence, table
 
 
 def _span(row, digits):

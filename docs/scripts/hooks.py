@@ -1,17 +1,20 @@
-"""What MkDocs calls while it builds the site: it adds the reference pages, which are in no file of the repository."""
+"""What MkDocs calls while it builds the site: it adds the reference pages, which are in no file of the repository, and draws
+timing diagrams."""
 
+import wavedrom
 from mkdocs.structure.files import File
 
 from docs.scripts import reference
 
 
 def on_config(config):
+    config.mdx_configs["pymdownx.superfences"] = {"custom_fences": [{"name": "wavedrom", "class": "wavedrom", "format": drawn}]}
     config.reference = list(reference.pages())
-    designs, modules = (
-        [{title: path} for path, title, _ in config.reference if path.startswith("reference/designs") is of_designs]
-        for of_designs in (True, False)
-    )
-    config.nav += [{"Designs": designs}, {"NumPy models": modules}]
+    parts = {"Designs": [], "Data sheets": [], "NumPy models": []}
+    for path, title, _ in config.reference:
+        kind = {"designs": "Designs", "designs.md": "Designs", "sheets": "Data sheets"}.get(path.split("/")[1], "NumPy models")
+        parts[kind].append({title: path})
+    config.nav += [{kind: pages} for kind, pages in parts.items()]
     return config
 
 
@@ -19,3 +22,8 @@ def on_files(files, config):
     for path, _, text in config.reference:
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def drawn(source, language, css_class, options, md, **more):
+    """A block of WaveDrom's JSON as the drawing that it describes."""
+    return f'<div class="{css_class}">{wavedrom.render(source).tostring()}</div>'

@@ -10,18 +10,16 @@ from functools import cache
 from pathlib import Path
 
 from narrowfloat.hdl.catalog import DESIGNS
-
-from docs.scripts import tables
+from narrowfloat.hdl.emit import kept
+from narrowfloat.hdl.files import markdown
 
 ROOT = Path(__file__).resolve().parents[2]
-_BORDER = re.compile(r"=+( +=+)*")
-_ITEM = re.compile(r"\S.*")
 
 
 def module_page(path, name):
     """The page of the module at `path` that is imported as `name`: its docstring and those of its public names."""
     tree = ast.parse(path.read_text())
-    parts = [f"# `{name}`", markdown(ast.get_docstring(tree) or "")]
+    parts = [f"# `{name}`", markdown.docstring(ast.get_docstring(tree) or "")]
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and ast.get_docstring(node):
             parts += _entry(node, "##", node.name)
@@ -41,82 +39,7 @@ def _entry(node, level, name):
             signature = f"```text\n{name.rpartition('.')[2]}({arguments.removeprefix('self, ').removeprefix('cls, ')})\n```"
             if arguments in ("self", "cls"):
                 signature = f"```text\n{node.name}()\n```"
-    return [f"{level} `{name}`", *([signature] if signature else []), markdown(ast.get_docstring(node))]
-
-
-def markdown(docstring):
-    """A numpydoc docstring as Markdown: sections become bold words, items definition lists, tables tables."""
-    lines = docstring.splitlines()
-    out, index, in_items = [], 0, False
-    while index < len(lines):
-        line = lines[index]
-        following = lines[index + 1] if index + 1 < len(lines) else ""
-        if line and re.fullmatch("-{3,}", following):
-            out += ["", f"**{line}**", ""]
-            in_items = True
-            index += 2
-        elif _BORDER.fullmatch(line.strip()) and "=" in line:
-            end = _table_end(lines, index)
-            indent = "    " if in_items else ""
-            out += ["", *(indent + row for row in _table(lines[index : end + 1])), ""]
-            index = end + 1
-        elif line.lstrip().startswith(">>>"):
-            end = next((place for place in range(index, len(lines)) if not lines[place].strip()), len(lines))
-            out += ["```pycon", *(each.strip() for each in lines[index:end]), "```"]
-            index = end
-        elif in_items and _ITEM.fullmatch(line):
-            out += ["", f"`{line}`"]
-            index += 1
-            if following.startswith("    "):
-                out.append(f":   {_escaped(following.strip())}")
-                index += 1
-        else:
-            is_code = line.startswith("    ") and not in_items
-            out.append(line if is_code else _escaped(line))
-            index += 1
-    return re.sub(r"``(.+?)``", r"`\1`", "\n".join(out))
-
-
-def _escaped(text):
-    """`text` whose stars and angle brackets outside of code mean themselves."""
-    parts = re.split(r"(`+[^`]+`+)", text)
-    return "".join(part if part.startswith("`") else part.replace("*", r"\*").replace("<", "&lt;") for part in parts)
-
-
-def _table_end(lines, start):
-    """The last border of the table whose first border is `lines[start]`."""
-    end = start
-    for index in range(start + 1, len(lines)):
-        if _BORDER.fullmatch(lines[index].strip()) and "=" in lines[index]:
-            end = index
-        elif not lines[index].strip():
-            break
-    return end
-
-
-def _table(lines):
-    """A simple table of reStructuredText as Markdown; rows without a first cell go on with the row before."""
-    indent = len(lines[0]) - len(lines[0].lstrip())
-    columns = [(match.start() - indent, match.end() - indent) for match in re.finditer("=+", lines[0])]
-    groups, rows = [], []
-    for line in lines[1:]:
-        if _BORDER.fullmatch(line.strip()) and "=" in line:
-            groups.append(rows)
-            rows = []
-            continue
-        line = line[indent:]
-        cells = [line[start : None if last else end].strip() for last, (start, end) in _marked_last(columns)]
-        if rows and not cells[0]:
-            rows[-1] = [f"{above} {cell}".strip() for above, cell in zip(rows[-1], cells, strict=True)]
-        else:
-            rows.append(cells)
-    head = groups[0][0] if len(groups) > 1 else [" "] * len(columns)
-    body = groups[-1]
-    return tables.left_table(head, [[_escaped(cell).replace("|", "\\|") for cell in row] for row in body]).splitlines()
-
-
-def _marked_last(columns):
-    return [(index == len(columns) - 1, column) for index, column in enumerate(columns)]
+    return [f"{level} `{name}`", *([signature] if signature else []), markdown.docstring(ast.get_docstring(node))]
 
 
 @cache
@@ -130,7 +53,7 @@ def designs_page():
     """The page that lists all designs."""
     rows = [[f"[`{design['design']}`](designs/{design['design']}.md)", _sentence(design["summary"])] for design in designs()]
     words = "`narrowfloat list` prints the same as these pages. Any parameter is set by `--set NAME=VALUE`."
-    return "\n\n".join(["# Designs", words, tables.left_table(["design", "what it does"], rows)]) + "\n"
+    return "\n\n".join(["# Designs", words, markdown.left_table(["design", "what it does"], rows)]) + "\n"
 
 
 def design_page(design):
@@ -146,14 +69,20 @@ def design_page(design):
     docstring = inspect.cleandoc(DESIGNS[design["design"]].component.__doc__)
     parts = [
         f"# `{design['design']}`",
-        markdown(re.sub(r"\n\nParameters\n-+\n.*?(?=\n\n\S+\n-+\n|$)", "", docstring, flags=re.DOTALL)),
+        markdown.docstring(re.sub(r"\n\nParameters\n-+\n.*?(?=\n\n\S+\n-+\n|$)", "", docstring, flags=re.DOTALL)),
         "## Parameters",
-        tables.left_table(["parameter", "default", "allowed", "meaning"], rows),
+        markdown.left_table(["parameter", "default", "allowed", "meaning"], rows),
         *_bullets("What must hold between parameters:", relations),
         *_bullets("What counts only beside others, and otherwise stays at its default:", effects),
         *_bullets("Shipped builds:", shipped),
+        f"The [data sheet](../sheets/{design['design']}.md) of the first one is what `narrowfloat emit` writes beside it.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def sheet(design):
+    """The data sheet of the first shipped build of a design, given as `designs` has it."""
+    return kept(DESIGNS[design["design"]], design["shipped"][0]).page
 
 
 def _bullets(heading, lines):
@@ -184,5 +113,7 @@ def pages():
     yield "reference/designs.md", "All designs", designs_page()
     for design in designs():
         yield f"reference/designs/{design['design']}.md", design["design"], design_page(design)
+    for design in designs():
+        yield f"reference/sheets/{design['design']}.md", design["design"], sheet(design)
     for path, name in sorted(modules(), key=lambda module: module[1]):
         yield f"reference/{name}.md", name.removeprefix("narrowfloat."), module_page(path, name)

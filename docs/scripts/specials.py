@@ -3,8 +3,8 @@
 import numpy as np
 from narrowfloat.golden import bfp, float_codec, lbfp, s2fp8
 from narrowfloat.golden.rounding import OVERFLOWS, Flag, LogFlag
-
-from docs.scripts.tables import left_table
+from narrowfloat.hdl.files.markdown import cell, left_table
+from narrowfloat.hdl.files.prose import flag_meanings
 
 _BESIDE = 1.0  # a number in the same block
 _VALUES = {"NaN": np.nan, "infinity": np.inf, "too large": np.float32(3e38)}
@@ -19,6 +19,11 @@ def special_values():
             rows.append([name, value, *(found if found[0] != found[1] else [found[0], "the same"])])
             name = ""
     return left_table(["family", "value", "`saturate`", "`format`"], rows)
+
+
+def flags():
+    """A row for each flag: what raises it."""
+    return left_table(["flag", "raised by"], [[name, cell(text)] for name, text in flag_meanings().items()])
 
 
 def _in_words(values, raised):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from narrowfloat.golden.formats import BLOCKS, FLOATS, LOGARITHMS
+from narrowfloat.hdl.files.markdown import left_table
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE_LANE = {"lanes": 1, "stages": 0}
@@ -23,10 +24,6 @@ def table(headings, rows):
     """A Markdown table whose first column is left-aligned and whose other columns are right-aligned."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def left_table(headings, rows):
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [headings, ["---"] * len(headings), *rows])
 
 
 # ---- Synthesis ----

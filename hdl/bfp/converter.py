@@ -40,10 +40,6 @@ class BfpConverter(Block):
                   flag `invalid` in every beat of the group
     ============  =======================================================================================================
 
-    A group comes in ``group / lanes`` beats, and leaves in as many, each with the exponent. `last` ends a tensor and with it
-    the group, whose missing beats count as zeros and do not leave; the next group may then wait until the shorter one before it
-    has left. What a beat sets for its group counts where it is the group's last: rounding, precision, offset, reference.
-
     Of a narrower precision the bits are the highest of k: the others are zero.
 
     With `sums` both sums of `golden.bfp.relative_improvement` of each tensor leave once all of it has left: they are made of
@@ -58,16 +54,53 @@ class BfpConverter(Block):
     Members
     -------
     i : In(stream.Signature)
-        Payload {data: FP32 lanes, last, user: {rounding, precision, offset, reference, user}}; precision is the index in
-        `precisions`.
+        Payload {data: FP32 lanes, last, user: {rounding, precision, offset, reference, user}}.
     o : Out(stream.Signature)
-        Payload {data: lanes of `element`, last, user: {exponent, saturated, invalid, group_last, user}}: the flags say that of
-        any lane of the beat.
+        Payload {data: lanes of `element`, last, user: {exponent, saturated, invalid, group_last, user}}.
     m_sums : Out(stream.Signature)
-        Only with `sums`. Payload {data: {numerator, denominator}, last, user: {saturated, user}}: the tag is that of the
-        tensor's last beat.
-    seed_in, seed_load : In
-        Only with `seed_port`: see there.
+        Only with `sums`. Payload {data: {numerator, denominator}, last, user: {saturated, user}}.
+
+    Fields
+    ------
+    s_axis.lane
+        An FP32 word.
+    m_axis.lane
+        A number {sign, k}.
+    rounding
+        The rounding of the group.
+    precision
+        The mantissa bits of the group: the values name those that were built.
+    offset
+        The offset of the group's exponent, with which its code has to be read.
+    reference
+        The exponent that the sums are in units of: ``2**(reference - 127 - 3)``. It has to be the same in a whole tensor; the
+        sums do not overflow if it is about 14 below the largest exponent of a tensor of a million numbers.
+    exponent
+        The code of the group's exponent, in each of its beats.
+    m_axis.saturated
+        A number of the beat became the largest k as the exponent was at its end.
+    invalid
+        A number of the beat was NaN or infinity, or a code of the group is none of those built.
+    m_sums.user
+        The tag of the tensor's last beat.
+    group_last
+        The last beat of a group.
+    numerator, denominator
+        Sums over the tensor of ``|BFP4 - BFP2|`` and of ``|BFP2|``: with k = 4 h + l of 4 bits, cut, a group adds its l to one
+        and its 4 h to the other, each times ``2**(E - reference)``, rounded down.
+    m_sums.saturated
+        One of the sums is at the end of its range.
+
+    Protocol
+    --------
+    TLAST
+        Ends a tensor and with it the group, whose missing beats count as zeros and do not leave; the next group may then wait
+        until the shorter one before it has left. It leaves with the last beat of the tensor. At `m_sums` it is always 1.
+    order
+        A group comes in ``group / lanes`` beats in a row, and leaves in as many.
+    constant
+        What TUSER sets for a group counts where it is the group's last: rounding, precision, offset, reference. The reference
+        has to be the same in a whole tensor.
     """
 
     fmt = Format("bfp4", BlockFormat, "Format of the groups.")

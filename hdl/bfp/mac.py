@@ -261,9 +261,10 @@ class PassUnit(Circuit):
 class FastMac(Block):
     """The fMAC of FAST: dot products of groups in block floating point, a pass of 2 by 2 mantissa bits or a few more per clock.
 
-    Equation: a pass gives ``S = sum((-1)**(sx ^ sy) * x * y)`` over the group, of weight ``2**(Ex + Ey - 256)``. Chunk j of a
-    group with E is a group of 2 mantissa bits with E - 2 j, so a pass needs to know of its operands' precision no more than
-    the exponents of its chunks: groups of mx and my bits take mx/2 * my/2 passes, and every group may have other ones.
+    Equation: a pass gives ``S = sum((-1)**(sx ^ sy) * x * y)`` over the group, of weight ``2**(Ex + Ey - 256)``. Groups are
+    those of `BlockFormat`, and chunk j of a group with E is a group of 2 mantissa bits with E - 2 j, so a pass needs to know of
+    its operands' precision no more than the exponents of its chunks: groups of mx and my bits take mx/2 * my/2 passes, and
+    every group may have other ones.
 
     ===========  =====================================================================================================
     accumulator  what is added
@@ -276,13 +277,8 @@ class FastMac(Block):
                  what is too large becomes infinity and stays so (`golden.bfp.accumulate_fp32`)
     ===========  =====================================================================================================
 
-    With `nan` one of the groups is NaN (E is 255). A sum of "fp32" becomes NaN, +NaN without payload, and stays so; `nan` then
-    counts in the last pass of a group. A "fixed" sum goes on with the numbers that the groups have, and `saturated` is set.
-
-    For "fp32" the passes of a group come from the highest weight down: `lower` is set in the first pass whose weight is a step
-    of 2 bits lower than that of the pass before, `complete` in the last one of a group. The last pass of a result is so of its
-    group even without. Passes in another order, or more of them than the group has, give a wrong sum, and the next group is
-    right again.
+    With `nan` one of the groups is NaN (E is 255). A sum of "fp32" becomes NaN, +NaN without payload, and stays so. A "fixed"
+    sum goes on with the numbers that the groups have, and `saturated` is set.
 
     Latency: 1 cycle from the last pass. Throughput: a pass per clock; `ready` is combinational from output to input. The
     accumulator is the output register: while a result waits there, no pass is taken.
@@ -292,10 +288,48 @@ class FastMac(Block):
     Members
     -------
     i : In(stream.Signature)
-        Payload {data: {x, y: lanes of {magnitude, sign}}, last, user: {x_exponent, y_exponent, nan, lower, complete, user}};
-        `last` is set in the last pass of a result. Only with "fp32" and several chunks there are `lower` and `complete`.
+        Payload {data: {x, y: lanes of {magnitude, sign}}, last, user: {x_exponent, y_exponent, nan, lower, complete, user}}.
+        Only with "fp32" and several chunks there are `lower` and `complete`.
     o : Out(stream.Signature)
-        Payload {data: {sum}, last, user: {saturated, user}}; `sum` is signed or the word of a binary32, `last` is always set.
+        Payload {data: {sum}, last, user: {saturated, user}}.
+
+    Fields
+    ------
+    x, y
+        A number of the chunk: its magnitude in the lowest bits, and above it its sign, which is 1 of negative numbers.
+    x_exponent, y_exponent
+        The exponents of the chunks: of chunk j of a group with the exponent E, chunk 0 being that of its highest bits, it is
+        ``E - c * j`` with c the bits of a chunk. With a fixed accumulator one of the two is given less the window. Only their
+        sum counts, and in fp32 with several chunks only that of the pass with `complete`.
+    nan
+        One of the groups is NaN. In fp32 with several chunks that of the pass with `complete` counts.
+    lower
+        The weight of the pass is c bits lower than that of the pass before. In the first pass of a pair of groups it has no
+        effect.
+    complete
+        The last pass of a pair of groups; TLAST says so as well.
+    sum
+        The result: a binary32 word, or an integer whose last bit means ``2**(window - 254 - 2 * (c - 1))``, c the bits of a
+        chunk.
+    saturated
+        Of the result, something did not fit, or was NaN.
+    user
+        The tag. That of the last pass of a result goes out with it, the others count for nothing.
+
+    Protocol
+    --------
+    order
+        A result is the sum of the passes from the one after the last TLAST, or after reset, to the next one with TLAST. A pair
+        of groups x and y takes a pass for every chunk of x with every chunk of y. With a fixed accumulator these may come in
+        any order. With fp32 and several chunks they come pair by pair, those with the smallest sum of both chunks' numbers
+        first: chunks 0 and 0, then 0 and 1, 1 and 0, then the next sum.
+    TLAST
+        Of what enters: the last pass of a result. Of what leaves: always 1.
+    constant
+        The window of a fixed accumulator has to be the same in all passes of a result.
+    wrong input
+        Passes in another order, or with `lower` elsewhere, make another sum of the pair of groups, which nothing marks; the next
+        pair is right again.
     """
 
     lanes = Integer(16, MIN_GROUP, MAX_GROUP, "Numbers in a group.")

@@ -63,12 +63,32 @@ class PrecisionPolicy(Block):
     i : In(stream.Signature)
         Payload {data: {numerator, denominator}, last, user: {iteration, layer, user}}.
     o : Out(stream.Signature)
-        Payload {data: {precision}, last, user: {user}}: 0 means 2 bits, 1 means 4.
+        Payload {data: {precision}, last, user: {user}}.
     axil : In(AxiLite)
         Registers ALPHA, BETA, ITERATIONS, LAYERS.
+
+    Fields
+    ------
+    numerator, denominator
+        The sums of the tensor, as `bfp_converter` gives them.
+    iteration
+        i, the iteration of the training, in the same units as ITERATIONS.
+    layer
+        l, the layer of the tensor.
+    precision
+        The mantissa bits that the tensor is to have: the words are these bits.
+
+    Protocol
+    --------
+    TLAST
+        Passes through, and changes nothing.
+    constant
+        Hold a beat at the input, unchanged, until it is taken, and registers while one is offered.
+    registers
+        I is ITERATIONS, L is LAYERS, both 1 after reset; alpha and beta are ALPHA and BETA divided by 2**16.
     """
 
-    sum_bits = Integer(SUM_BITS, MIN_SUM_BITS, MAX_SUM_BITS, "Width of each sum, as of the `BfpConverter`.")
+    sum_bits = Integer(SUM_BITS, MIN_SUM_BITS, MAX_SUM_BITS, "Width of each sum, as of `bfp_converter`.")
     user_bits = Integer(0, 0, 64, "Width of a tag that passes through.", place=3)
 
     encodings = MappingProxyType({"precision": {"2": 0, "4": 1}})

@@ -21,24 +21,24 @@ class SystolicArray(Block):
     Beats enter at the left, a group for each row, and move to the right; other groups enter at the top, one for each column,
     and move down; results leave at the bottom. A beat of mx bits with groups of my bits takes mx/2 * my/2 cycles.
 
-    ==========  ===================  ======================  ===============================================================
-    dataflow    left                 top                     a result is
-    ==========  ===================  ======================  ===============================================================
-    stationary  x, a beat per        a tile of y, held still the sum over the rows: ``sum over r of x[r] . y[r, c]``, for
-                result               for any number of beats each beat
-    in place    x, a beat per step   y, a beat per step      the sum over the beats: ``sum over k of x[k, r] . y[k, c]``,
+    ==========  ==================  =======================  ===============================================================
+    dataflow    left                top                      a result is
+    ==========  ==================  =======================  ===============================================================
+    stationary  x, a beat per       a tile of y, held still  the sum over the rows: ``sum over r of x[r] . y[r, c]``, for
+                result              for any number of beats  each beat
+    in place    x, a beat per step  y, a beat per step       the sum over the beats: ``sum over k of x[k, r] . y[k, c]``,
                                                              for each cell
-    ==========  ===================  ======================  ===============================================================
+    ==========  ==================  =======================  ===============================================================
 
     So the three products of training run on one array, and nothing is transposed, since groups lie along what is summed over:
 
-    ========  ==============  ==========================  ========================  ===========================
-    product   dataflow        left, for row r             top, for column c         results
-    ========  ==============  ==========================  ========================  ===========================
-    O = A W   stationary      A[m, group r of k]          W[group r of k, n = c]    a row of O per beat
-    dA= dO W' stationary      dO[m, group r of n]         W[k = c, group r of n]    a row of dA per beat
-    dW= A' dO in place        A[group of m, k = r]        dO[group of m, n = c]     rows of dW, the last first
-    ========  ==============  ==========================  ========================  ===========================
+    ==========  ==============  ==========================  ========================  ===========================
+    product     dataflow        left, for row r             top, for column c         results
+    ==========  ==============  ==========================  ========================  ===========================
+    O = A W     stationary      A[m, group r of k]          W[group r of k, n = c]    a row of O per beat
+    dA = dO W'  stationary      dO[m, group r of n]         W[k = c, group r of n]    a row of dA per beat
+    dW = A' dO  in place        A[group of m, k = r]        dO[group of m, n = c]     rows of dW, the last first
+    ==========  ==============  ==========================  ========================  ===========================
 
     A tile is loaded in `rows` beats, that of the last row first, while the one before it is in use: there are two registers in
     each cell. A beat at the left with `swap` set waits until a tile has been loaded whole and takes it into use; the first one
@@ -48,25 +48,12 @@ class SystolicArray(Block):
     high goes through it several times. In place they start from zero after each `last`; with `last` the results leave, a row
     per cycle, which takes ``rows - 1`` cycles in which nothing is added.
 
-    Arithmetic is that of `PassUnit` with `fused`: the passes of a group are added as integers, and groups one after the other,
-    as in `golden.bfp.matmul`. A fixed accumulator's last bit means ``2**(window - 256)``. A group whose exponent is 255 is
-    NaN: see `FastMac`.
+    Groups are those of `BlockFormat`, and arithmetic is that of `FastMac`, whose passes the array makes of groups by itself:
+    those of a pair of groups are added as integers with either accumulator, and pairs one after the other, as in
+    `golden.bfp.matmul`. A fixed accumulator's last bit means ``2**(window - 256)``. A group whose exponent is 255 is NaN.
 
     Everything moves on in the same cycles: as long as a result waits at the output nothing does. Idle cycles at the left become
     gaps.
-
-    What cannot be used is discarded, so that no beats wait for one another for ever, and `discarded` is set a cycle later:
-
-    =========================================================================  ==========================================
-    what cannot be used                                                        what becomes of it
-    =========================================================================  ==========================================
-    in place at the top, while a beat at the left waits for a tile             the beat is taken, and does nothing
-    a row of a tile beyond a whole tile, while a beat at the left is in place  the whole tile is discarded, the row loaded
-    a sum in place that has begun, when a stationary beat comes                the sum is lost, and the next starts anew
-    =========================================================================  ==========================================
-
-    All rows of a tile have the same number of chunks: that of the row loaded last counts. `chunks` beyond `max_bits` count as
-    all there are.
 
     Latency: ``rows + columns - 1`` cycles from the last pass of a beat. Throughput: a pass per cycle; a swap takes a cycle.
     `ready` is combinational from `o` to the inputs, and in place also between `i` and `s_columns`.
@@ -80,17 +67,62 @@ class SystolicArray(Block):
     -------
     i : In(stream.Signature)
         Payload {data: {x: lanes of all rows {magnitude, sign}, exponent: [rows]}, last, user: {in_place, swap, resume, chunks,
-        window}}; an exponent is E, which of formats with 3 or 4 bits is the code and the tensor's offset; chunks is the number
-        of 2 bits that the groups have, less 1; only with "fixed" there is a window.
+        window}}; only with "fixed" there is a window.
     s_columns : In(stream.Signature)
-        Payload {data: {y: lanes of all columns, exponent: [columns]}, last, user: {in_place, chunks}}: a row of a tile, or what
-        goes with the beat at the left. `last` is ignored.
+        Payload {data: {y: lanes of all columns, exponent: [columns]}, last, user: {in_place, chunks}}.
     s_sums : In(stream.Signature)
-        Payload {data: {sum: [columns]}, last, user: {saturated: [columns]}}, `user` only with "fixed". `last` is ignored.
+        Payload {data: {sum: [columns]}, last, user: {saturated: [columns]}}, `user` only with "fixed".
     o : Out(stream.Signature)
-        As `s_sums`. `last` goes with the result of a beat that had it; in place with the last row of results.
+        As `s_sums`.
     discarded : Out(1)
-        In the cycle before something was discarded.
+
+    Fields
+    ------
+    x, y
+        A number: its magnitude in the lowest bits, of narrower groups in the highest bits of these, and above it its sign.
+        Number n of the group for row or column r is ``lanes * r + n``.
+    s_axis.exponent
+        The exponent E of the group for each row, 0 to 255, of which 255 is NaN. Of formats with 3 or 4 bits of exponent that is
+        the code and the tensor's offset.
+    s_columns.exponent
+        The same of the group for each column.
+    in_place
+        The dataflow: in place, else stationary. At `s_columns` it says whether the beat goes with one at the left, else it is a
+        row of a tile.
+    swap
+        Stationary: the beat waits for a whole tile and takes it into use.
+    resume
+        Stationary: the sums start from the beat at `s_sums`, which moves in the cycle in which this one does.
+    chunks
+        How many chunks of 2 bits each number of the beat's groups has, less 1.
+    window
+        With a fixed accumulator: the last bit of a sum means ``2**(window - 256)``.
+    s_sums.sum
+        What the sum of each column starts from, as it left.
+    m_axis.sum
+        The sum of each column: an integer, or a binary32 word.
+    discarded
+        In the cycle before, something that could not be used was discarded.
+    saturated
+        Of the sum of each column, something did not fit or was NaN; what starts a sum hands it on.
+
+    Protocol
+    --------
+    TLAST
+        At `s_axis`, stationary: goes out with the result of its beat, and changes nothing. In place: the sums are complete, and
+        leave, the last of their rows with TLAST. At `s_columns` and `s_sums` it is ignored.
+    order
+        A beat at `s_axis` moves in the last cycle of its passes; in place that at `s_columns` moves with it, and with `resume`
+        that at `s_sums`. A result leaves for each stationary beat, and one for each row, the last row first, for each TLAST in
+        place.
+    constant
+        `chunks` in all rows of a tile: that of its last beat counts. `window` in all beats whose sums are added. A beat that is
+        offered does not change, as its passes take several cycles.
+    wrong input
+        What cannot be used is discarded, so that no beats wait for one another for ever, and `discarded` is set a cycle later.
+        A beat in place at `s_columns`, while one at `s_axis` waits for a tile, is taken and does nothing. A whole tile, which
+        another row follows while a beat in place waits at `s_axis`, makes place for that row. A sum in place that a stationary
+        beat interrupts is lost, and the next one starts anew. `chunks` beyond those of `max_bits` count as all there are.
     """
 
     rows = Integer(4, 1, MAX_SIDE, "Rows of cells.")

@@ -9,7 +9,15 @@ from narrowfloat.hdl.parts.shapes import ROUNDINGS, rounding_field
 
 
 class FloatCodec(Lanewise):
-    """What encoder and decoder have in common."""
+    """What encoder and decoder have in common.
+
+    Fields
+    ------
+    bias
+        The exponent bias of all codes of the beat. Codes have to be read with the bias that they were written with.
+    format
+        The format of the beat.
+    """
 
     formats = Several(
         ("ab_e5m2",), Format("ab_e5m2", FloatFormat), "Formats; with more than one, each beat chooses among them.", place=0

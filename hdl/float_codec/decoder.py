@@ -137,6 +137,13 @@ class FloatDecoder(FloatCodec):
         Payload {data: code lanes, last, user: {bias, format, user}}.
     o : Out(stream.Signature)
         Payload {data: FP32 lanes, last, user: {user}}.
+
+    Fields
+    ------
+    s_axis.lane
+        A code {sign, E, M}, in the lowest bits where the format of the beat has fewer; the others are ignored.
+    m_axis.lane
+        An FP32 word.
     """
 
     def input_shapes(self):

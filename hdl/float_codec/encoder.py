@@ -48,6 +48,19 @@ class FloatEncoder(FloatCodec):
         Payload {data: code lanes, last, user: {flags, user}}.
     seed_in, seed_load : In
         Only with `seed_port`: see there.
+
+    Fields
+    ------
+    s_axis.lane
+        An FP32 word.
+    m_axis.lane
+        A code {sign, E, M}, in the lowest bits where the format of the beat has fewer; the others are 0.
+    rounding
+        The rounding of the beat.
+    random
+        Random bits of the lane, which count with rounding sr.
+    flags
+        What the conversion of the lane raised.
     """
 
     roundings = Several(

@@ -32,6 +32,15 @@ class LbfpDecoder(Lanewise):
         Payload {data: code lanes, last, user: {exponent, user}}.
     o : Out(stream.Signature)
         Payload {data: FP32 lanes, last, user: {user}}.
+
+    Fields
+    ------
+    s_axis.lane
+        A code {sign, c}.
+    m_axis.lane
+        An FP32 word.
+    exponent
+        The shared exponent E of all codes of the beat.
     """
 
     fmt = Format("lbfp8", LogBlockFormat, "Format of the codes.", place=0)

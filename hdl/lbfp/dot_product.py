@@ -37,7 +37,30 @@ class LbfpDotProduct(Products):
     i : In(stream.Signature)
         Payload {data: {a: code lanes, b: code lanes}, last, user: {exponent_a, exponent_b, user}}.
     o : Out(stream.Signature)
-        Payload {data: {sum}, last, user: {exponent, user}}; `sum` and `exponent` are signed, `last` is always set.
+        Payload {data: {sum}, last, user: {exponent, user}}; `sum` and `exponent` are signed.
+
+    Fields
+    ------
+    exponent_a, exponent_b
+        The shared exponents Ea and Eb of all codes of the result. Those of its last beat count.
+    sum
+        The sum of all products.
+    exponent
+        The last bit of the sum means ``2**exponent``.
+    user
+        The tag. That of the last beat of a result goes out with it, the others count for nothing.
+
+    Protocol
+    --------
+    TLAST
+        Of what enters: the last beat of a result. Of what leaves: always 1.
+    order
+        A result is the sum of the products of all lanes of the beats from the one after the last TLAST, or after reset, to the
+        next one with TLAST. Lanes that are not needed have the code 0.
+    constant
+        The shared exponents in all beats of a result.
+    wrong input
+        With more than `max_beats` beats the sum may wrap around.
     """
 
     lanes = Integer(16, 1, 64, "Products per beat.", place=1)

@@ -26,7 +26,7 @@ class LbfpEncoder(Lanewise):
     infinity, NaN     the largest number, with its sign                                        invalid
     ================  =======================================================================  =========
 
-    Latency: `stages` cycles; with `exponent` "max" those of a block and `BLOCK_LATENCY` more. Throughput: a beat per clock;
+    Latency: `stages` cycles; with `exponent` "max" those of a block and 1 more. Throughput: a beat per clock;
     `ready` is combinational from output to input, except with "max".
 
     Sources: "LBFP", APCCAS 2020.
@@ -38,6 +38,26 @@ class LbfpEncoder(Lanewise):
         the exponent.
     o : Out(stream.Signature)
         Payload {data: code lanes, last, user: {exponent, flags, user}}; the exponent only if it was found here.
+
+    Fields
+    ------
+    s_axis.lane
+        An FP32 word, or an integer in two's complement.
+    m_axis.lane
+        A code {sign, c}.
+    exponent
+        The shared exponent E of all codes of the beat.
+    lsb_exponent
+        The last bit of the integers of the beat means ``2**lsb_exponent``.
+    flags
+        What the conversion of the lane raised.
+
+    Protocol
+    --------
+    order
+        Where the exponent comes with the beat, or is fixed, every beat stands for itself. Where it is the largest of the block,
+        a block is as many beats in a row as its numbers take; all leave with the exponent of their block. TLAST ends no block:
+        fill the last one of a tensor up with zeros.
     """
 
     fmt = Format("lbfp8", LogBlockFormat, "Format of the codes.", place=0)

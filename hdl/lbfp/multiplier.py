@@ -31,6 +31,11 @@ class LbfpMultiplier(Products, Lanewise):
         Payload {data: {a: code lanes, b: code lanes}, last, user: {user}}.
     o : Out(stream.Signature)
         Payload {data: product lanes, last, user: {user}}. Fraction bits are those without the shared exponents.
+
+    Fields
+    ------
+    m_axis.lane
+        A product.
     """
 
     def members(self):

@@ -47,7 +47,13 @@ class Antilog:
 
 
 class Products(Block):
-    """What multiplier and dot product have in common."""
+    """What multiplier and dot product have in common.
+
+    Fields
+    ------
+    a, b
+        A code {sign, c} of either factor.
+    """
 
     fmt = Format("lbfp8", LogBlockFormat, "Format of the factors.", place=0)
     antilog = Choice("lut", ANTILOGS, "The table of powers of two: nearest integers, two straight lines, or one.")

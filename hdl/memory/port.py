@@ -23,8 +23,9 @@ from narrowfloat.hdl.statistics import BIAS_RELATIONS, MAX_LANES, starting_bias
 class MemoryPort(Block):
     """FP32 words on their way to memory become eight-bit floats, four to a word, and FP32 again on their way back.
 
-    The bias of a tensor type follows the data: estimators observe what passes (see `hdl.statistics`), and each tensor is
-    encoded with the bias that its type has when the tensor begins. That bias travels with the data to memory and comes back
+    The bias of a tensor type follows the data: estimators observe what passes (`MedianEstimator`, `ExponentHistogram`,
+    `MedianTracker` and `LogMoments`, of which those in `estimators` are built), and each tensor is encoded with the bias that
+    its type has when the tensor begins. That bias travels with the data to memory and comes back
     with it; as it is the same from the first beat to the last, it may as well be stored once per tensor. The estimators never
     hold up the data.
 
@@ -36,14 +37,12 @@ class MemoryPort(Block):
                     was observed and has ended 64 cycles ago (for one type; others that end meanwhile come first); at first
                     alpha is 1 and the mean 0
     bypass          such beats pass as they are and count for nothing
-    order           kept exactly, among all types and bypass
-    TLAST           ends a tensor of its type; tensors of different types may interleave beat by beat
     TKEEP           what is encoded goes by whole words: one counts as kept if its four bytes are
     latency         write 2 cycles from the beat that completes a pack, read 1; with S2FP8 3 and 2
     throughput      a beat per clock on the core's side
     ==============  =====================================================================================================
 
-    Control: `register_table`. A mode or bias that is written, or that an estimator answers, counts for tensors that start two
+    Control: by the registers. A mode or bias that is written, or that an estimator answers, counts for tensors that start two
     cycles later, one cycle after an estimator shows it.
 
     Members
@@ -58,6 +57,45 @@ class MemoryPort(Block):
     ------
     ValueError
         A parameter is out of its range.
+
+    Fields
+    ------
+    byte
+        The byte of TDATA with this number counts. In a packed beat at the memory's side bit n stands for code n.
+    s_core.lane, m_core.lane
+        An FP32 word.
+    m_mem.lane, s_mem.lane
+        An FP32 word; in a packed beat four codes, the lowest first. Codes of the pack's first beat from the core are the
+        lowest: that of word w in beat b is code ``lanes * b + w`` of TDATA.
+    type
+        The tensor type.
+    bypass
+        The beat passes as it is, and counts for nothing.
+    packed
+        The beat holds codes.
+    bias
+        The bias of the codes; 0 in beats that are not packed, and in those that are squeezed.
+    squeezed
+        The codes are S2FP8.
+    mean, inverse
+        What the codes of S2FP8 are read with: 127 + the mean logarithm, and 1 / alpha. 0 in other beats.
+
+    Protocol
+    --------
+    TLAST
+        Ends a tensor of its type: a pack that is not full then leaves. In bypass it passes and ends nothing.
+    order
+        Kept among all types and bypass, in each direction. A beat of another type, of bypass or of a tensor in FP32 cuts a pack
+        short: let types alternate by bursts, not by beats. A pack waits for its next beat as long as that takes.
+    memory
+        Keep with the data of a tensor all of TUSER that left `m_mem`, and give it back at `s_mem` with each of its beats, as
+        well as TKEEP and TLAST. Both directions are independent of one another.
+    constant
+        Mode, bias and parameters of a type are taken where its tensor starts, and stay until its last beat. Registers may be
+        written at any time, and count for the next tensor.
+    wrong input
+        A `type` is always one that there is. A packed beat without any kept code is read as one beat with nothing kept. A write
+        of a code that is not built is refused with SLVERR.
     """
 
     fmt = Format(

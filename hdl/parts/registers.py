@@ -298,19 +298,3 @@ def _field_as_json(field):
     place = {"name": field.name, "lsb": field.lsb, "msb": field.msb, "signed": field.signed, "access": field.access}
     known = {"reset": field.reset, "values": field.values and dict(field.values), "fraction_bits": field.fraction_bits}
     return place | {name: value for name, value in known.items() if value is not None} | {"description": field.description}
-
-
-def markdown(title, table):
-    """The table as a page of Markdown."""
-    lines = [f"# Registers of {title}", "", "32 bits each, little endian, on AXI4-Lite.", ""]
-    lines += ["| access | |", "|---|---|", *(f"| {name} | {meaning} |" for name, meaning in ACCESSES.items()), ""]
-    lines += ["| address | register | |", "|---|---|---|"]
-    lines += [f"| {register.address:#05x} | {register.name} | {register.description} |" for register in table]
-    for register in table:
-        lines += ["", f"## {register.name}, {register.address:#05x}", "", register.description, ""]
-        lines += ["| bits | field | access | reset | |", "|---|---|---|---|---|"]
-        for field in register.fields:
-            bits = f"{field.msb}:{field.lsb}" if field.width > 1 else f"{field.lsb}"
-            reset = "" if field.reset is None else f"{field.reset:#x}"
-            lines.append(f"| {bits} | {field.name} | {field.access} | {reset} | {field.description} |")
-    return "\n".join(lines) + "\n"

@@ -35,8 +35,7 @@ class S2Decoder(Lanewise):
 
     Equation: ``log2|X| = mu + log2|Y| / alpha`` in units of 2**-14, and X = 2 to that power by 32 straight lines, 13 fraction
     bits (`golden.s2fp8.decode`): within 2**-12 of the exact value, or for alpha below 1 within 2**-12 / alpha. In each lane 1 /
-    alpha is multiplied with the exponent, and once for all with the logarithms of the three mantissas: 1078 of the 2597 GE of a
-    lone lane.
+    alpha is multiplied with the exponent, and once for all with the logarithms of the three mantissas.
 
     ==========  ==========================================================
     zero        keeps its sign, and so does what is below 2**-126
@@ -55,6 +54,22 @@ class S2Decoder(Lanewise):
         Payload {data: code lanes, last, user: {inverse, mean, user}}: those of `golden.s2fp8.Parameters`.
     o : Out(stream.Signature)
         Payload {data: FP32 lanes, last, user: {user}}.
+
+    Fields
+    ------
+    s_axis.lane
+        A code {sign, E, M} of `float8_e5m2`.
+    m_axis.lane
+        An FP32 word.
+    inverse
+        1 / alpha of the tensor: an unsigned number in units of 2**-17.
+    mean
+        mu + 127 of the tensor, an unsigned number in units of 2**-8.
+
+    Protocol
+    --------
+    order
+        Every beat stands for itself. A tensor has the same inverse and mean throughout, those that its codes were written with.
     """
 
     user_bits = Integer(0, 0, MAX_USER_BITS, "Width of a tag that passes through.", place=3)

@@ -167,6 +167,24 @@ class S2Encoder(Lanewise):
         Payload {data: FP32 lanes, last, user: {alpha, mean, user}}: those of `golden.s2fp8.Parameters`.
     o : Out(stream.Signature)
         Payload {data: code lanes, last, user: {flags, user}}.
+
+    Fields
+    ------
+    s_axis.lane
+        An FP32 word.
+    m_axis.lane
+        A code {sign, E, M} of `float8_e5m2`.
+    alpha
+        The squeeze: its lowest 7 bits f and what is above them e, signed, mean ``2**e * (1 + f / 128)``.
+    mean
+        mu + 127.
+    flags
+        What the conversion of the lane raised.
+
+    Protocol
+    --------
+    order
+        Every beat stands for itself. A tensor has the same alpha and mean throughout, with which its codes are read.
     """
 
     overflow = Choice("saturate", OVERFLOWS, "What is too large becomes the largest number, or infinity.")

@@ -54,6 +54,24 @@ class S2Parameters(Block):
         Payload {data: {mean, max}, last, user: {user}}, as `hdl.statistics.LogMoments` gives "mean" and "max".
     o : Out(stream.Signature)
         Payload {data: {alpha, mean, inverse}, last, user: {user}}.
+
+    Fields
+    ------
+    s_axis.mean, s_axis.max
+        The mean and the largest of 127 + log2 of the magnitudes of a tensor, as `log_moments` gives them.
+    m_axis.mean
+        mu + 127: the mean that came in.
+    alpha
+        The squeeze: its lowest 7 bits f and what is above them e, signed, mean ``2**e * (1 + f / 128)``.
+    inverse
+        1 / alpha.
+
+    Protocol
+    --------
+    TLAST
+        Passes through, and changes nothing.
+    constant
+        Hold a beat at the input, unchanged, until it is taken.
     """
 
     user_bits = Integer(0, 0, MAX_USER_BITS, "Width of a tag that passes through.", place=3)

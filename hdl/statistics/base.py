@@ -28,9 +28,62 @@ def starting_bias(given, usual, bias_min, bias_max):
 
 
 class Estimator(Block):
-    """A block that listens to a stream and estimates a bias for each tensor type; its members are those of `hdl.statistics`.
+    """A block that listens to a stream and estimates a bias for each tensor type; see `hdl.statistics`.
 
     A subclass says `statistics`, the names of what can be read.
+
+    Members
+    -------
+    observe : In({valid, type, keep, words})
+        The ports tap_tvalid, tap_tuser, tap_tkeep and tap_tdata of a top.
+    end : In({valid, type})
+    bias : Out(ArrayLayout(6, types))
+    settled, busy : Out(types)
+    working : Out(1)
+    read : In({enable, type, index, data, done})
+
+    Fields
+    ------
+    tap_tvalid
+        A beat passes in this cycle: TVALID and TREADY of the stream that is listened to are both 1. There is no TREADY here.
+    tap_tuser
+        The tensor type of the beat.
+    tap_tkeep
+        Which lanes of the beat hold data: one bit for each.
+    tap_tdata
+        FP32 words.
+    end_valid
+        The tensor or epoch of the type at `end_type` ends; a beat in the same cycle still belongs to it.
+    end_type
+        The tensor type that ends.
+    bias
+        The bias of each type.
+    settled
+        The bias of that type is one from data, and not the one after reset.
+    busy
+        The end of that type is still to be dealt with: its beats are left out, and counted as missed, and its ends ignored.
+    working
+        Results of what has ended are not there yet.
+    read_enable
+        Raw statistics are asked for: hold it, with type and index, until `read_done`.
+    read_type
+        The tensor type that is asked for.
+    read_index
+        The raw statistic that is asked for.
+    read_done
+        The raw statistic is at `read_data` in this cycle. Take `read_enable` back for a cycle before the next one.
+    read_data
+        The raw statistic that is asked for, while `read_done` is 1.
+
+    Protocol
+    --------
+    tap
+        It only listens, takes a beat in every cycle, and holds nothing up. Tensors of different types may interleave beat by
+        beat.
+    types
+        A type that is none of those built is undefined: do not send it.
+    what counts
+        Zeros and subnormals count for nothing but `zeros`, infinities and NaN for nothing but `specials`.
     """
 
     types = Integer(4, 1, MAX_TYPES, "Tensor types.", place=1)

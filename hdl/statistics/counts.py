@@ -163,6 +163,11 @@ class CountingEstimator(Estimator):
 
     A subclass says what is counted in `slots`, which statistics there are besides (`others`), in how many cycles values are
     sorted (`sorting_cycles`), and how many cycles its job takes at the least (`least_job_cycles`).
+
+    Protocol
+    --------
+    after reset
+        Counters are set to zero, one per cycle: ends and reads wait for that.
     """
 
     cnt_width = Integer(40, 1, 64, "Bits of a counter; counters saturate.", place=3)

@@ -24,7 +24,7 @@ class ExponentHistogram(CountingEstimator):
     Members
     -------
     observe, end, bias, settled, busy, working, read
-        As described in `hdl.statistics`.
+        As described in `Estimator`.
     """
 
     first = Integer(103, 1, 254, "The lowest exponent with a bin of its own, which smaller ones are counted in as well.")

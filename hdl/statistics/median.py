@@ -25,7 +25,7 @@ class MedianEstimator(CountingEstimator):
     Members
     -------
     observe, end, bias, settled, busy, working, read
-        As described in `hdl.statistics`.
+        As described in `Estimator`.
     """
 
     bins = Integer(20, 2, 32, "Equal bins of a pass.")

@@ -31,9 +31,15 @@ class LogMoments(CountingEstimator):
     Members
     -------
     observe, end, bias, settled, busy, working, read
-        As described in `hdl.statistics`.
+        As described in `Estimator`.
     mean, max : Out(ArrayLayout(16, types))
         Those of the last finished tensor of each type, which `hdl.s2fp8.S2Parameters` takes. They change as `busy` falls.
+
+    Fields
+    ------
+    mean, max
+        Of the last finished tensor of each type the mean and the largest of 127 + log2 of the magnitudes. They change as `busy`
+        falls.
     """
 
     log = Choice("table", LOGS, "How logarithms are found: the word itself, or corrected by a table.")

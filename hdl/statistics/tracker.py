@@ -25,7 +25,7 @@ class MedianTracker(Estimator):
     Members
     -------
     observe, end, bias, settled, busy, working, read
-        As described in `hdl.statistics`.
+        As described in `Estimator`.
     """
 
     fraction = Integer(7, 1, 15, "Bits of the position below an octave; the smallest step is 2**-fraction octaves.")

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from narrowfloat.hdl.files import markdown
 
 from docs.scripts import build, reference
 
@@ -63,7 +64,7 @@ Parameters
 x : array
     Values of ``float32``.
 """
-    assert reference.markdown(docstring).split("\n") == [
+    assert markdown.docstring(docstring).split("\n") == [
         "Rounds.",
         "",
         "A table:",

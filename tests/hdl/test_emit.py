@@ -211,8 +211,8 @@ def test_manifest_describes_the_verilog(name, settings, emitted):
     heading = text[text.index(f"module {emission.module} ") : text.index(");")]
     declared = re.findall(r"^  (input|output) +(?:wire|reg) +(?:\[(\d+):0\] +)?(\w+),?$", heading, re.MULTILINE)
     assert [(direction, int(high or 0) + 1, port) for direction, high, port in declared] == ports
-    endings = [".v", ".json", ".f", ".core", ".sdc", ".xdc", ".component.xml", "_component.vhd", "_tb.v", "_tb.hex"]
-    endings += [".md", ".h", ".rdl"] * ("registers" in emission.manifest)
+    endings = [".v", ".md", ".json", ".f", ".core", ".sdc", ".xdc", ".component.xml", "_component.vhd", "_tb.v", "_tb.hex"]
+    endings += [".h", ".rdl"] * ("registers" in emission.manifest)
     assert set(emission.files) == {f"{emission.module}{ending}" for ending in endings}
     assert f"files: [{emission.module}.v]" in emission.files[f"{emission.module}.core"]
     assert emission.files[f"{emission.module}.f"] == f"{emission.module}.v\n"

@@ -1,0 +1,183 @@
+"""A timing diagram of an emitted module, with its latency, for WaveDrom."""
+
+import json
+from itertools import groupby
+
+import numpy as np
+from narrowfloat.golden.reference import load
+from narrowfloat.golden.reference.bfp.systolic_array import SystolicArray
+from narrowfloat.golden.reference.memory import MemoryPort
+from narrowfloat.golden.reference.statistics import Estimator, MedianTracker
+
+_BEATS = 3
+_WIDEST = 24  # columns that are drawn whole
+
+
+class Timeline:
+    """What the rows of a diagram hold, cycle by cycle: 0 and 1, or texts, where None is anything.
+
+    A row has the name of a port, or PORT.FIELD; rows of ports and fields that the module of `manifest` does not have are left
+    out.
+    """
+
+    def __init__(self, manifest):
+        self._names = {port["name"] for port in manifest["ports"]}
+        self._names |= {f"{port['name']}.{each['name']}" for port in manifest["ports"] for each in port.get("fields", ())}
+        self._rows, self._length = {}, 1
+
+    def has(self, name):
+        """Whether there is such a port or field."""
+        return name in self._names
+
+    def bit(self, name, cycles, among=None):
+        """A row that is 1 in these cycles and 0 in all others `among` these."""
+        values = dict.fromkeys(cycles, 1)
+        self._add(name, values if among is None else dict.fromkeys(among, 0) | values, 0 if among is None else None)
+
+    def words(self, name, values):
+        """A row of texts by cycle."""
+        self._add(name, values, None)
+
+    def beats(self, stream, moves, label, last=(), waiting=None, ready=None):
+        """Beats of a stream, which move in these cycles, called `label` and their number; those numbered in `last` have TLAST.
+
+        The first one is offered in the cycle `waiting`, and each of the others after the one before; else each as it moves.
+        TREADY is then 1 where they move, else in the cycles `ready`, or always.
+        """
+        moves = list(moves)
+        offered = {cycle: number for number, cycle in enumerate(moves)}
+        if waiting is not None:
+            starts = [waiting, *(cycle + 1 for cycle in moves[:-1])]
+            offered = {c: number for number, (start, end) in enumerate(zip(starts, moves)) for c in range(start, end + 1)}
+        self.bit(f"{stream}_tvalid", offered)
+        if waiting is not None:
+            self.bit(f"{stream}_tready", moves, range(moves[-1] + 1))
+        elif ready is not None:
+            self.bit(f"{stream}_tready", ready, ready)
+        else:
+            self._add(f"{stream}_tready", {}, 1)
+        self.words(f"{stream}_tdata", {cycle: f"{label}{number}" for cycle, number in offered.items()})
+        self.bit(f"{stream}_tlast", [cycle for cycle, number in offered.items() if number in last])
+
+    def _add(self, name, values, default):
+        if self.has(name):
+            self._rows[name] = values, default
+            self._length = max(self._length, *(cycle + 2 for cycle in values)) if values else self._length
+
+    def wavedrom(self):
+        """The text in WaveDrom's JSON."""
+        columns = self._columns()
+        rows = [{"name": "clk", "wave": "".join("|" if c is None else "p" if c == 0 else "." for c in columns)}] * self.has(
+            "clk"
+        )
+        shown = [str(c) for c in columns if c is not None]
+        rows.append({"name": "cycle", "wave": "".join("|" if c is None else "=" for c in columns), "data": shown})
+        rows += [self._row(name, columns) for name in self._rows]
+        lines = ",\n".join(f"    {json.dumps(row)}" for row in rows)
+        return f'{{\n  "signal": [\n{lines}\n  ]\n}}\n'
+
+    def _at(self, name, cycle):
+        values, default = self._rows[name]
+        return values.get(cycle, default)
+
+    def _columns(self):
+        """The cycles that are drawn, with None in place of those in which nothing happens, if there are many."""
+        every = range(self._length)
+        if self._length <= _WIDEST:
+            return list(every)
+        changes = {c for c in every if any(self._at(name, c) != self._at(name, c - 1) for name in self._rows)} | {0}
+        kept = [c for c in every if {c - 1, c, c + 1} & changes]
+        columns = []
+        for _, group in groupby(enumerate(kept), lambda pair: pair[1] - pair[0]):
+            columns += [*[None] * bool(columns), *(cycle for _, cycle in group)]
+        return columns
+
+    def _row(self, name, columns):
+        wave, data, before = "", [], object()
+        for cycle in columns:
+            if cycle is None:
+                wave += "|"
+                continue
+            value = self._at(name, cycle)
+            if value == before:
+                wave += "."
+            elif isinstance(value, str):
+                wave += "="
+                data.append(value)
+            else:
+                wave += "x" if value is None else str(value)
+            before = value
+        return {"name": name, "wave": wave} | ({"data": data} if data else {})
+
+
+def diagram(manifest):
+    """The diagram of the module that `manifest` describes, and a sentence that says what it shows."""
+    reference = load(manifest, np.random.default_rng(0))
+    timeline = Timeline(manifest)
+    kinds = {Estimator: _tensor, MemoryPort: _words, SystolicArray: _tile}
+    usual = _held if manifest["initiation_interval"] > 1 else _packet
+    draw = next((draw for kind, draw in kinds.items() if isinstance(reference, kind)), usual)
+    said = draw(timeline, manifest, reference)
+    return timeline.wavedrom(), said
+
+
+def _packet(timeline, manifest, reference):
+    beats = _BEATS if reference.together == 1 else 2 * reference.together
+    traffic = reference.random(4 * beats)
+    traffic = traffic[np.resize(np.arange(len(traffic)), beats)]
+    traffic.last = np.arange(beats) == beats - 1
+    timeline.beats("s_axis", range(beats), "x", last=[beats - 1])
+    said = f"A packet of {beats} beats, offered and taken without a pause."
+    if timeline.has("s_axis_tuser.complete"):
+        traffic.user |= {"complete": np.ones(beats, bool), "lower": np.zeros(beats, bool)}
+        timeline.bit("s_axis_tuser.complete", range(beats))
+        said += " Each beat is the only pass of its pair of groups."
+    leaving = reference.model(traffic)
+    for stream, result in (leaving if isinstance(leaving, dict) else {"m_axis": leaving}).items():
+        cycles = []
+        for origin in result.origin.tolist():
+            cycles.append(max(origin + manifest["latency"][stream], cycles[-1] + 1 if cycles else 0))
+        timeline.beats(stream, cycles, "y" if stream == "m_axis" else "sums", last=np.flatnonzero(result.last))
+    return said
+
+
+def _held(timeline, manifest, reference):
+    results = [manifest["latency"]["m_axis"] + manifest["initiation_interval"] * number for number in range(2)]
+    timeline.beats("s_axis", [cycle - 1 for cycle in results], "x", last=[1], waiting=0)
+    timeline.beats("m_axis", results, "y", last=[1])
+    return "Two beats, one after the other. Each is held at the input until the cycle before its result is there."
+
+
+def _tensor(timeline, manifest, reference):
+    end, latency = _BEATS - 1, manifest["latency"]["bias"]
+    timeline.bit("tap_tvalid", range(_BEATS))
+    timeline.words("tap_tuser", dict.fromkeys(range(_BEATS), "type 0"))
+    timeline.words("tap_tdata", {cycle: f"x{cycle}" for cycle in range(_BEATS)})
+    timeline.bit("end_valid", [end])
+    timeline.words("end_type", {end: "type 0"})
+    if isinstance(reference, MedianTracker):
+        timeline.words("bias.type0", {cycle + latency: f"b{cycle}" for cycle in range(_BEATS)})
+        return "Three beats of a tensor of type 0, whose bias follows each beat; the end changes nothing."
+    timeline.bit("busy.type0", range(end + 1, end + latency))
+    timeline.words("bias.type0", dict.fromkeys(range(end + latency), "before") | dict.fromkeys((end + latency,), "after"))
+    return f"A tensor of type 0 in {_BEATS} beats, which ends with its last beat. Its beats would be missed while it is busy."
+
+
+def _words(timeline, manifest, reference):
+    for inner, outer in (("s_core", "m_mem"), ("s_mem", "m_core")):
+        timeline.beats(inner, range(_BEATS), "x", last=[_BEATS - 1])
+        timeline.beats(outer, [cycle + manifest["latency"][outer] for cycle in range(_BEATS)], "x", last=[_BEATS - 1])
+    return "Beats of type 0 in mode FP32, as after reset, both ways at once."
+
+
+def _tile(timeline, manifest, reference):
+    first = reference.rows + 1  # after the cycle of the swap
+    taken = range(first, first + _BEATS)
+    timeline.beats("s_columns", range(reference.rows), "w", ready=range(reference.rows))
+    timeline.beats("s_axis", taken, "x", last=[_BEATS - 1], waiting=0)
+    timeline.bit("s_axis_tuser.swap", range(first + 1))
+    timeline.beats("m_axis", [cycle + manifest["latency"]["m_axis"] for cycle in taken], "y", last=[_BEATS - 1])
+    return (
+        f"Stationary: a tile of {reference.rows} beats is loaded, which x0, with `swap`, takes into use. Then {_BEATS} beats "
+        "of groups of 2 bits, each a single pass, become results."
+    )
