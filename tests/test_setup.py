@@ -11,6 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import narrowfloat
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -107,6 +108,15 @@ def test_layers_need_little_of_others(place, modules):
         if layer(name) == place:
             theirs = {each.partition(".")[0] for each in imports(files[name])} - set(sys.stdlib_module_names) - OURS
             assert theirs <= THEIRS[place], name
+
+
+def test_examples_import_what_users_may():
+    """The names that `narrowfloat` exports, the models, and the templates."""
+    front = {"narrowfloat", *(f"narrowfloat.{name}" for name in narrowfloat.__all__)}
+    for path in sorted((ROOT / "examples").rglob("*.py")):
+        ours = {name for name in imports(path) if name.partition(".")[0] in OURS} - front
+        wrong = {name for name in ours if not name.startswith(("narrowfloat.golden", "narrowfloat.hdl.files.templates"))}
+        assert not wrong, f"{path} imports {', '.join(wrong)}"
 
 
 def test_benches_read_only_what_was_emitted():

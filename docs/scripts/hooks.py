@@ -1,15 +1,19 @@
-"""What MkDocs calls while it builds the site: it adds the reference pages, which are in no file of the repository, and draws
-timing diagrams."""
+"""What MkDocs calls while it builds the site: it adds the reference pages, which are in no file of the repository, and those of
+the examples, and draws timing diagrams."""
+
+from pathlib import Path
 
 import wavedrom
 from mkdocs.structure.files import File
 
-from docs.scripts import reference
+from docs.scripts import examples, reference
 
 
 def on_config(config):
     config.mdx_configs["pymdownx.superfences"] = {"custom_fences": [{"name": "wavedrom", "class": "wavedrom", "format": drawn}]}
     config.reference = list(reference.pages())
+    config.examples = list(examples.pages())
+    config.nav.insert(3, {"Examples": [{title: path} for path, title, _ in config.examples]})
     parts = {"Designs": [], "Data sheets": [], "NumPy models": []}
     for path, title, _ in config.reference:
         kind = {"designs": "Designs", "designs.md": "Designs", "sheets": "Data sheets"}.get(path.split("/")[1], "NumPy models")
@@ -19,7 +23,7 @@ def on_config(config):
 
 
 def on_files(files, config):
-    for path, _, text in config.reference:
+    for path, _, text in config.reference + config.examples:
         files.append(File.generated(config, path, content=text))
     return files
 
@@ -27,3 +31,8 @@ def on_files(files, config):
 def drawn(source, language, css_class, options, md, **more):
     """A block of WaveDrom's JSON as the drawing that it describes."""
     return f'<div class="{css_class}">{wavedrom.render(source).tostring()}</div>'
+
+
+def on_page_markdown(markdown, page, config, files):
+    path = page.file.abs_src_path  # None of what is generated
+    return examples.relinked(markdown, Path(path)) if path else markdown

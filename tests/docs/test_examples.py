@@ -13,10 +13,12 @@ from narrowfloat.command import COMMANDS, main
 from narrowfloat.hdl.catalog import find
 from narrowfloat.shell import Parser
 
+from docs.scripts import examples
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     str(page.relative_to(ROOT)): page.read_text()
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")), *examples.files())
 }
 # The pages whose emissions the quick tests run, before their Python; the long tests run those of all others.
 QUICK = ("README.md", "docs/how-to/integrate.md", "docs/start.md", "docs/verification.md")
@@ -85,6 +87,8 @@ def check(words):
     match words:
         case ["narrowfloat", name, *arguments]:
             understood(name, arguments)
+        case ["make", "-C", folder, *arguments]:
+            made(arguments, ROOT / folder)
         case ["make", *arguments]:
             made(arguments)
         case ["python" | ".venv/bin/python", "-m", "evidence", name]:
@@ -112,12 +116,13 @@ def understood(name, arguments):
         design.top(design.parse(options.set))
 
 
-def made(arguments):
+def made(arguments, folder=ROOT):
     """Whether the Makefile has the target, and its recipe the variables."""
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (folder / "Makefile").read_text()
     for word in arguments:
         variable, equals, _ = word.partition("=")
-        assert re.search(rf"\$\({variable}\)" if equals else rf"^{word}:", makefile, re.MULTILINE), word
+        target = rf"^{word}:|^BOARDS := .*\b{word}\b"
+        assert re.search(rf"\$\({variable}\)" if equals else target, makefile, re.MULTILINE), word
 
 
 def test_every_extra_is_described():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from narrowfloat.hdl.files import markdown
 
-from docs.scripts import build, reference
+from docs.scripts import build, examples, reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +25,7 @@ def site(tmp_path_factory):
 
 def test_site_has_every_page(site):
     pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
-    pages |= {Path(path).with_suffix(".html") for path, _, _ in reference.pages()}
+    pages |= {Path(path).with_suffix(".html") for path, _, _ in (*reference.pages(), *examples.pages())}
     assert {path.relative_to(site) for path in site.rglob("*.html")} == pages | {Path("404.html")}
 
 
@@ -38,6 +38,15 @@ def test_family_has_one_name_everywhere(layer):
 
 def test_site_has_no_scripts(site):
     assert not list(site.rglob("*.py"))
+
+
+def test_pages_and_those_of_examples_link_each_other(site):
+    for source, target in (
+        ("how-to/integrate", "../examples/index.html"),
+        ("examples/index", "fpga_top.html"),
+        ("examples/fpga_top", "../how-to/integrate.html"),
+    ):
+        assert f'href="{target}' in (site / f"{source}.html").read_text().partition("<article")[2], source
 
 
 def test_reference_lists_every_parameter(site):
