@@ -1,4 +1,4 @@
-"""What runs on the computer at the other end of the serial line: `python host.py PORT` needs pyserial and a board.
+"""What runs on the computer at the other end of the serial line: `python host.py PORT` needs a board.
 
 The simulation runs the same class, so that requests and answers are tested without one.
 """

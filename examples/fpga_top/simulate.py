@@ -28,7 +28,6 @@ def main():
         test_dir=HERE,
         build_dir=HERE / "build" / "sim",
         results_xml=HERE / "build" / "sim" / "results.xml",
-        extra_env={"PYTHONPATH": str(HERE)},
         seed=1,
     )
     count, failed = get_results(results)

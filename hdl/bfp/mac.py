@@ -328,8 +328,8 @@ class FastMac(Block):
     constant
         The window of a fixed accumulator has to be the same in all passes of a result.
     wrong input
-        Passes in another order, or with `lower` elsewhere, make another sum of the pair of groups, which nothing marks. The next
-        pair is right again.
+        Passes in another order, or with `lower` elsewhere, make another sum of the pair of groups, which nothing marks. The
+        next pair is right again.
     """
 
     lanes = Integer(16, MIN_GROUP, MAX_GROUP, "Numbers in a group.")
