@@ -63,6 +63,8 @@ class PortBench(Bench):
         """Record in which cycles beats leave the buffer of the core's stream, for what is behind it counts from then on."""
         while True:
             await RisingEdge(self.dut.clk)
+            if self.driver.reset_port.value == self.driver.in_reset:
+                continue
             if buffer.o_valid.value and buffer.o_ready.value:
                 self._entered.append(self.cycle)
 

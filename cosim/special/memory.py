@@ -73,7 +73,7 @@ async def every_mode_with_every_mix_of_idle_cycles_and_back_pressure(bench):
     for number, (idle, stall) in enumerate([(0, 0), (0.1, 0.5), (0.5, 0.1), (0.9, 0), (0, 0.9), (0.5, 0.5)]):
         await bench.control_all([bench.modes[(t + number) % len(bench.modes)] for t in range(bench.types)], number)
         streams = [bench.reference.tensor(t, int(bench.rng.integers(100, 300))) for t in range(bench.types)]
-        beats = bench.reference.interleave([*streams, bench.reference.bypass(80)], burst=[1, 7][number % 2])
+        beats = bench.reference.interleave([*streams, bench.reference.no_tensor(80)], burst=[1, 7][number % 2])
         await bench.run(beats, bench.pauses(idle, stall))
         await bench.check_registers()
 
@@ -125,7 +125,7 @@ async def control_at_random_moments(bench):
         for t in range(bench.types):
             lengths = bench.rng.integers(1, [4, 60][number % 2], size=[60, 6][number % 2])
             streams.append(CoreBeats.join([bench.reference.tensor(t, int(length)) for length in lengths]))
-        beats = bench.reference.interleave([*streams, bench.reference.bypass(60)], burst=[1, 6, 20][number % 3])
+        beats = bench.reference.interleave([*streams, bench.reference.no_tensor(60)], burst=[1, 6, 20][number % 3])
 
         async def change(number=number):
             ended = set()
@@ -185,7 +185,7 @@ async def never_a_stall(bench):
     await bench.reset()
     await bench.control_all(["frozen"] * bench.types)
     beats = bench.reference.tensor(0, 4)
-    beats.keep[:] = True  # a beat of nothing does not come back
+    beats.keep[:], beats.flush[:] = True, False  # a beat of nothing does not come back
     await bench.run(beats)
     latency = bench.manifest["latency"]
     ends = bench.driver.sources | bench.driver.sinks

@@ -106,7 +106,7 @@ module fp8_board #(
     .s_core_tlast(first[7]),
     .s_core_tkeep(4'hf),
     .s_core_tdata(word),
-    .s_core_tuser(first[1:0]),
+    .s_core_tuser({1'b0, first[1:0]}),  // no flush: TLAST comes
     .m_mem_tvalid(store_valid),
     .m_mem_tready(store_ready),
     .m_mem_tlast(store_last),

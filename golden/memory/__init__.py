@@ -4,12 +4,13 @@ After Sadi et al. 2024, DOI 10.1007/s10617-024-09282-2, sections 4 and 5, and fo
 """
 
 from narrowfloat.golden.memory.beats import SLOTS, TYPES, WORD_BYTES, CoreBeats, MemoryBeats
-from narrowfloat.golden.memory.port import ESTIMATORS, MODES, OBSERVED, SQUEEZING, MemoryPort
+from narrowfloat.golden.memory.port import ESTIMATORS, MODES, OBSERVED, PARTIAL, SQUEEZING, MemoryPort
 
 __all__ = [
     "ESTIMATORS",
     "MODES",
     "OBSERVED",
+    "PARTIAL",
     "SLOTS",
     "SQUEEZING",
     "TYPES",

@@ -41,6 +41,12 @@ class CoreBeats(_Table):
         For each byte of the words, lowest first.
     type : uint8 [beats]
     bypass, last : bool [beats]
+    flush : bool [beats], optional
+        Whether the pack that a beat joins is not to wait for more; by default none.
+    own_bias : bool [beats], optional
+        Whether a beat is of no tensor, and encoded with its own `bias`, with bypass without effect; by default none.
+    bias : uint8 [beats], optional
+        That bias; by default 0.
     """
 
     words: NDArray[Any]
@@ -48,6 +54,24 @@ class CoreBeats(_Table):
     type: NDArray[Any]
     bypass: NDArray[Any]
     last: NDArray[Any]
+    flush: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
+    own_bias: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
+    bias: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("flush", bool), ("own_bias", bool), ("bias", np.uint8)):
+            if getattr(self, name) is None:
+                setattr(self, name, np.zeros(len(self), dtype))
+
+    @property
+    def in_tensor(self) -> NDArray[np.bool_]:
+        """Which beats are of tensors: neither those with bypass nor those with a bias of their own."""
+        return ~self.bypass & ~self.own_bias
+
+    @property
+    def encoded_by_itself(self) -> NDArray[np.bool_]:
+        """Which beats are encoded with a bias of their own."""
+        return self.own_bias & ~self.bypass
 
     @classmethod
     def of_tensor(cls, x: ArrayLike, type: int, *, lanes: int = 4) -> Self:
@@ -95,6 +119,8 @@ class MemoryBeats(_Table):
         Whether codes are those of S2FP8; by default none are.
     mean, inverse : uint16 and uint32 [beats], optional
         What these are read with, as of `golden.s2fp8.Parameters`; 0 for all others.
+    own_bias : bool [beats], optional
+        Whether the codes are of no tensor, but of beats with a bias of their own; by default none are.
     """
 
     bytes: NDArray[Any]
@@ -107,13 +133,23 @@ class MemoryBeats(_Table):
     squeezed: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
     mean: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
     inverse: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
+    own_bias: NDArray[Any] = None  # type: ignore[assignment]  # zeros where not given
 
     def __post_init__(self) -> None:
-        for name, dtype in (("squeezed", bool), ("mean", np.uint16), ("inverse", np.uint32)):
+        for name, dtype in (("squeezed", bool), ("mean", np.uint16), ("inverse", np.uint32), ("own_bias", bool)):
             if getattr(self, name) is None:
                 setattr(self, name, np.zeros(len(self), dtype))
 
 
 def kept_words(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """bool [beats, lanes]: which words have all their bytes."""
-    return np.all(keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES), axis=2)
+    return np.all(_by_word(keep), axis=2)
+
+
+def cut_words(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """bool [beats, lanes]: which words have some of their bytes, but not all."""
+    return np.any(_by_word(keep), axis=2) & ~kept_words(keep)
+
+
+def _by_word(keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return keep.reshape(len(keep), keep.shape[1] // WORD_BYTES, WORD_BYTES)

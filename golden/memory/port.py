@@ -9,7 +9,16 @@ from narrowfloat.golden.arrays import snapshot
 from narrowfloat.golden.checks import check_choice, check_int, integers_for
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import BIAS_MAX, FloatFormat
-from narrowfloat.golden.memory.beats import MAX_LANES, SLOTS, TYPES, WORD_BYTES, CoreBeats, MemoryBeats, kept_words
+from narrowfloat.golden.memory.beats import (
+    MAX_LANES,
+    SLOTS,
+    TYPES,
+    WORD_BYTES,
+    CoreBeats,
+    MemoryBeats,
+    cut_words,
+    kept_words,
+)
 from narrowfloat.golden.rounding import OVERFLOWS, Flag, LogFlag
 from narrowfloat.golden.s2fp8 import Parameters
 from narrowfloat.golden.s2fp8 import decode as s2_decode
@@ -24,6 +33,9 @@ ESTIMATORS = {"median": MedianEstimator, "histogram": ExponentHistogram, "tracke
 MODES = ("fp32", "calibrate", "fp8", "frozen", "s2fp8", "s2fp8_frozen")
 ENCODING, SQUEEZING = MODES[2:], MODES[4:]
 OBSERVED = ("calibrate", "fp8", "s2fp8")
+# A flag beside those of `golden.rounding.Flag`: a word to encode had some of its bytes, but not all.
+PARTIAL = 0x10
+_ALL_FLAGS = 0x1F
 # The flags of S2FP8 and what they are called among the port's.
 _S2_FLAGS = {
     LogFlag.SATURATED: Flag.OVERFLOW,
@@ -136,7 +148,7 @@ class MemoryPort:
 
     @property
     def flags(self) -> NDArray[np.uint8]:
-        """What encoding has raised of `golden.rounding.Flag` since `clear_flags`: uint8 [types], read-only."""
+        """What encoding has raised of `golden.rounding.Flag` and `PARTIAL` since `clear_flags`: uint8 [types], read-only."""
         return snapshot(self._flags)
 
     @property
@@ -152,9 +164,9 @@ class MemoryPort:
     def _type(self, type_):
         return check_int("type", type_, 0, self.types - 1)
 
-    def clear_flags(self, type_: int, flags: int = 0xF) -> None:
+    def clear_flags(self, type_: int, flags: int = _ALL_FLAGS) -> None:
         """Clear these flags of a type, by default all; raise ValueError if there is no such type or flag."""
-        self._flags[self._type(type_)] &= 0xF ^ check_int("flags", flags, 0, 0xF)
+        self._flags[self._type(type_)] &= _ALL_FLAGS ^ check_int("flags", flags, 0, _ALL_FLAGS)
 
     @property
     def bias(self) -> list[int]:
@@ -191,7 +203,7 @@ class MemoryPort:
     def write(self, beats: CoreBeats) -> MemoryBeats:
         """Write to memory.
 
-        A pack that is not full and does not hold a tensor's last beat is kept back until the next beat comes.
+        A pack that is not full, and whose last beat has neither `last` nor `flush`, is kept back until the next beat comes.
 
         Parameters
         ----------
@@ -217,7 +229,10 @@ class MemoryPort:
             beats.last.copy(),
         )
         alpha = np.zeros(len(beats), np.int16)
-        tensors = np.flatnonzero(~beats.bypass)
+        alone = beats.encoded_by_itself
+        encoded.packed[alone], encoded.own_bias[alone] = True, True
+        encoded.bias[alone] = integers_for("bias", beats.bias, 0, BIAS_MAX, beats.bias.shape)[alone]
+        tensors = np.flatnonzero(beats.in_tensor)
         starts = self._starts(beats.type[tensors], beats.last[tensors])
         bounds = [0, *np.flatnonzero(starts)[1 if starts[:1].any() else 0 :], tensors.size]
         for first, after in pairwise(bounds):
@@ -225,7 +240,7 @@ class MemoryPort:
             if rows.size:
                 self._pass(beats, rows, bool(starts[first]), encoded, alpha)
         self._encode(beats, encoded, alpha)
-        return self._pack(encoded)
+        return self._pack(encoded, beats.flush | beats.last)
 
     def _starts(self, types, last):
         """Which beats are the first of a tensor."""
@@ -292,7 +307,9 @@ class MemoryPort:
     def _encode(self, beats, encoded, alpha):
         """Make of `encoded` the beats as they lie in memory before they are packed: codes in the lower quarter."""
         packed, squeezed, data = encoded.packed, encoded.squeezed, encoded.bytes
-        kept = kept_words(beats.keep)
+        kept, cut = kept_words(beats.keep), cut_words(beats.keep).any(axis=1)
+        for type_ in np.unique(beats.type[packed & cut]).tolist():
+            self._flags[type_] |= PARTIAL
         data[packed], encoded.keep[packed] = 0, False
         encoded.keep[packed, : self.lanes] = kept[packed]
         groups = encoded.bias.astype(np.int64) * self.types + beats.type
@@ -310,20 +327,24 @@ class MemoryPort:
             raised = np.bitwise_or.reduce(flags[kept[rows]])
             self._flags[type_] |= sum(meaning for flag, meaning in _S2_FLAGS.items() if raised & flag)
 
-    def _pack(self, encoded):
+    def _pack(self, encoded, closes):
         if self._held is not None:
+            # none that closes a pack is held
+            closes = np.append(np.zeros(len(self._held), bool), closes)
             encoded, self._held = MemoryBeats.join([self._held, encoded]), None
         if not len(encoded):
             return encoded
-        # beats of one kind up to a tensor's last make a run, and every four of a run a pack
+        # beats of one kind up to one that closes it make a run, and every four of a run a pack
         index = np.arange(len(encoded))
         continues = np.zeros(len(encoded), bool)
-        continues[1:] = encoded.packed[1:] & encoded.packed[:-1] & (encoded.type[1:] == encoded.type[:-1]) & ~encoded.last[:-1]
+        same = (encoded.type[1:] == encoded.type[:-1]) & (encoded.own_bias[1:] == encoded.own_bias[:-1])
+        same &= ~encoded.own_bias[1:] | (encoded.bias[1:] == encoded.bias[:-1])
+        continues[1:] = encoded.packed[1:] & encoded.packed[:-1] & same & ~closes[:-1]
         position = index - np.maximum.accumulate(np.where(continues, 0, index))
         slot = np.where(encoded.packed, position % SLOTS, 0)
         firsts = np.flatnonzero(slot == 0)
         finals = np.append(firsts[1:], len(encoded)) - 1
-        if encoded.packed[-1] and not encoded.last[-1] and slot[-1] < SLOTS - 1:
+        if encoded.packed[-1] and not closes[-1] and slot[-1] < SLOTS - 1:
             self._held = encoded[firsts[-1] :]
             firsts, finals = firsts[:-1], finals[:-1]
         packs = encoded[firsts]

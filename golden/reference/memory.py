@@ -16,7 +16,7 @@ from narrowfloat.golden.statistics.readout import words as statistics_words
 # Cycles after which an estimator's result must be there, whatever has ended; meanwhile it may be the one before.
 SETTLING = 2000
 RECENT = 8  # beats of which an estimator may not yet know
-_FLAGS = ("bypass", "packed", "squeezed")  # fields of TUSER that are one bit
+_FLAGS = ("bypass", "packed", "squeezed", "flush", "own_bias")  # fields of TUSER that are one bit
 
 
 class Difference(Exception):
@@ -77,11 +77,26 @@ class MemoryPort(PortsReference):
         tensor = CoreBeats.of_tensor(words if make is None else make(number), t, lanes=self.lanes)
         rows = self.rng.random(beats) < 0.05
         tensor.keep[rows] &= self.rng.random(tensor.keep[rows].shape) < 0.7
+        tensor.flush = self.rng.random(beats) < 0.05
         return tensor
 
     def random_words(self, number):
         """Any FP32 words, as ``make`` of `tensor`."""
         return random_words(self.rng, number)
+
+    def no_tensor(self, beats):
+        """Beats that pass untouched and, where they can be, some that have a bias of their own."""
+        traffic = self.bypass(beats)
+        if self.parameters["bias_port"]:
+            traffic.own_bias = self.rng.random(beats) < 0.7
+            traffic.bypass &= ~traffic.own_bias | (self.rng.random(beats) < 0.1)
+            # Some in a row with the same.
+            traffic.bias = np.repeat(self.rng.integers(64, size=beats), 3)[:beats].astype(np.uint8)
+            traffic.type = np.repeat(self.rng.integers(self.types, size=beats), 5)[:beats].astype(np.uint8)
+            traffic.words = random_words_in_range(self.rng, self.port.fmt, np.repeat(traffic.bias.astype(int), self.lanes))
+            traffic.words = traffic.words.reshape(beats, self.lanes)
+            traffic.flush = self.rng.random(beats) < 0.1
+        return traffic
 
     def bypass(self, beats):
         """Beats that pass untouched."""
@@ -279,7 +294,9 @@ class _Replay:
     def __init__(self, reference, beats, cycles, packs, missed):
         self.reference, self.port, self.types = reference, reference.port, reference.types
         self.beats, self.cycles, self.missed = beats, cycles, missed
-        ends = {t: packs[packs.packed & packs.last & (packs.type == t)] for t in range(self.types)}
+        self.in_tensor = beats.in_tensor
+        of_tensors = packs[packs.packed & packs.last & ~packs.own_bias]
+        ends = {t: of_tensors[of_tensors.type == t] for t in range(self.types)}
         self.hardware = {t: zip(of.bias.tolist(), of.mean.tolist(), of.inverse.tolist(), strict=True) for t, of in ends.items()}
         self.history = {t: [] for t in range(self.types)}
         self.waiting = set()  # types whose pass has ended and whose estimators are still to be told
@@ -319,7 +336,7 @@ class _Replay:
                 port.force[t] = chosen[0]
                 port.use(t, chosen[1])
                 self.note(cycle)
-                observed = not self.beats.bypass[what] and port.tensor_mode[t] in OBSERVED
+                observed = self.in_tensor[what] and port.tensor_mode[t] in OBSERVED
                 if self.waiting and not (observed and self.beats.last[what] and not port.end_on_epoch[t]):
                     self.serve(cycle)
             served_before = cycle + 1
@@ -344,8 +361,8 @@ class _Replay:
         """End the pass of the lowest type that waits: estimators miss what they say they have missed."""
         t = min(self.waiting)
         self.waiting.discard(t)
-        beats, bypass = self.beats, self.beats.bypass
-        rest = [i for i, at in enumerate(self.cycles) if at > cycle and beats.type[i] == t and not bypass[i]]
+        beats = self.beats
+        rest = [i for i, at in enumerate(self.cycles) if at > cycle and beats.type[i] == t and self.in_tensor[i]]
         kept = np.cumsum(kept_words(beats.keep[rest]).sum(axis=1)) if rest else np.zeros(0, int)
         late = {}
         for (name, of), number in self.missed.items():
@@ -360,7 +377,7 @@ class _Replay:
         beats = self.beats
         opens = np.zeros(len(beats), bool)
         for t in range(self.types):
-            rows = np.flatnonzero(~beats.bypass & (beats.type == t))
+            rows = np.flatnonzero(self.in_tensor & (beats.type == t))
             opens[rows[:1]] = True
             opens[rows[1:]] = beats.last[rows[:-1]]
         alone = opens.copy()
@@ -393,7 +410,8 @@ def difference(got, want):
     """In words, the first difference between beats of either side, or None; bytes that are not kept may be anything."""
     if len(got) != len(want):
         return f"got {len(got)} beats, want {len(want)}"
-    for name in ("keep", "type", "bypass", "packed", "squeezed", "bias", "mean", "inverse", "last", "words", "bytes"):
+    of_whom = "type", "bypass", "packed", "own_bias", "squeezed"
+    for name in ("keep", *of_whom, "bias", "mean", "inverse", "last", "words", "bytes"):
         if not hasattr(want, name):
             continue
         left, right = getattr(got, name), getattr(want, name)

@@ -337,7 +337,7 @@ def _port(made, reference):
 def _through(made, reference, length):
     """A `Transfer` of a tensor of every type and of bypass, of so many beats each, to memory and back."""
     beats = reference.interleave(
-        [*reference.tensors(length), reference.bypass(length)], burst=int(reference.rng.integers(1, 4))
+        [*reference.tensors(length), reference.no_tensor(length)], burst=int(reference.rng.integers(1, 4))
     )
     written = reference.port.write(beats)
     memory = made.add_beats("m_mem", reference.stream(written))

@@ -13,7 +13,7 @@ from narrowfloat.hdl.block import Block, Choice, Effect, Format, Integer, Relati
 from narrowfloat.hdl.memory.parameters import ParameterKeeper
 from narrowfloat.hdl.memory.read import ReadPath
 from narrowfloat.hdl.memory.registers import CONSTANTS, ESTIMATORS, register_table, release
-from narrowfloat.hdl.memory.streams import CODE_BITS, TYPES, core_stream, memory_stream, type_bits
+from narrowfloat.hdl.memory.streams import CODE_BITS, TYPES, core_stream, memory_stream, type_bits, written_stream
 from narrowfloat.hdl.memory.write import WritePath
 from narrowfloat.hdl.parts.logic import pick, switch, wire
 from narrowfloat.hdl.parts.registers import Registers
@@ -37,7 +37,11 @@ class MemoryPort(Block):
                     was observed and has ended 64 cycles ago (for one type; others that end meanwhile come first); at first
                     alpha is 1 and the mean 0
     bypass          such beats pass as they are and count for nothing
-    TKEEP           what is encoded goes by whole words: one counts as kept if its four bytes are
+    TKEEP           what is encoded goes by whole words: one counts as kept if its four bytes are; one that has some of them
+                    raises a flag, and is not written
+    flush           the pack that a beat joins leaves with it, full or not
+    own bias        with `bias_port`, of no tensor: such beats are encoded with the bias that they bring, whatever the mode, and
+                    count for nothing
     latency         write 2 cycles from the beat that completes a pack, read 1; with S2FP8 3 and 2
     throughput      a beat per clock on the core's side
     ==============  =====================================================================================================
@@ -47,8 +51,10 @@ class MemoryPort(Block):
 
     Members
     -------
-    s_core, m_core : core_stream
-        To be written, and read.
+    s_core : written_stream
+        To be written.
+    m_core : core_stream
+        Read.
     m_mem, s_mem : memory_stream
         Written, and to be read: TUSER comes back as it went out.
     axil : In(AxiLite)
@@ -71,8 +77,15 @@ class MemoryPort(Block):
         The tensor type.
     bypass
         The beat passes as it is, and counts for nothing.
+    flush
+        The pack that this beat joins leaves with it. In beats that are not encoded it has no effect.
+    own_bias
+        The beat is encoded with its own bias, as FP8 in any mode, and is of no tensor. With bypass it has no effect. Of what
+        leaves, the codes are of such beats; of what is read it has no effect.
     packed
         The beat holds codes.
+    s_core.bias
+        The bias of a beat with `own_bias`.
     bias
         The bias of the codes; 0 in beats that are not packed, and in those that are squeezed.
     squeezed
@@ -83,10 +96,16 @@ class MemoryPort(Block):
     Protocol
     --------
     TLAST
-        Ends a tensor of its type: a pack that is not full then leaves. In bypass it passes and ends nothing.
+        Ends a tensor of its type: a pack that is not full then leaves. In bypass it passes and ends nothing; with `own_bias` it
+        ends nothing but the pack.
     order
         Kept among all types and bypass, in each direction. A beat of another type, of bypass or of a tensor in FP32 cuts a pack
-        short: let types alternate by bursts, not by beats. A pack waits for its next beat as long as that takes.
+        short: let types alternate by bursts, not by beats. A pack waits for its next beat as long as that takes: set `flush` in
+        the last beat that a write response must not wait for, or send one of the same kind with `flush` and without kept bytes.
+    parts of what was written
+        Codes have the bias of their tensor, which may be gone. With `bias_port`, read the codes, change the words that are
+        written in part, and write them with `own_bias` and the bias that the codes were read with: words that have not changed
+        become the same codes again.
     memory
         Keep with the data of a tensor all of TUSER that left `m_mem`, and give it back at `s_mem` with each of its beats, as
         well as TKEEP and TLAST. Both directions are independent of one another.
@@ -116,6 +135,7 @@ class MemoryPort(Block):
     )
     overflow = Choice("saturate", OVERFLOWS, "What is too large becomes the largest number, or what the format has for it.")
     s2fp8 = Switch(False, "Whether the modes of S2FP8 are built.")
+    bias_port = Switch(False, "Whether a beat may have a bias of its own, as for parts of what has been written before.")
 
     relations = (
         Relation("fmt must have 8 bits, 5 of them exponent", lambda fmt: (fmt.bits, fmt.exp_bits) == (CODE_BITS, 5)),
@@ -135,8 +155,9 @@ class MemoryPort(Block):
 
     def prepare(self):
         self._first_bias = starting_bias(self.initial_bias, self.fmt.bias, self.bias_min, self.bias_max)
-        self._write = WritePath(self.fmt, self.lanes, self.types, self.overflow, self.s2fp8, self._first_bias)
-        self._read = ReadPath(self.fmt, self.lanes, self.types, self.s2fp8)
+        built = {"s2fp8": self.s2fp8, "bias_port": self.bias_port}
+        self._write = WritePath(self.fmt, self.lanes, self.types, self.overflow, **built, initial_bias=self._first_bias)
+        self._read = ReadPath(self.fmt, self.lanes, self.types, **built)
         limits = {"initial_bias": self._first_bias, "bias_min": self.bias_min, "bias_max": self.bias_max}
         self._units = {
             name: ESTIMATORS[name](
@@ -150,7 +171,7 @@ class MemoryPort(Block):
                 lanes=self.lanes,
                 types=self.types,
                 estimators=self.estimators,
-                s2fp8=self.s2fp8,
+                **built,
                 bias=self._first_bias,
                 version=release(version("narrowfloat")),
             )
@@ -159,9 +180,10 @@ class MemoryPort(Block):
         self.facts = {"statistics": {name: list(unit.statistics) for name, unit in self._units.items()}}
 
     def members(self):
-        core, memory = core_stream(self.lanes, self.types), memory_stream(self.lanes, self.types, self.s2fp8)
+        core = core_stream(self.lanes, self.types)
+        memory = memory_stream(self.lanes, self.types, self.s2fp8, self.bias_port)
         return {
-            "s_core": In(core),
+            "s_core": In(written_stream(self.lanes, self.types, self.bias_port)),
             "m_mem": Out(memory),
             "s_mem": In(memory),
             "m_core": Out(core),
@@ -275,4 +297,5 @@ class MemoryPort(Block):
             flags.underflow.eq(raised.underflow),
             flags.inexact.eq(raised.inexact),
             flags.invalid.eq(raised.invalid),
+            flags.partial.eq(raised.partial),
         ]

@@ -24,6 +24,8 @@ class ReadPath(Circuit):
     lanes, types : int
     s2fp8 : bool
         Whether codes may be those of S2FP8.
+    bias_port : bool
+        As of the write path.
 
     Members
     -------
@@ -33,10 +35,10 @@ class ReadPath(Circuit):
         A word's four bytes are kept if its code was.
     """
 
-    def __init__(self, fmt, lanes, types, s2fp8=False):
+    def __init__(self, fmt, lanes, types, s2fp8=False, bias_port=False):
         self._fmt, self._lanes, self._s2fp8 = fmt, lanes, s2fp8
         self.latency = S2FP8_STAGES if s2fp8 else 1
-        super().__init__({"s_mem": In(memory_stream(lanes, types, s2fp8)), "m_core": Out(core_stream(lanes, types))})
+        super().__init__({"s_mem": In(memory_stream(lanes, types, s2fp8, bias_port)), "m_core": Out(core_stream(lanes, types))})
 
     def build(self, m):
         beat, user = self.s_mem.payload, self.s_mem.payload.user

@@ -106,7 +106,7 @@ def _codes(estimators):
     return codes, ", ".join(f"{code} {name}" for name, code in codes.items())
 
 
-def _of_all_types(lanes, types, estimators, s2fp8, version):
+def _of_all_types(lanes, types, estimators, s2fp8, bias_port, version):
     built = sum(1 << _CODES[name] for name in estimators)
     codes, in_words = _codes(estimators)
     index = Register(
@@ -153,6 +153,7 @@ def _of_all_types(lanes, types, estimators, s2fp8, version):
                     reset=built,
                 ),
                 ro("s2fp8", 24, 1, f"S2FP8: {int(s2fp8)}", reset=int(s2fp8)),
+                ro("bias_port", 25, 1, f"beats with a bias of their own: {int(bias_port)}", reset=int(bias_port)),
             ),
         ),
         Register(
@@ -253,19 +254,20 @@ def _of_each_type(estimators, s2fp8, bias):
                 ),
                 w1c("inexact", 2, 1, "a finite value was changed" + also("; not in S2FP8")),
                 w1c("invalid", 3, 1, "infinity or NaN became something else"),
+                w1c("partial", 4, 1, "of a word some bytes were kept, but not all: it was not written"),
             ),
         ),
         *(_TYPE_PARAMETERS if s2fp8 else ()),
     )
 
 
-def register_table(*, lanes, types, estimators, s2fp8=False, bias=15, version=(0, 0, 0)):
+def register_table(*, lanes, types, estimators, s2fp8=False, bias_port=False, bias=15, version=(0, 0, 0)):
     """The registers of a `MemoryPort`: a list of `hdl.parts.registers.Register`, in the order of their addresses.
 
     `bias` is that of all types after reset, `version` the generator's: major, minor and patch number.
     """
     return [
-        *_of_all_types(lanes, types, estimators, s2fp8, version),
+        *_of_all_types(lanes, types, estimators, s2fp8, bias_port, version),
         *repeated(types, TYPE_STRIDE, _of_each_type(estimators, s2fp8, bias)),
     ]
 

@@ -3,6 +3,7 @@
 from amaranth.lib import data, stream
 from narrowfloat.golden.formats import BIAS_BITS
 from narrowfloat.golden.s2fp8 import INVERSE_BITS, MEAN_BITS
+from narrowfloat.hdl.parts.shapes import Flags
 
 SLOTS = 4  # words of the core in one of the memory
 TYPES = (1, 2, 4, 8)  # powers of two, so that every code of a type field names one
@@ -10,6 +11,8 @@ CODE_BITS = 8
 WORD_BYTES = 4
 # Pipeline registers of the S2FP8 codec: in the middle, where half of its delay is past, and at the end.
 S2FP8_STAGES = 2
+# What encoding raises: as `Flags`, and whether of a word some bytes were kept, but not all.
+PortFlags = data.StructLayout({name: 1 for name, _ in (*Flags, ("partial", None))})
 
 
 def type_bits(types):
@@ -29,11 +32,18 @@ def _words(lanes, user):
 
 
 def core_stream(lanes, types):
-    """Signature of the streams of the core's side: words, and whose they are."""
+    """Signature of the stream to the core: words, and whose they are."""
     return _words(lanes, {"type": type_bits(types), "bypass": 1})
 
 
-def memory_stream(lanes, types, s2fp8):
+def written_stream(lanes, types, bias_port):
+    """Signature of the stream from the core: the same, and whether a pack is not to wait; maybe a bias."""
+    bias = {"own_bias": 1, "bias": BIAS_BITS} if bias_port else {}
+    return _words(lanes, {"type": type_bits(types), "bypass": 1, "flush": 1, **bias})
+
+
+def memory_stream(lanes, types, s2fp8, bias_port):
     """Signature of the streams of the memory's side: words or packed codes, and how to read them."""
     squeezed = {"squeezed": 1, "mean": MEAN_BITS, "inverse": INVERSE_BITS} if s2fp8 else {}
-    return _words(lanes, {"type": type_bits(types), "bypass": 1, "packed": 1, "bias": BIAS_BITS, **squeezed})
+    whose = {"own_bias": 1} if bias_port else {}
+    return _words(lanes, {"type": type_bits(types), "bypass": 1, "packed": 1, "bias": BIAS_BITS, **whose, **squeezed})

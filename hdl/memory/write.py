@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Mux, Shape, Signal
+from amaranth.hdl import Cat, Const, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BIAS_BITS
@@ -13,13 +13,13 @@ from narrowfloat.hdl.memory.streams import (
     S2FP8_STAGES,
     SLOTS,
     WORD_BYTES,
-    core_stream,
+    PortFlags,
     memory_stream,
     mode_bits,
     type_bits,
+    written_stream,
 )
 from narrowfloat.hdl.parts.logic import Circuit, is_number, named, pick, wire
-from narrowfloat.hdl.parts.shapes import Flags
 from narrowfloat.hdl.parts.stream import Register as StreamRegister
 from narrowfloat.hdl.s2fp8 import NEUTRAL, PARAMETERS, S2Encoder
 
@@ -30,9 +30,12 @@ class WritePath(Circuit):
     Equation: a word becomes a code as in `FloatEncoder`, or in `S2Encoder`.
 
     A beat is encoded into a register, from which it joins those of the same tensor in the pack, four to a memory beat, slot 0
-    lowest. The pack leaves when it has four, with the tensor's last, and where a beat of another kind follows: order is kept
-    exactly, and a pack that a change of type cuts short leaves slots without kept bytes. Types should therefore alternate
-    by bursts: beat by beat, every memory beat carries one slot. What is not encoded leaves as it came.
+    lowest. The pack leaves when it has four, with the tensor's last, with a beat that says so, and where a beat of another kind
+    follows: order is kept exactly, and a pack that a change of type cuts short leaves slots without kept bytes. Types should
+    therefore alternate by bursts: beat by beat, every memory beat carries one slot. What is not encoded leaves as it came.
+
+    A beat with a bias of its own is of no tensor, and is encoded with that bias whatever the mode. It joins others with the
+    same type and bias.
 
     A tensor's mode and bias are those that its type had when its first beat was accepted, up to its last: whatever is read
     with the bias that came along is read right. Only tensors in modes that encode count, and no beat with bypass. All this
@@ -50,12 +53,14 @@ class WritePath(Circuit):
         As of the encoders.
     s2fp8 : bool
         Whether there are the modes of S2FP8.
+    bias_port : bool
+        Whether beats may have a bias of their own.
     initial_bias : int
         That of all types after reset.
 
     Members
     -------
-    s_core : In(core_stream)
+    s_core : In(written_stream)
         A lane counts as kept if its four bytes are, for encoding and observing alike.
     m_mem : Out(memory_stream)
         One keep bit per code. A packed beat has the tensor's bias or its mean and inverse, others 0.
@@ -67,20 +72,21 @@ class WritePath(Circuit):
         Beats to observe: each in the cycle in which it is accepted.
     tensor_end : Out({valid, type})
         The beat on the tap is its tensor's last.
-    raised : Out(ArrayLayout(Flags, types))
+    raised : Out(ArrayLayout(PortFlags, types))
         What encoding raises in this cycle.
     """
 
-    def __init__(self, fmt, lanes, types, overflow="saturate", s2fp8=False, initial_bias=15):
+    def __init__(self, fmt, lanes, types, overflow="saturate", s2fp8=False, bias_port=False, initial_bias=15):
         self._fmt, self._lanes, self._types, self._overflow, self._s2fp8 = fmt, lanes, types, overflow, s2fp8
+        self._bias_port = bias_port
         self.latency = S2FP8_STAGES + 1 if s2fp8 else 2
         modes, biases = data.ArrayLayout(mode_bits(s2fp8), types), data.ArrayLayout(BIAS_BITS, types)
         parameters = data.ArrayLayout(PARAMETERS, types)
         tap = {"valid": Out(1), "type": Out(type_bits(types)), "keep": Out(lanes), "words": Out(data.ArrayLayout(32, lanes))}
         super().__init__(
             {
-                "s_core": In(core_stream(lanes, types)),
-                "m_mem": Out(memory_stream(lanes, types, s2fp8)),
+                "s_core": In(written_stream(lanes, types, bias_port)),
+                "m_mem": Out(memory_stream(lanes, types, s2fp8, bias_port)),
                 "next_mode": In(modes),
                 "next_bias": In(biases),
                 "mode": Out(modes),
@@ -89,13 +95,15 @@ class WritePath(Circuit):
                 "open": Out(types),
                 "tap": Out(wiring.Signature(tap)),
                 "tensor_end": Out(wiring.Signature({"valid": Out(1), "type": Out(type_bits(types))})),
-                "raised": Out(data.ArrayLayout(Flags, types)),
+                "raised": Out(data.ArrayLayout(PortFlags, types)),
             }
         )
 
     def build(self, m):
         core, payload = self.s_core, self.s_core.payload
-        accepted = wire(m, 1, core.valid & core.ready & ~payload.user.bypass)  # a beat of a tensor
+        # A beat that is encoded by itself, and one of a tensor.
+        alone = wire(m, 1, payload.user.own_bias & ~payload.user.bypass if self._bias_port else Const(0, 1))
+        accepted = wire(m, 1, core.valid & core.ready & ~payload.user.bypass & ~alone)
         mode = wire(m, mode_bits(self._s2fp8), pick(self.mode, payload.user.type))
         self._hold_until_last(m, accepted)
         kept = [payload.keep.word_select(lane, WORD_BYTES).all() for lane in range(self._lanes)]
@@ -107,8 +115,9 @@ class WritePath(Circuit):
             self.tensor_end.valid.eq(self.tap.valid & payload.last),
             self.tensor_end.type.eq(payload.user.type),
         ]
-        beat = Signal(self.m_mem.payload.shape())
-        raised = self._encode(m, beat, accepted, mode, Cat(kept))
+        beat = Signal(data.StructLayout({"memory": self.m_mem.payload.shape(), "flush": 1}))
+        m.d.comb += beat.flush.eq(payload.user.flush)
+        raised = self._encode(m, beat.memory, alone, mode, Cat(kept))
         if self._s2fp8:
             encoded, by_squeezing = self._encode_s2fp8(m, beat)
             raised = map(or_, raised, by_squeezing)
@@ -132,7 +141,7 @@ class WritePath(Circuit):
                 if self._s2fp8:
                     m.d.sync += self.parameters[t].eq(self.next_parameters[t])
 
-    def _encode(self, m, result, accepted, mode, kept):
+    def _encode(self, m, result, alone, mode, kept):
         """Make of a beat from the core the one for memory, but for the codes of S2FP8; returns what encoding raises."""
         payload, user = self.s_core.payload, self.s_core.payload.user
         m.submodules.encoder = encoder = FloatEncoder(
@@ -145,9 +154,10 @@ class WritePath(Circuit):
         bias = Signal(BIAS_BITS)
         packed = Signal()
         squeezed = Signal()
+        of_type = pick(self.bias, user.type)
         m.d.comb += [
-            bias.eq(pick(self.bias, user.type)),
-            packed.eq(mode[1:].any() & ~user.bypass),
+            bias.eq(Mux(alone, user.bias, of_type) if self._bias_port else of_type),
+            packed.eq(alone | mode[1:].any() & ~user.bypass),
             encoder.i.p.data.eq(payload.data),
             encoder.i.p.user.bias.eq(bias),
             result.data.eq(Mux(packed, encoder.o.p.data.as_value(), payload.data.as_value())),
@@ -158,22 +168,29 @@ class WritePath(Circuit):
             result.user.packed.eq(packed),
             result.user.bias.eq(Mux(packed & ~squeezed, bias, 0)),
         ]
+        if self._bias_port:
+            m.d.comb += result.user.own_bias.eq(alone)
         if self._s2fp8:
             found = pick(self.parameters, user.type)
-            m.d.comb += [squeezed.eq(packed & mode[2]), result.user.squeezed.eq(squeezed)]
+            m.d.comb += [squeezed.eq(packed & mode[2] & ~alone), result.user.squeezed.eq(squeezed)]
             with m.If(squeezed):
                 m.d.comb += [result.user.mean.eq(found.mean), result.user.inverse.eq(found.inverse)]
+        cut = [payload.keep.word_select(lane, WORD_BYTES).any() & ~kept[lane] for lane in range(self._lanes)]
         flags = [encoder.o.p.user.flags[lane].as_value() for lane in range(self._lanes)]
-        return self._raised(m, accepted & packed & ~squeezed, user.type, kept, flags, "raised")
+        raised = Cat(self._raised(m, kept, flags, "raised") & (~squeezed).replicate(len(flags[0])), Cat(cut).any())
+        return self._for_types(self.s_core.valid & self.s_core.ready & packed, user.type, raised)
 
-    def _raised(self, m, valid, type_, kept, flags, name):
-        """What the lanes of a beat raise, for each type."""
-        raised = named(m, reduce(or_, (flag & keep.replicate(len(flag)) for keep, flag in zip(kept, flags))), name)
+    def _raised(self, m, kept, flags, name):
+        """What the lanes of a beat raise."""
+        return named(m, reduce(or_, (flag & keep.replicate(len(flag)) for keep, flag in zip(kept, flags))), name)
+
+    def _for_types(self, valid, type_, raised):
+        """What is raised if it is `valid`, for each type."""
         return [Mux(valid & is_number(type_, t), raised, 0) for t in range(self._types)]
 
     def _encode_s2fp8(self, m, beat):
         """The stream of beats that `_encode` makes, completed by codes of S2FP8, and what encoding in S2FP8 raises."""
-        user = beat.user
+        user = beat.memory.user
         m.submodules.s2_encoder = s2_encoder = S2Encoder(
             lanes=self._lanes,
             stages=S2FP8_STAGES,
@@ -195,30 +212,36 @@ class WritePath(Circuit):
             s2_encoder.o.ready.eq(encoded.ready),
             encoded.payload.eq(s2_encoder.o.p.user.user),
         ]
-        with m.If(encoded.payload.user.squeezed):
-            m.d.comb += encoded.payload.data.as_value()[: CODE_BITS * self._lanes].eq(s2_encoder.o.p.data.as_value())
+        memory = encoded.payload.memory
+        with m.If(memory.user.squeezed):
+            m.d.comb += memory.data.as_value()[: CODE_BITS * self._lanes].eq(s2_encoder.o.p.data.as_value())
         flags = [s2_encoder.o.p.user.flags[lane] for lane in range(self._lanes)]
         flags = [Cat(flag.saturated, flag.flushed, 0, flag.invalid) for flag in flags]
-        leaves = encoded.valid & encoded.ready & encoded.payload.user.squeezed
-        return encoded, self._raised(m, leaves, encoded.payload.user.type, encoded.payload.keep, flags, "raised_by_s2fp8")
+        raised = self._raised(m, memory.keep, flags, "raised_by_s2fp8")
+        return encoded, self._for_types(encoded.valid & encoded.ready & memory.user.squeezed, memory.user.type, raised)
 
     def _pack(self, m, encoded):
-        beat, pack = encoded.payload, Signal(self.m_mem.payload.shape(), reset_less=True)
+        beat, pack = encoded.payload.memory, Signal(self.m_mem.payload.shape(), reset_less=True)
         taken = Signal()
         complete = Signal()
         position = Signal(range(SLOTS))  # of the next beat to join
         # A tensor whose pack is not complete is open, and so has the same mode and bias still: no need to compare these.
         joins = Signal()
         leaves = Signal()
+        same = beat.user.type == pack.user.type
+        if self._bias_port:
+            own = beat.user.own_bias
+            same &= (own == pack.user.own_bias) & (~own | (beat.user.bias == pack.user.bias))
+        closes = ~beat.user.packed | beat.last | encoded.payload.flush
         m.d.comb += [
-            joins.eq(taken & ~complete & beat.user.packed & (beat.user.type == pack.user.type)),
+            joins.eq(taken & ~complete & beat.user.packed & same),
             leaves.eq(taken & (complete | encoded.valid & ~joins)),
             encoded.ready.eq(~taken | joins | self.m_mem.ready),
             self.m_mem.valid.eq(leaves),
             self.m_mem.payload.eq(pack),
         ]
         with m.If(encoded.valid & encoded.ready):
-            m.d.sync += [taken.eq(1), complete.eq(~beat.user.packed | beat.last | joins & (position == SLOTS - 1))]
+            m.d.sync += [taken.eq(1), complete.eq(closes | joins & (position == SLOTS - 1))]
             with m.If(joins):
                 code_bits = CODE_BITS * self._lanes
                 m.d.sync += [

@@ -18,7 +18,9 @@ from tests.formal.machine import NO, TIMEOUT, YES, Machine
 from tests.formal.mutation import mutants
 
 TYPES, SLOTS, CODE_BITS = 2, 4, 8
-# Fields of a beat of one lane, lowest bit first; those of the core's side are the first five, the last three are S2FP8's.
+# Fields of a beat of one lane, lowest bit first. Those of the core's side are the first five, of what it writes these, too.
+# The last three are S2FP8's. A bias of its own has a beat only where that is built.
+WRITTEN = {"flush": 1, "own_bias": 1, "bias": 6}
 LAYOUT = {
     "data": 32,
     "keep": 4,
@@ -27,11 +29,12 @@ LAYOUT = {
     "bypass": 1,
     "packed": 1,
     "bias": 6,
+    "own_bias": 1,
     "squeezed": 1,
     "mean": 16,
     "inverse": 22,
 }
-ABSENT = {name: z3.BitVecVal(0, LAYOUT[name]) for name in ("squeezed", "mean", "inverse")}
+ABSENT = {name: z3.BitVecVal(0, LAYOUT[name]) for name in ("own_bias", "squeezed", "mean", "inverse")}
 
 
 def component(block, folder):
@@ -54,9 +57,21 @@ def codec(design, folder):
 
 
 def fields(payload):
-    """The fields of a beat by name; without S2FP8 its own are 0."""
+    """The fields of a beat by name; those that are not built are 0."""
+    total = sum(LAYOUT.values())
+    has_own_bias = payload.size() in (total, total - sum(LAYOUT[name] for name in ("squeezed", "mean", "inverse")))
+    return _split(payload, {name: width for name, width in LAYOUT.items() if name != "own_bias" or has_own_bias})
+
+
+def written_fields(payload):
+    """The fields of a beat that the core writes."""
+    names = ("data", "keep", "last", "type", "bypass")
+    return {"bias": z3.BitVecVal(0, 6)} | _split(payload, {name: LAYOUT[name] for name in names} | WRITTEN)
+
+
+def _split(payload, layout):
     result, low = dict(ABSENT), 0
-    for name, width in LAYOUT.items():
+    for name, width in layout.items():
         if low < payload.size():
             result[name] = z3.Extract(low + width - 1, low, payload)
             low += width
@@ -122,15 +137,23 @@ def broken(facts, promises):
 
 def stages(now):
     """The registers before the pack, the one next to it first: whether there is a beat, and its fields."""
+    size = now["m_mem__payload"].size()
     if "encoded_o__valid" in now:
-        return [(now["encoded_o__valid"], fields(now["encoded_o__payload"]))]
+        return [(now["encoded_o__valid"], fields(z3.Extract(size - 1, 0, now["encoded_o__payload"])))]
     found = []
     for name in ("output", "middle"):
-        # the beat is the tag in the S2FP8 encoder, whose own fields are below
-        payload, size = now[f"s2_encoder_{name}_register_o__payload"], sum(LAYOUT.values())
-        beat = z3.Extract(payload.size() - 1, payload.size() - size, payload)
+        # the beat, and then whether it flushes, is the tag in the S2FP8 encoder, whose own fields are below
+        payload = now[f"s2_encoder_{name}_register_o__payload"]
+        beat = z3.Extract(payload.size() - 2, payload.size() - 1 - size, payload)
         found.append((now[f"s2_encoder_{name}_register_o__valid"], fields(beat)))
     return found
+
+
+def flushes(now):
+    """Whether the beat next to the pack moves there, as it does if memory is ready, and is not to wait in it."""
+    stage = "encoded" if "encoded_o__valid" in now else "s2_encoder_output_register"
+    payload = now[f"{stage}_o__payload"]
+    return both(now[f"{stage}_o__valid"], now["m_mem__ready"], bit(payload, payload.size() - 1))
 
 
 def read_with(now, type_):
@@ -141,7 +164,7 @@ def read_with(now, type_):
     parameters, squeezed = of_type(now["parameters"], type_), bit(mode, 2)
     own = {"mean": z3.Extract(26, 11, parameters), "inverse": z3.Extract(48, 27, parameters)}
     own = {name: z3.If(squeezed == YES, value, 0) for name, value in own.items()}
-    return bit(mode, 1) | squeezed, {"bias": z3.If(squeezed == YES, 0, bias), "squeezed": squeezed, **own}
+    return bit(mode, 1) | squeezed, {**ABSENT, "bias": z3.If(squeezed == YES, 0, bias), "squeezed": squeezed, **own}
 
 
 def alike(one, other):
@@ -152,7 +175,8 @@ def alike(one, other):
 def write_invariant(now):
     """Every beat before memory is of the same tensor as the next of its type, or else of the tensor that is open.
 
-    Those are the pack that waits for more and the beats behind it; a tensor's last beat is excepted.
+    Those are the pack that waits for more and the beats behind it; a tensor's last beat is excepted, and so are beats with a
+    bias of their own.
     """
     pack, behind = fields(now["m_mem__payload"]), stages(now)
     waits = both(now["taken"], ~now["complete"])
@@ -164,7 +188,11 @@ def write_invariant(now):
         whole = both(~beat["bypass"], z3.Extract(3, 1, beat["keep"]) == 0)
         promises.append(z3.Implies(both(valid, beat["packed"]) == YES, whole == YES))
         promises.append(z3.Implies(both(valid, beat["squeezed"]) == YES, beat["packed"] == YES))
+    for valid, beat in [(waits, pack), *behind]:
+        unlike = z3.Or([beat[name] != 0 for name in ABSENT if name != "own_bias"])
+        promises.append(z3.Implies(both(valid, beat["own_bias"]) == YES, z3.And(beat["packed"] == YES, z3.Not(unlike))))
     entries = [(waits, pack), *((both(valid, beat["packed"]), beat) for valid, beat in behind)]
+    entries = [(both(valid, ~beat["own_bias"]), beat) for valid, beat in entries]
     for place, (valid, beat) in enumerate(entries):
         encodes, expected = read_with(now, beat["type"])
         same = z3.And(of_type(now["open"], beat["type"]) == YES, encodes == YES, alike(beat, expected))
@@ -184,9 +212,12 @@ def broken_promises_of_writing(machine, encoder):
     elsewise = machine.signals(other)
     resetting_state = machine.state("resetting")
     resetting = machine.signals(resetting_state)
-    core = fields(now["s_core__payload"])
+    core = written_fields(now["s_core__payload"])
     code = encoder.signals(code_state)
     encoding, with_what = read_with(now, core["type"])
+    alone = both(core["own_bias"], ~core["bypass"])
+    own = {"bias": core["bias"], **ABSENT, "own_bias": YES}
+    with_what = {name: z3.If(alone == YES, own[name], value) for name, value in (ABSENT | with_what).items()}
     facts = [
         machine.follows(state, following),
         machine.follows(resetting_state, after_reset),
@@ -194,7 +225,7 @@ def broken_promises_of_writing(machine, encoder):
         now["rst"] == NO,
         write_invariant(now),
         code["s_axis_tdata"] == core["data"],
-        code["s_axis_tuser"] == of_type(now["bias"], core["type"]),
+        code["s_axis_tuser"] == z3.If(alone == YES, core["bias"], of_type(now["bias"], core["type"])),
         *(now[name] == elsewise[name] for name in machine.registers),
     ]
 
@@ -204,7 +235,7 @@ def broken_promises_of_writing(machine, encoder):
         return first, [entry for valid, beat in stages(signals) for entry in contents(valid, beat, 1)]
 
     accepted, delivered = now["s_core__valid"] & now["s_core__ready"], now["m_mem__valid"] & now["m_mem__ready"]
-    encodes = both(~core["bypass"], encoding)
+    encodes = both(~core["bypass"], encoding) | alone
     kept = z3.If(core["keep"] == 15, z3.BitVecVal(1, 4), z3.BitVecVal(0, 4))
     pushed = core | {
         "packed": encodes,
@@ -220,7 +251,7 @@ def broken_promises_of_writing(machine, encoder):
     number_blank, _ = without_gaps([entry for part in inside(blank) for entry in part])
     same_tensor, opening = [], []
     for t in range(TYPES):
-        here = both(accepted, ~core["bypass"], core["type"] == t)
+        here = both(accepted, ~core["bypass"], ~alone, core["type"] == t)
         stays = z3.If(here == YES, ~core["last"], bit(now["open"], t))
         opening.append(bit(then["open"], t) == stays)
         names = [name for name in ("mode", "bias", "parameters") if name in now]
@@ -241,6 +272,7 @@ def broken_promises_of_writing(machine, encoder):
         ),
         "with a ready memory the core never waits": z3.Implies(now["m_mem__ready"] == YES, now["s_core__ready"] == YES),
         "a complete pack is offered at once": z3.Implies(now["taken"] & now["complete"] == YES, now["m_mem__valid"] == YES),
+        "a pack that is flushed waits for nothing": z3.Implies(flushes(now) == YES, then["taken"] & then["complete"] == YES),
         "the invariant is kept": write_invariant(then),
         "reset leaves nothing, and the invariant holds": z3.And(number_blank == 0, blank["open"] == 0, write_invariant(blank)),
     }
@@ -248,8 +280,10 @@ def broken_promises_of_writing(machine, encoder):
 
 
 @pytest.mark.parametrize("s2fp8", [False, True])
-def test_writing_from_every_state(s2fp8, folder):
-    machine = Machine(component(WritePath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8=s2fp8), folder), "component", folder)
+@pytest.mark.parametrize("bias_port", [False, True])
+def test_writing_from_every_state(s2fp8, bias_port, folder):
+    block = WritePath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8=s2fp8, bias_port=bias_port)
+    machine = Machine(component(block, folder), "component", folder)
     assert broken_promises_of_writing(machine, codec("float_encoder", folder)) is None
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from narrowfloat.golden.float_codec import decode, encode
 from narrowfloat.golden.formats import CATALOG
-from narrowfloat.golden.memory import MODES, SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
+from narrowfloat.golden.memory import MODES, PARTIAL, SLOTS, WORD_BYTES, CoreBeats, MemoryBeats, MemoryPort
 from narrowfloat.golden.rounding import Flag
 from narrowfloat.golden.s2fp8 import Parameters, parameters, tensor_parameters
 from narrowfloat.golden.s2fp8 import decode as s2_decode
@@ -43,29 +43,34 @@ class SlowPort:
         self.modes, self.biases, self.parameters = modes, biases, parameters
         self.tensors, self.pack, self.out = {}, None, []
 
-    def write(self, words, keep, type_, bypass, last):
-        encodes = False
-        if not bypass:
+    def write(self, words, keep, type_, bypass, last, flush=False, own=None):
+        encodes, squeezes = False, False
+        if bypass:
+            own = None
+        if own is not None:
+            encodes, bias = True, own
+        elif not bypass:
             start = self.modes[type_], self.biases[type_], self.parameters[type_]
             mode, bias, found = self.tensors.setdefault(type_, start)
             squeezes = mode.startswith("s2fp8")
             encodes = squeezes or mode in ("fp8", "frozen")
             if last:
                 del self.tensors[type_]
-        if self.pack and not (encodes and self.pack["type"] == type_):
+        if self.pack and not (encodes and self.pack["type"] == type_ and self.pack["own"] == own):
             self.flush()
         if not encodes:
-            self.out.append({"type": type_, "bypass": bypass, "packed": False, "read with": (0, False, 0, 0), "last": last,
-                             "bytes": [(byte, kept) for byte, kept in zip(words.tobytes(), keep)]})  # fmt: skip
+            self.out.append({"type": type_, "bypass": bypass, "packed": False, "own": None, "read with": (0, False, 0, 0),
+                             "last": last, "bytes": [(byte, kept) for byte, kept in zip(words.tobytes(), keep)]})  # fmt: skip
             return
         read_with = (0, True, found.mean, found.inverse) if squeezes else (bias, False, 0, 0)
-        self.pack = self.pack or {"type": type_, "bypass": False, "packed": True, "read with": read_with, "bytes": []}
+        begun = {"type": type_, "bypass": False, "packed": True, "own": own, "read with": read_with, "bytes": []}
+        self.pack = self.pack or begun
         x = words.view(np.float32)
         codes = s2_encode(x, found.alpha, found.mean) if squeezes else encode(x, AB_E5M2, bias=bias)
         whole = [all(keep[WORD_BYTES * lane : WORD_BYTES * (lane + 1)]) for lane in range(len(words))]
         self.pack["bytes"] += [(int(code), kept) for code, kept in zip(codes, whole)]
         self.pack["last"] = last
-        if last or len(self.pack["bytes"]) == SLOTS * len(words):
+        if last or flush or len(self.pack["bytes"]) == SLOTS * len(words):
             self.flush()
 
     def flush(self):
@@ -79,6 +84,7 @@ def rows(beats):
     """Memory beats as SlowPort lists them, bytes that are not kept as 0."""
     return [
         {"type": int(beats.type[i]), "bypass": bool(beats.bypass[i]), "packed": bool(beats.packed[i]),
+         "own": int(beats.bias[i]) if beats.own_bias[i] else None,
          "read with": (beats.bias[i], beats.squeezed[i], beats.mean[i], beats.inverse[i]), "last": bool(beats.last[i]),
          "bytes": [(int(byte) if kept else 0, bool(kept)) for byte, kept in zip(beats.bytes[i], beats.keep[i])]}
         for i in range(len(beats))
@@ -98,6 +104,8 @@ beats_of_any_kind = st.lists(
         st.sampled_from(MODES),
         st.integers(0, 63),
         st.tuples(st.integers(0, 65535), st.integers(0, 65535)),
+        st.sampled_from([False, False, False, True]),
+        st.sampled_from([None, None, None, 0, 17, 17, 63]),
     ),
     max_size=40,
 )
@@ -108,12 +116,12 @@ def test_write_of_any_beats_in_any_parts(plan, seed, cuts):
     rng = np.random.default_rng(seed)
     words = rng.integers(2**32, size=(len(plan) + 2, LANES), dtype=np.uint32)
     # TLAST of both types at the end, so that nothing is held back
-    plan = [*plan, *((t, False, True, 0xFF, "fp8", 3, (0, 0)) for t in range(TYPES))]
+    plan = [*plan, *((t, False, True, 0xFF, "fp8", 3, (0, 0), False, None) for t in range(TYPES))]
     # passes that end with an epoch end never
     fast, slow = s2_port("fp8"), SlowPort(["fp8"] * TYPES, [15] * TYPES, [Parameters.of_bias(15)] * TYPES)
     fast.force, fast.end_on_epoch = [15] * TYPES, [True] * TYPES
     got, waiting = [], []
-    for i, (type_, bypass, last, kept, mode, bias, moments) in enumerate(plan):
+    for i, (type_, bypass, last, kept, mode, bias, moments, flush, own) in enumerate(plan):
         if i in cuts:  # modes and biases of the model change between calls
             got += rows(fast.write(CoreBeats.join(waiting))) if waiting else []
             waiting = []
@@ -122,10 +130,10 @@ def test_write_of_any_beats_in_any_parts(plan, seed, cuts):
             fast.load(type_, *moments)
             slow.parameters[type_] = parameters(*moments)
         keep = np.array([kept >> bit & 1 for bit in range(WORD_BYTES * LANES)], bool)
-        slow.write(words[i], keep, type_, bypass, last)
-        waiting.append(
-            CoreBeats(words[i : i + 1], keep[None], np.array([type_], np.uint8), np.array([bypass]), np.array([last]))
-        )
+        slow.write(words[i], keep, type_, bypass, last, flush, own)
+        arrays = {"type": np.array([type_], np.uint8), "bypass": np.array([bypass]), "last": np.array([last])}
+        arrays |= {"flush": np.array([flush]), "own_bias": np.array([own is not None]), "bias": np.array([own or 0], np.uint8)}
+        waiting.append(CoreBeats(words[i : i + 1], keep[None], **arrays))
     got += rows(fast.write(CoreBeats.join(waiting)))
     assert got == without_dropped_bytes(slow.out)
 
@@ -329,6 +337,8 @@ def test_flags_are_sticky_and_of_kept_words_only():
     memory.clear_flags(1)
     beats.keep[0, 3] = beats.keep[1, 0] = False
     memory.write(beats)
+    assert memory.flags.tolist() == [0, PARTIAL]
+    memory.clear_flags(1, PARTIAL)
     assert not memory.flags.any()
     memory.write(CoreBeats.of_tensor(f32(1e-30), 0, lanes=LANES))
     assert memory.flags.tolist() == [Flag.UNDERFLOW | Flag.INEXACT, 0]
