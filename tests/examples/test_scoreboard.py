@@ -8,7 +8,7 @@ from narrowfloat.tools import ICARUS
 
 @pytest.fixture(scope="module")
 def make(copy, need):
-    need(ICARUS, "cocotb", "cocotbext.axi")
+    need(ICARUS, "cocotb", "cocotbext")
     return copy("scoreboard")
 
 
