@@ -1,9 +1,12 @@
 """What MkDocs calls while it builds the site: it adds the reference pages, which are in no file of the repository, and those of
 the examples, and draws timing diagrams."""
 
+import json
+from html import escape
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
-import wavedrom
 from mkdocs.structure.files import File
 
 from docs.scripts import examples, reference
@@ -29,8 +32,10 @@ def on_files(files, config):
 
 
 def drawn(source, language, css_class, options, md, **more):
-    """A block of WaveDrom's JSON as the drawing that it describes."""
-    return f'<div class="{css_class}">{wavedrom.render(source).tostring()}</div>'
+    """A block of WaveDrom's JSON as the drawing that it describes, or as it is where there is nothing to draw it with."""
+    if find_spec("yowasp_wavedrom") is None:
+        return f"<pre><code>{escape(source)}</code></pre>"
+    return f'<div class="{css_class}">{import_module("yowasp_wavedrom").render(json.loads(source))}</div>'
 
 
 def on_page_markdown(markdown, page, config, files):

@@ -46,8 +46,7 @@ class BfpConverter(Block):
     the aligned numbers before they are rounded. The sums of one tensor are kept until they are taken; only if those of the next
     are ready before that, conversion waits.
 
-    Latency: ``group / lanes + 1`` cycles; of the sums 1 more. Throughput: a beat per clock. `ready` is combinational from
-    output to input, and at the end of a group it depends on `last`.
+    Latency: ``group / lanes + 1`` cycles; of the sums 1 more. Throughput: a beat per clock.
 
     Sources: FAST, HPCA 2022, for alignment, 8 random bits, truncation; all that the table fixes is ours.
 

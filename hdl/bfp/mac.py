@@ -280,8 +280,8 @@ class FastMac(Block):
     With `nan` one of the groups is NaN (E is 255). A sum of "fp32" becomes NaN, +NaN without payload, and stays so. A "fixed"
     sum goes on with the numbers that the groups have, and `saturated` is set.
 
-    Latency: 1 cycle from the last pass. Throughput: a pass per clock; `ready` is combinational from output to input. The
-    accumulator is the output register: while a result waits there, no pass is taken.
+    Latency: 1 cycle from the last pass. Throughput: a pass per clock. The accumulator is the output register: while a result
+    waits there, no pass is taken.
 
     Source: FAST, HPCA 2022, arXiv 2110.15456. What is not known of its accumulator is our choice.
 

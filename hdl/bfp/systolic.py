@@ -56,7 +56,6 @@ class SystolicArray(Block):
     gaps.
 
     Latency: ``rows + columns - 1`` cycles from the last pass of a beat. Throughput: a pass per cycle; a swap takes a cycle.
-    `ready` is combinational from `o` to the inputs, and in place also between `i` and `s_columns`.
 
     FAST has a second path of sums, to the right, so that W lies in the array for dA as it does for O. That takes a selector of
     the adder's operand in each cell, and nothing is saved: the groups for dA lie along n, and have to be loaded anyway.

@@ -30,7 +30,7 @@ class Timeline:
         return name in self._names
 
     def bit(self, name, cycles, among=None):
-        """A row that is 1 in these cycles and 0 in all others `among` these."""
+        """A row that is 1 in these cycles, and 0 in all others, or if `among` is given in the others among these."""
         values = dict.fromkeys(cycles, 1)
         self._add(name, values if among is None else dict.fromkeys(among, 0) | values, 0 if among is None else None)
 
@@ -38,24 +38,20 @@ class Timeline:
         """A row of texts by cycle."""
         self._add(name, values, None)
 
-    def beats(self, stream, moves, label, last=(), waiting=None, ready=None):
+    def beats(self, stream, moves, label, last=(), waits=False, ready=None):
         """Beats of a stream, which move in these cycles, called `label` and their number; those numbered in `last` have TLAST.
 
-        The first one is offered in the cycle `waiting`, and each of the others after the one before; else each as it moves.
-        TREADY is then 1 where they move, else in the cycles `ready`, or always.
+        Each is offered in the cycle in which it moves; if it `waits`, the first one is from the beginning, and each of the
+        others after the one before. TREADY is 1 where `ready` is, up to the end of that list of cycles, or always.
         """
         moves = list(moves)
-        offered = {cycle: number for number, cycle in enumerate(moves)}
-        if waiting is not None:
-            starts = [waiting, *(cycle + 1 for cycle in moves[:-1])]
-            offered = {c: number for number, (start, end) in enumerate(zip(starts, moves)) for c in range(start, end + 1)}
+        starts = [0, *(cycle + 1 for cycle in moves[:-1])] if waits else moves
+        offered = {c: number for number, (start, end) in enumerate(zip(starts, moves)) for c in range(start, end + 1)}
         self.bit(f"{stream}_tvalid", offered)
-        if waiting is not None:
-            self.bit(f"{stream}_tready", moves, range(moves[-1] + 1))
-        elif ready is not None:
-            self.bit(f"{stream}_tready", ready, ready)
-        else:
+        if ready is None:
             self._add(f"{stream}_tready", {}, 1)
+        else:
+            self.bit(f"{stream}_tready", ready, range(max(ready) + 1))
         self.words(f"{stream}_tdata", {cycle: f"{label}{number}" for cycle, number in offered.items()})
         self.bit(f"{stream}_tlast", [cycle for cycle, number in offered.items() if number in last])
 
@@ -142,10 +138,19 @@ def _packet(timeline, manifest, reference):
 
 
 def _held(timeline, manifest, reference):
-    results = [manifest["latency"]["m_axis"] + manifest["initiation_interval"] * number for number in range(2)]
-    timeline.beats("s_axis", [cycle - 1 for cycle in results], "x", last=[1], waiting=0)
+    first, interval = manifest["latency"]["m_axis"], manifest["initiation_interval"]
+    results = [first, first + interval]
     timeline.beats("m_axis", results, "y", last=[1])
+    if _is_buffered(manifest):
+        timeline.beats("s_axis", [0, 1], "x", last=[1], ready=[0, 1, *range(first, first + interval)])
+        return "Two beats, which are held in the buffer at the input, one after the other, until their results are there."
+    taken = [cycle - 1 for cycle in results]
+    timeline.beats("s_axis", taken, "x", last=[1], waits=True, ready=taken)
     return "Two beats, one after the other. Each is held at the input until the cycle before its result is there."
+
+
+def _is_buffered(manifest):
+    return manifest["parameters"].get("ready") == "registered"
 
 
 def _tensor(timeline, manifest, reference):
@@ -171,12 +176,17 @@ def _words(timeline, manifest, reference):
 
 
 def _tile(timeline, manifest, reference):
-    first = reference.rows + 1  # after the cycle of the swap
-    taken = range(first, first + _BEATS)
-    timeline.beats("s_columns", range(reference.rows), "w", ready=range(reference.rows))
-    timeline.beats("s_axis", taken, "x", last=[_BEATS - 1], waiting=0)
-    timeline.bit("s_axis_tuser.swap", range(first + 1))
-    timeline.beats("m_axis", [cycle + manifest["latency"]["m_axis"] for cycle in taken], "y", last=[_BEATS - 1])
+    buffered = _is_buffered(manifest)
+    first = reference.rows + 1 + buffered  # after the cycle of the swap
+    passes = range(first, first + _BEATS)
+    # A buffer takes two beats at once, and others from the cycle after the first pass on.
+    taken = [0, 1, *passes[1:-1]] if buffered else list(passes)
+    tile = range(reference.rows)
+    timeline.beats("s_columns", tile, "w", ready=tile)
+    timeline.beats("s_axis", taken, "x", last=[_BEATS - 1], waits=True, ready=taken)
+    timeline.bit("s_axis_tuser.swap", range(taken[0] + 1))
+    results = [cycle + manifest["latency"]["m_axis"] - buffered for cycle in passes]
+    timeline.beats("m_axis", results, "y", last=[_BEATS - 1])
     return (
         f"Stationary: a tile of {reference.rows} beats is loaded, which x0, with `swap`, takes into use. Then {_BEATS} beats "
         "of groups of 2 bits, each a single pass, become results."

@@ -274,6 +274,8 @@ def _timing(manifest):
         f"initiation interval is {manifest['initiation_interval']}: so many cycles lie between one beat and the next, on the "
         "side with more beats."
     )
+    if manifest["parameters"].get("ready") == "registered":
+        yield "One cycle of each latency is that of the buffers at the inputs: what the text says of the block is without it."
 
 
 # Registers and flags

@@ -127,7 +127,7 @@ class FloatDecoder(FloatCodec):
     not built       with a code of `format` that is none of those built every result is +NaN without payload
     ==============  =====================================================================================================
 
-    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+    Latency: `stages` cycles. Throughput: a beat per clock.
 
     Sources: Sadi et al. 2024, Eq. 1; OCP OFP8 1.0.
 

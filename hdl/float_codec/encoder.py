@@ -35,7 +35,7 @@ class FloatEncoder(FloatCodec):
                     of the beat have the flag invalid
     ==============  =====================================================================================================
 
-    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+    Latency: `stages` cycles. Throughput: a beat per clock.
 
     Sources: Sadi et al. 2024, Algorithm 1, for run-time bias; OCP OFP8 1.0; IEEE 754-2019 for flags, with tininess before
     or after rounding.

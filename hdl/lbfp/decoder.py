@@ -22,7 +22,7 @@ class LbfpDecoder(Lanewise):
     overflow   none, as E is below 128
     =========  ==================================================================
 
-    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+    Latency: `stages` cycles. Throughput: a beat per clock.
 
     Sources: "LBFP", APCCAS 2020.
 

@@ -27,8 +27,8 @@ class LbfpDotProduct(Products):
     A negative product of sign and magnitude enters the tree of adders inverted, and its sign as the carry of one of them: there
     are as many adders, with that of the accumulator, as there are products.
 
-    Latency: `stages` + 1 cycles from the last beat of a result. Throughput: a beat per clock; `ready` is combinational from
-    output to input. The accumulator is the output register: while a result waits there, no beat is taken.
+    Latency: `stages` + 1 cycles from the last beat of a result. Throughput: a beat per clock. The accumulator is the output
+    register: while a result waits there, no beat is taken.
 
     Sources: "LBFP", APCCAS 2020; Johnson 2018, arXiv 1811.01721, for the sum of logarithmic products in fixed point.
 

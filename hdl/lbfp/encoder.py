@@ -26,8 +26,7 @@ class LbfpEncoder(Lanewise):
     infinity, NaN     the largest number, with its sign                                        invalid
     ================  =======================================================================  =========
 
-    Latency: `stages` cycles; with `exponent` "max" those of a block and 1 more. Throughput: a beat per clock;
-    `ready` is combinational from output to input, except with "max".
+    Latency: `stages` cycles; with `exponent` "max" those of a block and 1 more. Throughput: a beat per clock.
 
     Sources: "LBFP", APCCAS 2020.
 

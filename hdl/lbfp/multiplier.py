@@ -21,7 +21,7 @@ class LbfpMultiplier(Products, Lanewise):
     overflow      none
     ============  ==================================================================================
 
-    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+    Latency: `stages` cycles. Throughput: a beat per clock.
 
     Sources: Mitchell 1962 for the antilogarithm as 1 + f; "LBFP", APCCAS 2020.
 

@@ -44,7 +44,7 @@ class S2Decoder(Lanewise):
     NaN         quiet, with its sign and mantissa
     ==========  ==========================================================
 
-    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+    Latency: `stages` cycles. Throughput: a beat per clock.
 
     Source: Cambier et al. 2020, Eq. 5.
 

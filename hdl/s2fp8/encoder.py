@@ -157,7 +157,7 @@ class S2Encoder(Lanewise):
     NaN               NaN
     ================  ===============================================  =============================
 
-    Latency: `stages` cycles. Throughput: a beat per clock; `ready` is combinational from output to input.
+    Latency: `stages` cycles. Throughput: a beat per clock.
 
     Source: Cambier et al. 2020, Eq. 1 and 5.
 

@@ -1,14 +1,17 @@
 """Data sheets: each says all of its module, and what it says of time is what a simulator does."""
 
 import json
+import os
 import random
 import re
 import shlex
+import sys
 from collections import defaultdict
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import groupby
 
 import pytest
-import wavedrom
 from markdown import markdown
 from narrowfloat import sweep
 from narrowfloat.commands import synth
@@ -27,7 +30,14 @@ def _drawn(name):
     return tuple(design.settings(values))
 
 
-CASES = (*SHIPPED, *((name, _drawn(name)) for name in DESIGNS), ("float_encoder", ("stages=0", "roundings=rne,sr", "flags=1")))
+MORE = (
+    ("float_encoder", ("stages=0", "roundings=rne,sr", "flags=1")),
+    ("float_encoder", ("stages=0", "ready=registered")),
+    ("lbfp_encoder", ("exponent=max", "fmt=i3f4b32")),
+    *((name, ("ready=registered",)) for name in ("precision_policy", "memory_port", "bfp_converter", "fast_mac")),
+    ("systolic_array", ("rows=3", "columns=1", "lanes=4", "ready=registered")),
+)
+CASES = (*SHIPPED, *((name, _drawn(name)) for name in DESIGNS), *MORE)
 EVERY = pytest.mark.parametrize(
     ("name", "settings"), CASES, ids=lambda value: value if isinstance(value, str) else " ".join(value) or "default"
 )
@@ -164,9 +174,14 @@ def rows_of(page):
 
 @EVERY
 def test_diagram_is_drawn(name, settings, emitted):
-    text = fenced(emitted(name, settings).page, "wavedrom")
-    drawn = wavedrom.render(text).tostring()
-    assert all(f">{row['name']}<" in drawn for row in json.loads(text)["signal"])
+    if find_spec("yowasp_wavedrom") is None:
+        if sys.version_info >= (3, 13):
+            pytest.skip("its interpreter of JavaScript has no wheel for this Python")
+        report = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        report("WaveDrom is not installed: python -m pip install 'narrowfloat[docs]'")
+    found = json.loads(fenced(emitted(name, settings).page, "wavedrom"))
+    drawn = import_module("yowasp_wavedrom").render(found)
+    assert drawn.startswith("<svg") and all(f">{row['name']}<" in drawn for row in found["signal"])
 
 
 @EVERY
@@ -187,8 +202,10 @@ def test_diagram_has_the_latency_of_the_manifest(name, settings, emitted):
             ]
             for each in (source, place)
         ]
-        arrival = moves[0][-1] if emission.manifest["initiation_interval"] == 1 else moves[0][-2] + 1
-        assert moves[1][-1] - arrival == latency
+        if emission.manifest["initiation_interval"] == 1:
+            assert moves[1][-1] - moves[0][-1] == latency
+        else:
+            assert moves[1][0] == latency  # after it was offered in cycle 0
 
 
 @pytest.fixture
@@ -247,8 +264,8 @@ def test_diagram_is_what_a_simulator_does(name, settings, emitted, simulate):
     ]
     if "clk" in ports:
         statements += ["clk = 0;", under_reset(emission, 1), EDGE, under_reset(emission, 0)]
-        # Estimators clear their counters after a reset.
-        statements += [f"repeat (2000) begin {EDGE} end"] * ("tap_tvalid" in ports)
+        # Estimators clear their counters after a reset, and buffers take nothing in the first cycle.
+        statements.append(f"repeat ({2000 if 'tap_tvalid' in ports else 1}) begin {EDGE} end")
     compared = 0
     for cycle in range(len(next(iter(rows.values())))):
         known = {row: values[cycle] for row, values in rows.items() if isinstance(values[cycle], int)}
