@@ -14,9 +14,9 @@ LOG_BITS = 4, 8  # the narrowest and the widest logarithmic code
 class LogBlockFormat(Format):
     """Logarithmic block floating point (LBFP): numbers that share an exponent E, each a sign and a logarithm to base 2.
 
-    A code is packed {sign, c}. c = 0 is zero; any other c, read as a fixed-point number of `int_bits` integer and `frac_bits`
-    fraction bits, means ``(-1)**sign * 2**(E - 2**int_bits + c / 2**frac_bits)``. All magnitudes are below 2**E, and neighbours
-    differ by the factor ``2**(1 / 2**frac_bits)``.
+    A code is packed {sign, c}. c = 0 is zero; any other c, read as a fixed-point number of I integer and F fraction bits,
+    `int_bits` and `frac_bits`, means ``(-1)**sign * 2**(E - 2**I + c / 2**F)``. All magnitudes are below 2**E, and neighbours
+    differ by the factor ``2**(1 / 2**F)``.
 
     The idea is that of LBFP, APCCAS 2020: products are additions and shifts, the shared exponent is calibrated before
     inference. The encoding is ours, the paper's is not public.

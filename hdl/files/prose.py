@@ -29,9 +29,9 @@ class Prose:
 
     def of(self, port, field):
         """What a field of a port means, or "" if nobody says."""
-        stream = port.rpartition("_t")[0] or port.partition("_")[0]
+        stream = port.rpartition("_t")[0]
         stem = field.rstrip("0123456789")
-        return next((self.fields[name] for name in (f"{stream}.{stem}", port, stem) if name in self.fields), "")
+        return self.fields.get(f"{stream}.{stem}", self.fields.get(stem, ""))
 
     @property
     def text(self):

@@ -199,7 +199,8 @@ def _rows(port, prose):
     for group in fields.alike(port.get("fields", ())):
         first = group[0]
         name = f"`{first['name']}`" + (f" to `{group[-1]['name']}`, {fields.each(group)}" if len(group) > 1 else "")
-        yield [f"`{port['name']}`", fields.bits(group), name, cell(_kind(first)), cell(prose.of(port["name"], first["name"]))]
+        meaning = "" if port["name"] in prose.fields else prose.of(port["name"], first["name"])  # else the port has it
+        yield [f"`{port['name']}`", fields.bits(group), name, cell(_kind(first)), cell(meaning)]
     if padding := port.get("padding"):
         bits = {"lsb": port["width"] - padding, "msb": port["width"] - 1}
         said = "zeros" if port["direction"] == "output" else "ignored"
@@ -223,8 +224,9 @@ def _kind(field):
 
 
 def _protocol(manifest, prose):
+    streams = [bus for bus in interfaces.buses(manifest) if not bus.lite]
     rules = [
-        _HANDSHAKE,
+        *[_HANDSHAKE] * bool(streams),
         *(f"{_sentence(subject)[:-1]}: {text}" for subject, text in prose.protocol.items()),
         *_in_reset(manifest),
     ]
@@ -321,7 +323,10 @@ def _statistics(manifest):
     if not (found := manifest.get("statistics")):
         return
     yield "## Raw statistics"
-    yield "32 bits each, by the index that they are read with. What ends in `_low` and `_high` is one number."
+    yield (
+        "32 bits each, by the index that they are read with. A name with `_high` stands for the upper 32 bits of the count that "
+        "is called so without."
+    )
     for estimator, names in found.items() if isinstance(found, dict) else [("", found)]:
         head = ["index", f"statistic of `{estimator}`" if estimator else "statistic"]
         yield left_table(head, [[index, f"`{name}`"] for index, name in enumerate(names)])

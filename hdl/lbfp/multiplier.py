@@ -12,7 +12,8 @@ class LbfpMultiplier(Products, Lanewise):
     """Products of codes, `lanes` per beat, one beat per clock.
 
     Equation: with t = ca + cb, ``A[t mod 2**F] << (t >> F)``, negative if the signs differ, in units of
-    ``2**(Ea + Eb - 2**(I + 1) - G)`` (`golden.lbfp.multiply`). The shared exponents are not needed.
+    ``2**(Ea + Eb - 2**(I + 1) - G)`` (`golden.lbfp.multiply`). A[f] is about ``2**(G + f / 2**F)``, as `antilog` says, and G is
+    `guard_bits`. The shared exponents are not needed.
 
     ============  ==================================================================================
     rounding      that of the table A; then bits below `out_bits` are cut off: in two's complement

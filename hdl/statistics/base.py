@@ -80,8 +80,8 @@ class Estimator(Block):
     tap
         It only listens, takes a beat in every cycle, and holds nothing up. Tensors of different types may interleave beat by
         beat.
-    types
-        A type that is none of those built is undefined: do not send it.
+    wrong input
+        There is none but a type that is none of those built, which must not be sent.
     what counts
         Zeros and subnormals count for nothing but `zeros`, infinities and NaN for nothing but `specials`.
     """

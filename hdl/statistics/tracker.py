@@ -17,8 +17,8 @@ class MedianTracker(Estimator):
     There is a bias at any time, `busy` and `working` are never set, and `end` changes nothing. A bias may flicker where the
     median is near the boundary of two; there is no hysteresis.
 
-    One lane per beat is looked at. Majorities of several lanes cost a comparator each and follow the data faster than is good:
-    in real tensors neighbours are alike, and the position runs after each row.
+    One lane per beat is looked at, another one with each beat. Majorities of several lanes cost a comparator each and follow
+    the data faster than is good: in real tensors neighbours are alike, and the position runs after each row.
 
     Latency: a cycle from a beat to the bias. Throughput: a beat per clock.
 
