@@ -324,8 +324,8 @@ def _statistics(manifest):
         return
     yield "## Raw statistics"
     yield (
-        "32 bits each, by the index that they are read with. A name with `_high` stands for the upper 32 bits of the count that "
-        "is called so without."
+        "32 bits each, by the index that they are read with. A name with `_high` stands for the upper 32 bits of the count "
+        "that is called so without."
     )
     for estimator, names in found.items() if isinstance(found, dict) else [("", found)]:
         head = ["index", f"statistic of `{estimator}`" if estimator else "statistic"]
