@@ -104,6 +104,42 @@ def delayed(m, name, advance, value, cycles, holds=None):
     return value
 
 
+class FirstOperand(Circuit):
+    """The chunk of a group that enters a row from the left: zeros unless `enable` is set, and an exponent less `below`."""
+
+    def __init__(self, layouts):
+        self._layouts = layouts
+        super().__init__(
+            {
+                "group": In(layouts.group),
+                "number": In(layouts.chunk_number),
+                "below": In(signed(X_EXPONENT_BITS)),
+                "enable": In(1),
+                "operand": Out(layouts.operand),
+            }
+        )
+
+    def build(self, m):
+        group, operand = self.group, self.operand
+        m.d.comb += [operand.exponent.eq(group.exponent - self.below), operand.nan.eq(group.exponent.all())]
+        for result, element in zip(operand.numbers, group.numbers):
+            bits = self._layouts.chunk_of(element, self.number) & self.enable.replicate(CHUNK_BITS)
+            m.d.comb += result.eq(Cat(bits, element.sign))
+
+
+class FirstChunk(Circuit):
+    """The chunk of a group that enters a column from the top, in place."""
+
+    def __init__(self, layouts):
+        self._layouts = layouts
+        members = {"group": In(layouts.group), "number": In(layouts.chunk_number), "chunk": Out(layouts.chunk)}
+        super().__init__(members)
+
+    def build(self, m):
+        m.d.comb += self.chunk.exponent.eq(self.group.exponent)
+        m.d.comb += self._layouts.chunks_of(self.group.numbers, self.number, self.chunk)
+
+
 class Cell(Circuit):
     """Multiplies a pair of groups, a chunk of each in a cycle, and adds to its own sum or to that of the cell above.
 

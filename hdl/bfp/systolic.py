@@ -1,10 +1,10 @@
 """Matrix products of block floating point on a systolic array, with one operand held still, or the results."""
 
-from amaranth.hdl import Cat, Const, Mux, Shape, Signal, signed
+from amaranth.hdl import Cat, Const, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
-from narrowfloat.hdl.bfp.cell import Layouts, Row, delayed
+from narrowfloat.hdl.bfp.cell import FirstChunk, FirstOperand, Layouts, Row, delayed
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS
 from narrowfloat.hdl.block import Block, Choice, Effect, Integer
@@ -283,22 +283,26 @@ class SystolicArray(Block):
             below = below + self.i.p.user.window
         below = named(m, below, "below_first")
         x, y = [], []
+        given, columns = self.i.p.data, self.s_columns.p.data
         for row in range(self.rows):
-            operand = Signal(self._layouts.operand, name=f"x{row}")
-            exponent = self.i.p.data.exponent[row]
-            m.d.comb += [operand.exponent.eq(exponent - below), operand.nan.eq(exponent.all())]
-            for lane in range(self.lanes):
-                element = self.i.p.data.x[row * self.lanes + lane]
-                bits = self._layouts.chunk_of(element, number.x) & wave.adds.replicate(CHUNK_BITS)
-                m.d.comb += operand.numbers[lane].eq(Cat(bits, element.sign))
-            x.append(operand)
+            m.submodules[f"first_x{row}"] = first = FirstOperand(self._layouts)
+            m.d.comb += [
+                first.group.eq(self._group(given.x, given.exponent, row)),
+                first.number.eq(number.x),
+                first.below.eq(below),
+                first.enable.eq(wave.adds),
+            ]
+            x.append(first.operand)
         for column in range(self.columns):
-            operand = Signal(self._layouts.chunk, name=f"y{column}")
-            m.d.comb += operand.exponent.eq(self.s_columns.p.data.exponent[column])
-            elements = [self.s_columns.p.data.y[column * self.lanes + lane] for lane in range(self.lanes)]
-            m.d.comb += self._layouts.chunks_of(elements, number.y, operand)
-            y.append(operand)
+            m.submodules[f"first_y{column}"] = first = FirstChunk(self._layouts)
+            m.d.comb += [first.group.eq(self._group(columns.y, columns.exponent, column)), first.number.eq(number.y)]
+            y.append(first.chunk)
         return x, y
+
+    def _group(self, numbers, exponents, place):
+        """The bits of the group for a row or column of that number."""
+        of_group = Value.cast(numbers).word_select(place, self.lanes * Shape.cast(self._layouts.number).width)
+        return Cat(of_group, exponents[place])
 
     def _cells(self, m, advance, wave, number, x, y):
         """All cells; returns the sums of the last row."""
@@ -306,13 +310,7 @@ class SystolicArray(Block):
         from_top = [delayed(m, f"top{c}", advance, y[c].as_value(), c, wave.in_place) for c in range(self.columns)]
         layouts, columns = self._layouts, self.s_columns.p.data
         top = [data.View(layouts.chunk, value) for value in from_top]
-        loaded = [
-            data.View(
-                layouts.group,
-                Cat(Cat(number.as_value() for number in columns.y[c * self.lanes : (c + 1) * self.lanes]), columns.exponent[c]),
-            )
-            for c in range(self.columns)
-        ]
+        loaded = [data.View(layouts.group, self._group(columns.y, columns.exponent, c)) for c in range(self.columns)]
         for row in range(self.rows):
             control = Signal(layouts.control, name=f"control{row}")
             moves_down = wave.leaves & (wave.leaving <= row) if row else Const(0, 1)

@@ -4,6 +4,7 @@ import pytest
 from narrowfloat.command import main
 from narrowfloat.golden.formats import CATALOG, BlockFormat
 from narrowfloat.hdl.bfp import BfpConverter, PrecisionPolicy, SystolicArray
+from narrowfloat.hdl.bfp.systolic import MAX_SIDE
 from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 
@@ -134,3 +135,8 @@ def test_wrong_settings_get_one_line(setting, message, tmp_path, capsys):
 def test_parse_keeps_a_format():
     fmt = BlockFormat.parse("m8e3g32")
     assert [BfpConverter(fmt, lanes=lanes).latency["m_axis"] for lanes in (32, 4)] == [2, 9]
+
+
+@pytest.mark.long
+def test_largest_array_is_less_than_a_megabyte():
+    assert len(emit(find("systolic_array"), [f"rows={MAX_SIDE}", f"columns={MAX_SIDE}"]).text) < 1_000_000
