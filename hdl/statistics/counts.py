@@ -1,11 +1,12 @@
 """Counts of values by type and slot, and the estimators that look for their bias in these counts."""
 
 from amaranth.hdl import Array, Const, Mux, Signal
-from amaranth.lib import data, memory
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.statistics import readout
 from narrowfloat.hdl.block import Integer
 from narrowfloat.hdl.parts.logic import Circuit, is_number, named, pick, wire
+from narrowfloat.hdl.parts.ram import Ram
 from narrowfloat.hdl.statistics.base import Estimator
 
 
@@ -116,19 +117,18 @@ class HistogramCounts(Circuit):
                     m.d.sync += lows[t][s].eq(lows[t][s] + self.add[s])
 
         # the memory
-        m.submodules.memory = sums = memory.Memory(shape=self._width, depth=types << slot_bits, init=[])
-        reader, writer = sums.read_port(), sums.write_port()
+        m.submodules.sums = sums = Ram(self._width, types << slot_bits)
         total = Signal(max(self._width, low_bits + 1) + 1)
         was_unknown = Signal()
         clears = Signal()
         m.d.comb += [
-            reader.addr.eq(wanted),
-            reader.en.eq(visit),
-            total.eq(Mux(was_unknown, 0, reader.data) + drained),
+            sums.read_address.eq(wanted),
+            sums.read_enable.eq(visit),
+            total.eq(Mux(was_unknown, 0, sums.read_data) + drained),
             self.value.eq(Mux(total[self._width :].any(), 2**self._width - 1, total)),
-            writer.addr.eq(visited),
-            writer.en.eq(fold),
-            writer.data.eq(Mux(clears, 0, self.value)),
+            sums.write_address.eq(visited),
+            sums.write_enable.eq(fold),
+            sums.write_data.eq(Mux(clears, 0, self.value)),
         ]
         m.d.sync += [fold.eq(visit), was_unknown.eq(unknown), clears.eq(self.in_job), self.read_done.eq(visit & reads)]
         with m.If(visit):

@@ -5,12 +5,13 @@ from operator import add, or_
 from types import MappingProxyType
 
 from amaranth.hdl import Array, Cat, Const, Mux, Signal
-from amaranth.lib import data, memory
+from amaranth.lib import data
 from amaranth.lib.wiring import Out
 from narrowfloat.golden.formats import BIAS_BITS, FloatFormat
 from narrowfloat.golden.statistics import LOGS, log_table, readout
 from narrowfloat.hdl.block import Choice, Format, Integer, Relation
 from narrowfloat.hdl.parts.logic import division_step, extreme, is_number, pick, wire
+from narrowfloat.hdl.parts.ram import Ram
 from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Lanes
 from narrowfloat.hdl.statistics.counts import CountingEstimator, delayed
 
@@ -157,23 +158,23 @@ class LogMoments(CountingEstimator):
         own_oldest = Signal(place_bits)
         own_filled = Signal()
         m.d.comb += [own_oldest.eq(pick(oldest, type_)), own_filled.eq(pick(filled, type_))]
-        m.submodules.amaxes = amaxes = memory.Memory(shape=MAGNITUDE_BITS, depth=self.types << place_bits, init=[])
-        reader, writer = amaxes.read_port(), amaxes.write_port()
+        m.submodules.amaxes = amaxes = Ram(MAGNITUDE_BITS, self.types << place_bits)
         place = Signal(range(history + 3))
         window = Signal(MAGNITUDE_BITS)
         is_there = Signal()
         m.d.comb += [
             place.eq(tick - 3),
-            writer.addr.eq(Cat(own_oldest[:place_bits], type_)),
-            writer.data.eq(own_amax),
-            writer.en.eq(counts.in_job & (tick == 2) & ~empty),
-            reader.addr.eq(Cat(place[:place_bits], type_)),
+            amaxes.write_address.eq(Cat(own_oldest[:place_bits], type_)),
+            amaxes.write_data.eq(own_amax),
+            amaxes.write_enable.eq(counts.in_job & (tick == 2) & ~empty),
+            amaxes.read_address.eq(Cat(place[:place_bits], type_)),
+            amaxes.read_enable.eq(1),
         ]
         m.d.sync += is_there.eq((tick >= 3) & (tick < 3 + history) & (own_filled | (place <= own_oldest)))
         with m.If(tick == 0):
             m.d.sync += window.eq(0)
-        with m.Elif(is_there & (reader.data > window)):
-            m.d.sync += window.eq(reader.data)
+        with m.Elif(is_there & (amaxes.read_data > window)):
+            m.d.sync += window.eq(amaxes.read_data)
         for t in range(self.types):
             with m.If(counts.finished & ~empty & is_number(type_, t)):
                 m.d.sync += oldest[t].eq(oldest[t] + 1)

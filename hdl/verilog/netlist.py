@@ -70,6 +70,11 @@ class Word:
         return self.cell is not None and self.cell.type in REGISTERS
 
     @property
+    def is_clocked_read(self):
+        """Whether it is what a memory gives in the cycle after it is asked."""
+        return self.cell is not None and self.cell.type == "$memrd_v2" and bool(self.cell.number("CLK_ENABLE"))
+
+    @property
     def is_memory(self):
         return self.cell is not None and self.cell.type.startswith("$mem")
 

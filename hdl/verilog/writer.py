@@ -267,7 +267,8 @@ class _Writer:
             for cell in (each for each in cells if each.type == "$memrd_v2"):
                 word = next(each for each in self._module.words if each.cell is cell)
                 net, address = self._nets.by_word[word], text.text(cell.inputs["ADDR"])
-                net.kind = "register" if cell.number("CLK_ENABLE") else "wire"
+                if net.kind != "output":
+                    net.kind = "register" if cell.number("CLK_ENABLE") else "wire"
                 if not cell.number("CLK_ENABLE"):
                     lines.append([f"assign {net.name} = {label}[{address}];"])
                     continue
@@ -324,7 +325,8 @@ class _Writer:
     def _heading(self):
         ports = [port for port in self._source.ports if port in self._module.ports]
         assert len(ports) == len(self._module.ports), f"the ports of {self._name}"
-        registers = {net.name for net in self._nets.all if net.kind == "output" and net.words[0].is_register}
+        outputs = [net for net in self._nets.all if net.kind == "output"]
+        registers = {net.name for net in outputs if net.words[0].is_register or net.words[0].is_clocked_read}
         if self._source.parameters:
             parameters = ",\n  ".join(self._source.parameters)
             lines = [f"module {self._name} #(", *f"  {parameters}".split("\n"), ") ("]
