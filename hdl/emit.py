@@ -38,25 +38,25 @@ class Emission:
 
     @cached_property
     def files(self):
-        module = self.module
+        module, source = self.module, self.manifest["source"]
         texts = {
-            f"{module}.v": self.text,
+            source: self.text,
             f"{module}.json": json.dumps(self.manifest, indent=2) + "\n",
-            f"{module}.f": f"{module}.v\n",
-            f"{module}.core": _core(module, self.summary),
+            f"{module}.f": f"{source}\n",
+            f"{module}.core": _core(module, source, self.summary),
             f"{module}.md": self.page,
         }
-        return texts | beside(self.manifest) | testbench.files(self.manifest, [f"{module}.v"])
+        return texts | beside(self.manifest) | testbench.files(self.manifest, [source])
 
     def write(self, folder):
         """Write the files into `folder`, made if missing, all of them or none; their paths."""
         return shell.write_all(folder, self.files)
 
 
-def emit(design, settings=(), name=None):
+def emit(design, settings=(), name=None, systemverilog=False):
     """Emit `design` (`hdl.catalog.Design`) with `settings`, texts NAME=VALUE, as an `Emission`; `name` is that of the module.
 
-    The same parameters give the same bytes anywhere, however they are spelled.
+    It is Verilog-2005, or SystemVerilog. The same parameters give the same bytes anywhere, however they are spelled.
 
     Raises
     ------
@@ -70,10 +70,11 @@ def emit(design, settings=(), name=None):
     module = design.module(values) if name is None else _checked_name(name, top)
     is_asynchronous = str(values["reset"]).startswith("async")
     seed = values["seed"] if top.seeded else None
-    described = manifest.of(design, values, module, top)
+    described = manifest.of(design, values, module, top, f"{module}.sv" if systemverilog else f"{module}.v")
     heading = _heading(design, values, module, described)
     modules = verilog.Design(top, module)
     text = modules.text(heading, interface_attributes(described), is_asynchronous, seed)
+    text = verilog.systemverilog(text) if systemverilog else text
     described = manifest.sealed(described, text, modules.paths, modules.in_reset)
     return Emission(module, described, text, sheet.page(design, values, described), design.summary)
 
@@ -108,14 +109,17 @@ def _heading(design, values, module, described):
     return [*lines, *[""] * bool(ports), *(f"{port['name']:{longest}}  {in_words(port['fields'])}" for port in ports)]
 
 
-def _core(module, summary):
+def _core(module, source, summary):
+    kind, icarus, verilator = ("verilogSource", "-g2005", "1364-2005")
+    if source.endswith(".sv"):
+        kind, icarus, verilator = ("systemVerilogSource", "-g2012", "1800-2017")
     return f"""CAPI=2:
 name: narrowfloat:rtl:{module}:{version("narrowfloat")}
 description: {summary}
 filesets:
   rtl:
-    files: [{module}.v]
-    file_type: verilogSource
+    files: [{source}]
+    file_type: {kind}
   tb:
     files:
       - {module}_tb.v: {{file_type: verilogSource}}
@@ -125,9 +129,9 @@ targets:
     filesets: [rtl]
     toplevel: {module}
   lint:
-    description: all warnings of Verilator, as Verilog-2005
+    description: all warnings of Verilator
     flow: lint
-    flow_options: {{tool: verilator, verilator_options: [-Wall, --language, 1364-2005]}}
+    flow_options: {{tool: verilator, verilator_options: [-Wall, --language, {verilator}]}}
     filesets: [rtl]
     toplevel: {module}
   sim:
@@ -135,7 +139,7 @@ targets:
     flow: sim
     flow_options:
       tool: icarus
-      iverilog_options: [-g2005]
+      iverilog_options: [{icarus}]
       verilator_options: [--timing]
       mode: binary
     filesets: [rtl, tb]

@@ -38,29 +38,31 @@ def check(emission):
     narrowfloat.tools.ToolError
         One of them is missing, or has something to say.
     """
+    source = emission.manifest["source"]
+    standard, icarus = ("1800-2017", "-g2012") if source.endswith(".sv") else ("1364-2005", "-g2005")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{emission.module}.v"
+        path = Path(folder) / source
         path.write_text(emission.text)
         for tool, arguments in (
-            (VERILATOR, ["--lint-only", "-Wall", "--language", "1364-2005"]),
-            (ICARUS, ["-g2005", "-Wall", "-o", os.devnull]),
+            (VERILATOR, ["--lint-only", "-Wall", "--language", standard]),
+            (ICARUS, [icarus, "-Wall", "-o", os.devnull]),
             (VERIBLE, [f"--rules={','.join(_VERIBLE)}"]),
         ):
             done = tool.start([*arguments, path.name], folder)
             if done.returncode or done.stderr.strip():
                 raise ToolError(f"{tool.name} on {emission.module}: {tool.complaint(done)}")
-        if found := _slang(path):
+        if found := _slang(path, standard):
             raise ToolError(f"slang on {emission.module}: {found}")
 
 
-def _slang(path):
-    """The first complaint of slang about a file, or nothing."""
+def _slang(path, standard):
+    """The first complaint of slang about a file in the language of a standard, or nothing."""
     # Only who lints needs it.
     from pyslang import driver
 
     slang = driver.Driver()
     slang.addStandardArgs()
-    slang.parseCommandLine(f'slang --std 1364-2005 -Weverything --threads 1 "{path}"')
+    slang.parseCommandLine(f'slang --std {standard} -Weverything --threads 1 "{path}"')
     slang.processOptions()
     slang.parseAllSources()
     compilation = slang.createCompilation()

@@ -19,12 +19,16 @@ def schema():
     return json.loads(files("narrowfloat.hdl").joinpath(SCHEMA_FILE).read_text())
 
 
-def of(design, values, module, top):
-    """The manifest, a dict, of a `module` but for its Verilog: `design` with the parameters `values`, made as `top`."""
+def of(design, values, module, top, source=None):
+    """The manifest, a dict, of a `module` but for its Verilog: `design` with the parameters `values`, made as `top`.
+
+    `source` is the name of the file with the module, by default that of Verilog-2005.
+    """
     return {
         "schema": schema()["$id"],
         "design": design.name,
         "module": module,
+        "source": source or f"{module}.v",
         "reference": design.reference,
         "parameters": design.to_json(values),
         "declaration": declaration(design),

@@ -54,16 +54,16 @@ _emit = emission.emit
 
 
 @functools.wraps(_emit)
-def _emit_once(design, settings=(), name=None):
+def _emit_once(design, settings=(), name=None, systemverilog=False):
     if not _kept or DESIGNS.get(design.name) is not design:
-        return _emit(design, settings, name)
+        return _emit(design, settings, name, systemverilog)
     # A test may hide Yosys.
-    key = repr((design.name, name, *settings, os.environ.get("YOSYS"), os.environ.get("PATH")))
+    key = repr((design.name, name, systemverilog, *settings, os.environ.get("YOSYS"), os.environ.get("PATH")))
     file = _kept[0] / hashlib.sha256(key.encode()).hexdigest()
     with open(file.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be at the same design
         if not file.exists():
-            file.write_bytes(pickle.dumps(_emit(design, settings, name)))
+            file.write_bytes(pickle.dumps(_emit(design, settings, name, systemverilog)))
         return pickle.loads(file.read_bytes())
 
 

@@ -22,7 +22,6 @@ _MEANINGS = {
     "_tuser": "What goes with the beat.",
 }
 _FILES = {
-    ".v": "the module, Verilog-2005",
     ".md": "this sheet",
     ".json": "the manifest: what this sheet says of ports, registers and latency, for programs",
     ".f": "a filelist for simulators",
@@ -344,12 +343,15 @@ def _flags(manifest):
 
 def _files(manifest):
     module = manifest["module"]
+    language = "SystemVerilog" if manifest["source"].endswith(".sv") else "Verilog-2005"
+    source = [f"`{manifest['source']}`", f"the module, {language}"]
+    files = f"{manifest['source']} {module}_tb.v"
     ends = [end for end in _FILES if "registers" in manifest or end not in _WITH_REGISTERS]
-    yield left_table(["file", "content"], [[f"`{module}{end}`", _FILES[end]] for end in ends])
+    yield left_table(["file", "content"], [source, *([f"`{module}{end}`", _FILES[end]] for end in ends)])
     yield (
         "The testbench needs no Python. Beside the files, either of these prints a line that begins with PASS or FAIL:\n\n"
         "```sh\n"
-        f"iverilog -g2005 -o tb.vvp {module}.v {module}_tb.v && vvp tb.vvp\n"
-        f"verilator --binary --timing --top-module {module}_tb {module}.v {module}_tb.v && obj_dir/V{module}_tb\n"
+        f"iverilog -g{2012 if language == 'SystemVerilog' else 2005} -o tb.vvp {files} && vvp tb.vvp\n"
+        f"verilator --binary --timing --top-module {module}_tb {files} && obj_dir/V{module}_tb\n"
         "```"
     )

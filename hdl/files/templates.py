@@ -65,7 +65,7 @@ def _litex(manifest):
         f'            "{manifest["module"]}",',
         *(f"            {name}={value}," for name, value in _connections(manifest, parameters, '"sys"').items()),
         "        )",
-        f'        platform.add_source("{manifest["module"]}.v")',
+        f'        platform.add_source("{manifest["source"]}")',
     ]
     return "\n".join(lines) + "\n"
 

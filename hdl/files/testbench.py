@@ -49,7 +49,7 @@ class _Text(Cycle):
 // It sends what {name}.hex holds, with idle cycles and back-pressure, and compares
 // every beat that leaves with what the NumPy model has given. Run it in the folder of that file:
 //
-//   $ iverilog -g2005 -o tb.vvp {files}
+//   $ iverilog -g{2012 if self.manifest["source"].endswith(".sv") else 2005} -o tb.vvp {files}
 //   $ vvp tb.vvp
 //
 //   $ verilator --binary --timing --top-module {name} {files}

@@ -10,6 +10,7 @@ def add_arguments(parser):
     parser.add_argument("--all", action="store_true", help="every shipped design instead")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter; see narrowfloat list")
     parser.add_argument("--name", help="name of the module; default the design with its parameters")
+    parser.add_argument("--systemverilog", action="store_true", help="SystemVerilog, in MODULE.sv, in place of Verilog-2005")
     parser.add_argument("--out", type=shell.output_folder, required=True, metavar="DIR", help="the folder to write into")
 
 
@@ -23,6 +24,6 @@ def run(options):
     chosen = SHIPPED if options.all else [(options.design, options.set)]
     with shell.Progress("narrowfloat emit", "emitting", len(chosen)) as progress:
         for name, settings in chosen:
-            for path in emit(find(name), settings, options.name).write(options.out):
+            for path in emit(find(name), settings, options.name, options.systemverilog).write(options.out):
                 print(path)
             progress.advance()

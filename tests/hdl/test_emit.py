@@ -153,6 +153,7 @@ def test_manifest_of_the_default_encoder():
         "schema": "urn:narrowfloat:manifest:1",
         "design": "float_encoder",
         "module": "float_encoder_ab_e5m2_x4",
+        "source": "float_encoder_ab_e5m2_x4.v",
         "reference": "narrowfloat.golden.reference.float_codec:FloatEncoder",
         "parameters": {
             "formats": ["ab_e5m2"],

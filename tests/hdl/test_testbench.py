@@ -6,6 +6,7 @@ import re
 
 import pytest
 from narrowfloat import sweep
+from narrowfloat.hdl import lint
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
 from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.files import testbench
@@ -45,10 +46,12 @@ def simulate(tmp_path, require_tool):
 
     def run(emission, text=None, *options):
         emission.write(tmp_path)
-        module = emission.module
+        source = emission.manifest["source"]
         if text is not None:
-            (tmp_path / f"{module}.v").write_text(text)
-        done = ICARUS.start(["-g2005", "-Wall", *options, "-o", "tb.vvp", f"{module}.v", f"{module}_tb.v"], tmp_path)
+            (tmp_path / source).write_text(text)
+        language = "-g2012" if source.endswith(".sv") else "-g2005"
+        arguments = [language, "-Wall", *options, "-o", "tb.vvp", source, f"{emission.module}_tb.v"]
+        done = ICARUS.start(arguments, tmp_path)
         assert done.returncode == 0 and (text is not None or done.stderr == ""), done.stderr
         return VVP.start(["-N", "tb.vvp"], tmp_path, seconds=300)
 
@@ -94,6 +97,17 @@ def test_every_kind_passes(configuration, emitted, simulate):
     name, *settings = configuration
     emission = emitted(name, settings)
     assert_passes(emission, simulate(emission))
+
+
+@pytest.mark.parametrize("configuration", KINDS[1:5], ids=" ".join)
+def test_systemverilog_does_the_same(configuration, simulate):
+    name, *settings = configuration
+    emission = emit(find(name), settings, systemverilog=True)
+    lint.check(emission)
+    assert_passes(emission, simulate(emission))
+    assert "always @" not in emission.text and not re.search(r"\breg\b", re.sub("//.*", "", emission.text))
+    assert f"{emission.module}.v" not in emission.files and emission.files[f"{emission.module}.f"] == f"{emission.module}.sv\n"
+    assert f"files: [{emission.module}.sv]" in emission.files[f"{emission.module}.core"]
 
 
 def check_random(name, number, simulate):
