@@ -23,8 +23,13 @@ async def registers_answer_on_every_mix_of_pauses(bench):
     version = await bench.read_register("VERSION")
     assert f"{version['major']}.{version['minor']}.{version['patch']}" == bench.manifest["versions"]["narrowfloat"]
     built = sum(1 << code for code, name in enumerate(ESTIMATORS) if name in parameters["estimators"])
-    config = {"lanes": bench.reference.lanes, "types": bench.types, "estimators": built, "s2fp8": int(parameters["s2fp8"])}
+    config = {"lanes": bench.reference.lanes, "types": bench.types, "estimators": built}
+    config |= {name: int(parameters[name]) for name in ("s2fp8", "bias_port")}
     assert await bench.read_register("CONFIG") == config
+    for place in bench.reference.raw_statistics.values():
+        for t in range(bench.types, 8):
+            await bench.write_register("STAT_INDEX", **place, type=t)
+            assert await bench.read_register("STAT_DATA") == {"word": 0}, f"type {t} is not there, but has a statistic"
     await bench.registers.check_after_reset()
     await bench.check_registers()
     axil, registers = bench.registers.axil, bench.reference.registers

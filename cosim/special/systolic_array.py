@@ -89,6 +89,13 @@ async def each_dataflow_in_the_cycles_it_should_take(bench):
 
 
 @ArrayBench.test()
+async def in_place_from_the_start(bench):
+    """Known results where no tile has ever been in use: a simulator with four states tells, if it runs nothing before."""
+    for _ in range(PRODUCTS):
+        await bench.run(bench.reference.random_product("gradient"))
+
+
+@ArrayBench.test()
 async def what_does_not_fit_together_is_discarded(bench):
     """Whatever the fields of beats are, none waits for ever, and what comes later is right."""
     for number in range(STRAYS):

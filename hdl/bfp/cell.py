@@ -181,12 +181,15 @@ class Cell(Circuit):
         layouts, control = self._layouts, self.control
         m.submodules.unit = unit = layouts.unit()
         waiting, held = (Signal(layouts.group, name=f"{kind}_group", reset_less=True) for kind in ("waiting", "held"))
+        # Where sums move down, products of zeros are added: zero whatever is held, once simulators know its signs.
+        held_signs = Signal(layouts.lanes)
         y = Signal(layouts.chunk)
         with m.If(control.in_place):
             m.d.comb += y.eq(self.top)
         with m.Else():
             m.d.comb += y.exponent.eq(held.exponent)
-            m.d.comb += layouts.chunks_of(held.numbers, control.chunk, y)
+            for result, element, sign in zip(y.numbers, held.numbers, held_signs):
+                m.d.comb += result.eq(Cat(layouts.chunk_of(element, control.chunk), sign))
         with m.If(self.advance & self.loads):
             m.d.sync += waiting.eq(self.loaded)
         with m.Elif(self.advance & control.in_place):
@@ -195,7 +198,7 @@ class Cell(Circuit):
             for number, chunk in zip(waiting.numbers, self.top.numbers, strict=True):
                 m.d.sync += [number.magnitude[-CHUNK_BITS:].eq(chunk[:CHUNK_BITS]), number.sign.eq(chunk[CHUNK_BITS])]
         with m.If(self.advance & control.swap):
-            m.d.sync += held.eq(waiting)
+            m.d.sync += [held.eq(waiting), held_signs.eq(Cat(number.sign for number in waiting.numbers))]
         own = unit.total.as_value()
         m.d.comb += [
             unit.x.eq(self.x.numbers),

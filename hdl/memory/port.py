@@ -240,7 +240,8 @@ class MemoryPort(Block):
         m.d.comb += answer.word_done.eq(1)
         for name, unit in self._units.items():
             chosen = index.estimator == list(ESTIMATORS).index(name)
-            reads = wire(m, 1, chosen & (index.index < len(unit.statistics)), f"reads_{name}")
+            is_there = (index.index < len(unit.statistics)) & (index.type < self.types)
+            reads = wire(m, 1, chosen & is_there, f"reads_{name}")
             m.d.comb += [unit.read.type.eq(index.type), unit.read.index.eq(index.index)]
             with m.If(reads):
                 m.d.comb += [

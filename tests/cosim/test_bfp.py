@@ -82,6 +82,13 @@ def test_systolic_array_on_icarus(settings, tmp_path, require_tool):
     assert result.vectors > 5_000
 
 
+@pytest.mark.parametrize("accumulator", ["fixed", "fp32"])
+def test_array_in_place_from_power_up(accumulator, tmp_path, require_tool):
+    require_tool("iverilog")
+    settings = ("rows=2", "columns=2", "lanes=4", f"accumulator={accumulator}")
+    assert simulate("systolic_array", settings, tmp_path, "in_place_from").failure is None
+
+
 def test_a_wrong_product_in_the_array_is_caught(tmp_path, require_tool):
     require_tool("iverilog")
 
