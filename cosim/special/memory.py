@@ -26,12 +26,12 @@ async def registers_answer_on_every_mix_of_pauses(bench):
     config = {"lanes": bench.reference.lanes, "types": bench.types, "estimators": built}
     config |= {name: int(parameters[name]) for name in ("s2fp8", "bias_port")}
     assert await bench.read_register("CONFIG") == config
+    await bench.registers.check_after_reset()
+    await bench.check_registers()
     for place in bench.reference.raw_statistics.values():
         for t in range(bench.types, 8):
             await bench.write_register("STAT_INDEX", **place, type=t)
             assert await bench.read_register("STAT_DATA") == {"word": 0}, f"type {t} is not there, but has a statistic"
-    await bench.registers.check_after_reset()
-    await bench.check_registers()
     axil, registers = bench.registers.axil, bench.reference.registers
     write, read = axil.write_if, axil.read_if
     channels = (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel)
