@@ -41,8 +41,10 @@ class SystolicArray(Block):
     ==========  ==============  ==========================  ========================  ===========================
 
     A tile is loaded in `rows` beats, that of the last row first, while the one before it is in use: there are two registers in
-    each cell. A beat at the left with `swap` set waits until a tile has been loaded whole and takes it into use; the first one
-    after reset does so in any case. Beats in place pass through the registers of the tile that waits, and so discard it.
+    each cell. The first of these beats waits until all cells have taken the tile before it into use, for ``rows + columns - 2``
+    cycles after a swap. A beat at the left with `swap` set waits until a tile has been loaded whole and takes it into use; the
+    first one after reset does so in any case. Beats in place pass through the registers of the tile that waits, and so discard
+    it.
 
     The sums of a tile start from zero, or with `resume` from those at `s_sums`: so a reduction that is longer than the array is
     high goes through it several times. In place they start from zero after each `last`; with `last` the results leave, a row
