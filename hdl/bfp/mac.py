@@ -269,12 +269,15 @@ class FastMac(Block):
     ===========  =====================================================================================================
     accumulator  what is added
     ===========  =====================================================================================================
-    fixed        each pass, in any order: ``floor(S * 2**(Ex + Ey))`` in two's complement of `width` bits, where one of the
-                 exponents is given less that of the window, so that the sum's last bit means ``2**(window - 256)``; a pass
-                 and a sum that do not fit become the end of the range, and `saturated` stays set until the result leaves
+    fixed        each pass: ``floor(S * 2**(Ex + Ey))`` in two's complement of `width` bits, where one of the exponents is
+                 given less that of the window, so that the sum's last bit means ``2**(window - 256)``. A pass that does not
+                 fit makes the sum the end of the range on its side, whatever the sum was before. A sum that does not fit
+                 becomes the end on its side. Either sets `saturated` until the result leaves
                  (`golden.bfp.accumulate_fixed`)
     fp32         each group, when its passes have been added as integers: rounded once, to nearest even, with subnormals;
-                 what is too large becomes infinity and stays so (`golden.bfp.accumulate_fp32`)
+                 what is too large becomes infinity and stays so. A group whose sum is zero leaves the sum as it is, -0 too;
+                 what cancels exactly gives +0, and a negative sum too small for a subnormal -0
+                 (`golden.bfp.accumulate_fp32`)
     ===========  =====================================================================================================
 
     With `nan` one of the groups is NaN (E is 255). A sum of "fp32" becomes NaN, +NaN without payload, and stays so. A "fixed"
@@ -312,7 +315,7 @@ class FastMac(Block):
         The result: a binary32 word, or an integer whose last bit means ``2**(window - 254 - 2 * (c - 1))``, c the bits of a
         chunk.
     saturated
-        Of the result, something did not fit, or was NaN.
+        A pass of the result, or a sum, did not fit, or a group was NaN.
     user
         The tag. That of the last pass of a result goes out with it, the others count for nothing.
 
@@ -322,7 +325,8 @@ class FastMac(Block):
         A result is the sum of the passes from the one after the last TLAST, or after reset, to the next one with TLAST. A pair
         of groups x and y takes a pass for every chunk of x with every chunk of y. With a fixed accumulator these may come in
         any order. With fp32 and several chunks they come pair by pair, those with the smallest sum of both chunks' numbers
-        first: chunks 0 and 0, then 0 and 1, 1 and 0, then the next sum.
+        first: chunks 0 and 0, then 0 and 1, 1 and 0, then the next sum. Where a fixed sum saturates, its value depends on the
+        order.
     TLAST
         Of what enters: the last pass of a result. Of what leaves: always 1.
     constant

@@ -44,20 +44,28 @@ class SystolicArray(Block):
     each cell. The first of these beats waits until all cells have taken the tile before it into use, for ``rows + columns - 2``
     cycles after a swap. A beat at the left with `swap` set waits until a tile has been loaded whole and takes it into use; the
     first one after reset does so in any case. Beats in place pass through the registers of the tile that waits, and so discard
-    it.
+    it; the tile in use stays in use.
 
     The sums of a tile start from zero, or with `resume` from those at `s_sums`: so a reduction that is longer than the array is
-    high goes through it several times. In place they start from zero after each `last`; with `last` the results leave, a row
-    per cycle, which takes ``rows - 1`` cycles in which nothing is added.
+    high goes through it several times. They go down from row 0, a pair of groups in each row: that is the order of rounding and
+    saturation. In place they start from zero after each `last`; with `last` the results leave, a row per cycle, which takes
+    ``rows - 1`` cycles in which nothing is added.
 
     Groups are those of `BlockFormat`, and arithmetic is that of `FastMac`, whose passes the array makes of groups by itself:
     those of a pair of groups are added as integers with either accumulator, and pairs one after the other, as in
-    `golden.bfp.matmul`. A fixed accumulator's last bit means ``2**(window - 256)``. A group whose exponent is 255 is NaN.
+    `golden.bfp.matmul`. So what is said there of a pass in a fixed sum, its floor and whether it fits, goes for a pair here. A
+    fixed accumulator's last bit means ``2**(window - 256)``. A group whose exponent is 255 is NaN; to a fixed sum its numbers
+    are added with that exponent all the same.
 
     Everything moves on in the same cycles: as long as a result waits at the output nothing does. Idle cycles at the left become
     gaps.
 
-    Latency: ``rows + columns - 1`` cycles from the last pass of a beat. Throughput: a pass per cycle; a swap takes a cycle.
+    Latency: ``rows + columns - 1`` cycles from the last pass of a beat; in place to the first of the rows that leave, of which
+    the last one comes ``rows - 1`` cycles later.
+
+    Throughput: a pass per cycle, which is what the initiation interval counts; a swap takes a cycle. The next row of a tile is
+    taken ``rows + columns - 1`` cycles after a swap, or a pass in place, at the earliest, so swaps are at least
+    ``2 * rows + columns - 1`` cycles apart.
 
     FAST has a second path of sums, to the right, so that W lies in the array for dA as it does for O. That takes a selector of
     the adder's operand in each cell, and nothing is saved: the groups for dA lie along n, and have to be loaded anyway.
@@ -80,8 +88,9 @@ class SystolicArray(Block):
     Fields
     ------
     x, y
-        A number: its magnitude in the lowest bits, of narrower groups in the highest bits of these, and above it its sign.
-        Number n of the group for row or column r is ``lanes * r + n``.
+        A number: its magnitude in the lowest bits, of narrower groups in the highest bits of these, and above it its sign. Bits
+        of the magnitude below those of the beat's chunks are ignored. Number n of the group for row or column r is the field
+        with the number ``lanes * r + n``.
     s_axis.exponent
         The exponent E of the group for each row, 0 to 255, of which 255 is NaN. Of formats with 3 or 4 bits of exponent that is
         the code and the tensor's offset.
@@ -91,9 +100,10 @@ class SystolicArray(Block):
         The dataflow: in place, else stationary. At `s_columns` it says whether the beat goes with one at the left, else it is a
         row of a tile.
     swap
-        Stationary: the beat waits for a whole tile and takes it into use.
+        Stationary: the beat waits for a whole tile and takes it into use. In place it is ignored.
     resume
-        Stationary: the sums start from the beat at `s_sums`, which moves in the cycle in which this one does.
+        Stationary: the sums start from the beat at `s_sums`, which moves in the cycle in which this one does. In place it is
+        ignored.
     chunks
         How many chunks of 2 bits each number of the beat's groups has, less 1.
     window
@@ -105,7 +115,8 @@ class SystolicArray(Block):
     discarded
         In the cycle before, something that could not be used was discarded.
     saturated
-        Of the sum of each column, something did not fit or was NaN; what starts a sum hands it on.
+        Of the sum of each column: a pair of groups, or a sum, did not fit, or a group was NaN. A sum that starts from `s_sums`
+        has it set if it is set there, too.
 
     Protocol
     --------
@@ -117,13 +128,17 @@ class SystolicArray(Block):
         that at `s_sums`. A result leaves for each stationary beat, and one for each row, the last row first, for each TLAST in
         place.
     constant
-        `chunks` in all rows of a tile: that of its last beat counts. `window` in all beats whose sums are added. A beat that is
-        offered does not change, as its passes take several cycles.
+        `chunks` in all rows of a tile: that of its last beat, for row 0, counts. `window` in all beats whose sums are added. A
+        beat that is offered does not change, as its passes take several cycles.
     wrong input
         What cannot be used is discarded, so that no beats wait for one another for ever, and `discarded` is set a cycle later.
-        A beat in place at `s_columns`, while one at `s_axis` waits for a tile, is taken and does nothing. A whole tile, which
-        another row follows while a beat in place waits at `s_axis`, makes place for that row. A sum in place that a stationary
-        beat interrupts is lost, and the next one starts anew. `chunks` beyond those of `max_bits` count as all there are.
+        A beat in place at `s_columns`, while one at `s_axis` waits for a tile, is taken and does nothing; rows that are loaded
+        stay. A whole tile, which another row follows while a beat in place waits at `s_axis`, makes place for that row. A sum
+        in place that a stationary beat interrupts is lost, and the next one starts anew. `chunks` beyond those of `max_bits`
+        count as all there are.
+    discarded without a sign
+        The rows of a tile, whole or not, that beats in place pass through, those that come between two such beats included. The
+        sums in place do not change by them.
     """
 
     rows = Integer(4, 1, MAX_SIDE, "Rows of cells.")

@@ -73,7 +73,7 @@ def page(design, values, manifest):
         *_timing(manifest),
         *_registers(manifest),
         *_statistics(manifest),
-        *_flags(manifest),
+        *_flags(manifest, prose),
         "## Area and frequency",
         f"This measures LUTs, cells, delay and energy on several targets:\n\n```sh\n{synth}\n```",
         "## Instantiation",
@@ -276,7 +276,10 @@ def _timing(manifest):
         "side with more beats."
     )
     if manifest["parameters"].get("ready") == "registered":
-        yield "One cycle of each latency is that of the buffers at the inputs: what the text says of the block is without it."
+        yield (
+            "One cycle of each latency is that of the buffers at the inputs. What the text says of beats that move together, "
+            "and of cycles, is of the block behind the buffers: at the ports each input may be up to two beats ahead."
+        )
 
 
 # Registers and flags
@@ -331,12 +334,13 @@ def _statistics(manifest):
         yield left_table(head, [[index, f"`{name}`"] for index, name in enumerate(names)])
 
 
-def _flags(manifest):
+def _flags(manifest, prose):
     """What raises the flags that it has: fields, or parts of fields, which are called as they are."""
     places = (*manifest["ports"], *manifest.get("registers", ()))
     found = [field for place in places for field in place.get("fields", ())]
     names = {name.rstrip("0123456789") for field in found for name in (field["name"], *field.get("parts", ()))}
-    rows = [[f"`{name.lower()}`", cell(text)] for name, text in flag_meanings().items() if name.lower() in names]
+    meanings = {name.lower(): text for name, text in flag_meanings().items()}
+    rows = [[f"`{name}`", cell(prose.fields.get(name, text))] for name, text in meanings.items() if name in names]
     yield "## Errors and flags"
     yield left_table(["flag", "raised by"], rows) if rows else "It raises none."
 
