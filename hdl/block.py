@@ -148,6 +148,12 @@ class Block(Circuit):
         """Whether a block with these parameters has registers of any kind: without, its top has no clock and no reset."""
         return True
 
+    @classmethod
+    def absent(cls, values):
+        """Blocks that the docstring names and that one with these parameters does not have: their texts are left out of its
+        data sheet."""
+        return ()
+
     @property
     def tag(self):
         """The field of `user` for a tag that passes through, if the block has one."""

@@ -51,8 +51,9 @@ class FloatFormat(Format):
 
         ==============  ========================================================================
         gradual         E = 0 means ``0.M * 2**(1 - bias)``: zero and subnormals, as IEEE 754
-        zero_code       E = 0 is a normal exponent, except that {E, M} = 0 means zero; a value that rounds to that code takes
-                        the code above it, a smaller one becomes zero
+        zero_code       E = 0 is a normal exponent, except that {E, M} = 0 means zero: the smallest normal number is {E, M} = 1,
+                        ``(1 + 2**-man_bits) * 2**-bias``; a value that rounds to ``2**-bias``, from above or below, becomes
+                        that number, one that rounds to less becomes zero
         clamp_exponent  every code is normal, there is no zero: out of range only E is clamped and M stays, at both ends, as
                         Algorithm 1 of Sadi et al. 2024 has it (needs specials "none" or "fnu")
         ==============  ========================================================================

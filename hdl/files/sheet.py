@@ -1,6 +1,7 @@
 """The data sheet of an emitted module: all that is needed to drive it, from its manifest and the docstrings of its block."""
 
 import inspect
+import re
 
 from narrowfloat.golden.formats import BlockFormat, FloatFormat, LogBlockFormat
 from narrowfloat.hdl.files import fields, interfaces, markdown
@@ -53,7 +54,7 @@ def page(design, values, manifest):
         All parameters that the module was built with.
     manifest : dict
     """
-    prose = Prose(design.component)
+    prose = Prose(design.component, values)
     settings = design.settings(values)
     built = " ".join(f"`{setting}`" for setting in settings) or "all parameters at their defaults"
     synth = " ".join(["narrowfloat synth", design.name, *(f"--set {setting}" for setting in settings)])
@@ -74,17 +75,16 @@ def page(design, values, manifest):
         *_registers(manifest),
         *_statistics(manifest),
         *_flags(manifest, prose),
+        *_others(prose),
         "## Area and frequency",
         f"This measures LUTs, cells, delay and energy on several targets:\n\n```sh\n{synth}\n```",
         "## Instantiation",
-        *(
-            f"{_LANGUAGES[name]}:\n\n```{'python' if name in ('amaranth', 'litex') else name}\n{text}```"
-            for name, text in templates(manifest).items()
-        ),
+        *_templates(manifest),
         "## Files",
         *_files(manifest),
     ]
-    return "\n\n".join(parts) + "\n"
+    text = "\n\n".join(parts) + "\n"
+    return re.sub("`(golden|hdl)[.]", r"`narrowfloat.\1.", text)  # where readers can import it from
 
 
 def _sentence(text):
@@ -99,7 +99,7 @@ def _formats(values, prose):
     chosen = [fmt for value in values.values() for fmt in (value if isinstance(value, tuple) else (value,))]
     for kind, row in ((FloatFormat, _float), (LogBlockFormat, _sizes), (BlockFormat, _sizes)):
         rows = [row(fmt) for fmt in chosen if isinstance(fmt, kind)]
-        if rows or f"`{kind.__name__}`" in prose.text:
+        if rows or any(f"`{kind.__name__}`" in text for text in (prose.text, *prose.others.values())):
             yield f"### Encoding of a `{kind.__name__}`"
             yield markdown.docstring(markdown.sections(inspect.cleandoc(kind.__doc__))[0])
         if rows:
@@ -293,7 +293,8 @@ def _registers(manifest):
         "32 bits each, little endian, on AXI4-Lite, `s_axil_...`. Addresses are in bytes; the two lowest bits are ignored. "
         "Byte strobes are honoured. An address without a register answers SLVERR to reads and writes, and so does a write of a "
         "value that an encoding does not have, which changes nothing. A write to what is read only answers OKAY and does "
-        "nothing. Write address, write data and read address may come in any order."
+        "nothing. Bits without a field read as 0, and what is written to them is ignored. Write address, write data and read "
+        "address may come in any order."
     )
     yield left_table(["access", "meaning"], [[name, meaning] for name, meaning in ACCESSES.items()])
     yield left_table(
@@ -343,6 +344,22 @@ def _flags(manifest, prose):
     rows = [[f"`{name}`", cell(prose.fields.get(name, text))] for name, text in meanings.items() if name in names]
     yield "## Errors and flags"
     yield left_table(["flag", "raised by"], rows) if rows else "It raises none."
+
+
+def _others(prose):
+    if prose.others:
+        yield "## What the designs named above compute"
+    for name, text in prose.others.items():
+        yield f"### `{name}`"
+        yield text
+
+
+def _templates(manifest):
+    """The instance in Verilog, and folded away that in each other language."""
+    for name, text in templates(manifest).items():
+        code = f"```{'python' if name in ('amaranth', 'litex') else name}\n{text}```"
+        folded = f"<details>\n<summary>{_LANGUAGES[name]}</summary>\n\n{code}\n\n</details>"
+        yield f"{_LANGUAGES[name]}:\n\n{code}" if name == "verilog" else folded
 
 
 def _files(manifest):

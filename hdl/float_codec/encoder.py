@@ -28,7 +28,8 @@ class FloatEncoder(FloatCodec):
     underflow       as the format says: gradual, zero_code, clamp_exponent
     overflow        decided after rounding. saturate: the largest finite number; format: infinity, else NaN, else the
                     largest finite number (which rtz and rto give for every finite input, rdn and rup toward zero)
-    NaN             the format's NaN, or the largest finite number where it has none
+    NaN             the format's NaN with the sign of the input, or the largest finite number where it has none;
+                    clamp_exponent reads it as a number whose exponent is 255
     infinity        as overflow
     zero            keeps its sign; fnuz has only +0, fnu makes it NaN, as every negative input; clamp_exponent has none
     not built       a code of `format` or `rounding` that is none of those built counts as the last of them, and all elements

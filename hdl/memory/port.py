@@ -17,6 +17,7 @@ from narrowfloat.hdl.memory.streams import CODE_BITS, TYPES, core_stream, memory
 from narrowfloat.hdl.memory.write import WritePath
 from narrowfloat.hdl.parts.logic import pick, switch, wire
 from narrowfloat.hdl.parts.registers import Registers
+from narrowfloat.hdl.s2fp8 import S2Decoder, S2Encoder
 from narrowfloat.hdl.statistics import BIAS_RELATIONS, MAX_LANES, starting_bias
 
 
@@ -33,21 +34,23 @@ class MemoryPort(Block):
     equation        as `FloatEncoder`, nearest even, and `FloatDecoder`
     mode            0 FP32: words pass. 1 calibrate: words pass and are observed. 2 FP8: words are encoded, and observed.
                     3 frozen: words are encoded, the estimators rest. With `s2fp8`, 4 and 5: as 2 and 3, in S2FP8
-    S2FP8           equation as `S2Encoder` and `S2Decoder`. The parameters of a type are those of the last tensor of it that
-                    was observed and has ended 64 cycles ago (for one type; others that end meanwhile come first); at first
-                    alpha is 1 and the mean 0
+    S2FP8           with `s2fp8`: equation as `S2Encoder` and `S2Decoder`. The parameters of a type are those of the last
+                    tensor of it that was observed and has ended 64 cycles ago (for one type; others that end meanwhile come
+                    first); at first alpha is 1 and the mean 0
     bypass          such beats pass as they are and count for nothing
     TKEEP           what is encoded goes by whole words: one counts as kept if its four bytes are; one that has some of them
-                    raises a flag, and is not written
+                    raises a flag, and is not written. Codes that are not kept may be anything
     flush           the pack that a beat joins leaves with it, full or not
-    own bias        with `bias_port`, of no tensor: such beats are encoded with the bias that they bring, whatever the mode, and
-                    count for nothing
+    own bias        with `bias_port`: of no tensor, such beats are encoded with the bias that they bring, whatever the mode;
+                    they raise the flags of their type, and else count for nothing
+    reading         a packed beat is read as up to four, one for the codes of each beat that it was packed from, but none for
+                    those without a kept code; a word is kept if its code is, and TLAST goes with the last
     latency         write 2 cycles from the beat that completes a pack, read 1; with S2FP8 3 and 2
     throughput      a beat per clock on the core's side
     ==============  =====================================================================================================
 
-    Control: by the registers. A mode or bias that is written, or that an estimator answers, counts for tensors that start two
-    cycles later, one cycle after an estimator shows it.
+    Control: by the registers. A mode or bias that is written counts for tensors that start two cycles after that in which write
+    address and data have both been taken, or later; what an estimator answers, one cycle after it shows it.
 
     Members
     -------
@@ -97,13 +100,15 @@ class MemoryPort(Block):
     --------
     TLAST
         Ends a tensor of its type: a pack that is not full then leaves. In bypass it passes and ends nothing; with `own_bias` it
-        ends nothing but the pack.
+        ends nothing but the pack, and goes out with that.
     order
         Kept among all types and bypass, in each direction. A beat of another type, of bypass or of a tensor in FP32 cuts a pack
         short: let types alternate by bursts, not by beats. A pack waits for its next beat as long as that takes: set `flush` in
-        the last beat that a write response must not wait for, or send one of the same kind with `flush` and without kept bytes.
+        the last beat that a write response must not wait for, or send one of the same kind with `flush` and without kept bytes:
+        with the same type, of the same tensor or with the same own bias. Without an open pack such a beat, or a last one,
+        leaves as a packed beat whose TKEEP is 0. It begins a tensor as others do.
     parts of what was written
-        Codes have the bias of their tensor, which may be gone. With `bias_port`, read the codes, change the words that are
+        With `bias_port`: codes have the bias of their tensor, which may be gone. Read the codes, change the words that are
         written in part, and write them with `own_bias` and the bias that the codes were read with: words that have not changed
         become the same codes again.
     memory
@@ -112,6 +117,9 @@ class MemoryPort(Block):
     constant
         Mode, bias and parameters of a type are taken where its tensor starts, and stay until its last beat. Registers may be
         written at any time, and count for the next tensor.
+    control
+        Mode and estimator are in one register, and a write sets both, unless byte strobes leave one out. Where code 0 is no
+        estimator that is built, the mode alone is refused: FP8 with the tracker is 0x202.
     wrong input
         A `type` is always one that there is. A packed beat without any kept code is read as one beat with nothing kept. A write
         of a code that is not built is refused with SLVERR.
@@ -152,6 +160,11 @@ class MemoryPort(Block):
     )
 
     fraction_bits = MappingProxyType({"mean": MEAN_FRACTION_BITS, "inverse": INVERSE_FRACTION_BITS})
+
+    @classmethod
+    def absent(cls, values):
+        units = [unit for name, unit in ESTIMATORS.items() if name not in values["estimators"]]
+        return (*units, *(() if values["s2fp8"] else (S2Decoder, S2Encoder)))
 
     def prepare(self):
         self._first_bias = starting_bias(self.initial_bias, self.fmt.bias, self.bias_min, self.bias_max)

@@ -12,7 +12,8 @@ class ExponentHistogram(CountingEstimator):
     """A count for each exponent, and from these counts the octave of the median, tensor by tensor.
 
     Equation: the bias is ``143 - e`` for the exponent e that holds the value of rank ``ceil(total / 2)``, as in
-    `golden.statistics.ExponentHistogram`, which is bit-exact.
+    `golden.statistics.ExponentHistogram`, which is bit-exact. `settled` says that one tensor in which something counted has
+    ended.
 
     A beat of 16 lanes touches up to 16 bins, more than a memory has ports, so the low ends of the counters are in registers.
     That is affordable because there is a bin for each possible bias only; `first` = 1 and `last` = 254 build all of them.

@@ -13,7 +13,8 @@ class MedianEstimator(CountingEstimator):
     `passes` that count values in `bins` equal bins of the magnitudes' words and go on with the bin that holds the median.
 
     Equation: the bias is ``143 - e`` for the octave e whose reference median is nearest to what the last pass finds. What a
-    pass finds and how it goes on is said in `golden.statistics.MedianEstimator`, which is bit-exact.
+    pass finds and how it goes on is said in `golden.statistics.MedianEstimator`, which is bit-exact. The bias changes after the
+    last pass only; `settled` says that this has happened once.
 
     There are no edges: the distance from the low end is divided by the width, which takes one subtraction for each of five bits
     instead of twenty comparisons, and stores two words per type instead of twenty-one.

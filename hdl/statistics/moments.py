@@ -23,7 +23,8 @@ class LogMoments(CountingEstimator):
 
     Equation: logarithms have 8 fraction bits; their mean is their sum divided by their number, rounded down; the bias is 143
     less the mean, rounded. `fit_bias` is the largest bias at which the largest finite number of `fmt` is not below the largest
-    magnitude of the window, kept in range. All as in `golden.statistics.LogMoments`, which is bit-exact.
+    magnitude of the window, kept in range. All as in `golden.statistics.LogMoments`, which is bit-exact. `settled` says that
+    one tensor in which something counted has ended.
 
     Latency: at the end of a tensor the division for the mean gives a bit per cycle, and meanwhile the window is looked through;
     by default the results are there 24 cycles after the end, unless ends of other types are being dealt with. Until then beats

@@ -10,15 +10,27 @@ from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Estimator
 class MedianTracker(Estimator):
     """A position per type that walks to the median as values pass.
 
-    Equation: a magnitude above the position moves it up by a step, another one down. The step is a power of two: it doubles
-    after `run` moves in the same direction and halves at a turn. The bias follows from the octave of the position, as in
-    `golden.statistics.MedianTracker`, which is bit-exact.
+    Equation: magnitudes are {e32, f23} as a number of octaves, with `fraction` bits of f23, plus half an octave. One above the
+    position moves it up by a step, another one down. The bias is ``143 - e`` for the octave e of the position, its bits above
+    the fraction: because of the half octave, 16 - k for a median from ``1.5 * 2**(k - 1)`` to ``1.5 * 2**k``.
+
+    ==============  =====================================================================================================
+    position        starts in the middle of the octave of the bias after reset. It stays where a step would take it out of the
+                    octaves from 143 - `bias_max` to 143 - `bias_min`
+    step            8 octaves at first. It halves, down to ``2**-fraction`` octaves, with a value whose direction is not that of
+                    the one before, which is down at first, or at which the position stays. It doubles, up to 8 octaves, with
+                    the last of `run` values in a row at which neither happens, since it halved or doubled
+    looked at       of beat n that is observed, from 0 after reset and of all types, lane
+                    ``(n + floor(n / lanes)) mod lanes``, if it is kept and holds neither zero, a subnormal, infinity nor
+                    NaN; all else changes nothing
+    settled         the step has been the smallest once. The bias counts before as well
+    ==============  =====================================================================================================
 
     There is a bias at any time, `busy` and `working` are never set, and `end` changes nothing. A bias may flicker where the
-    median is near the boundary of two; there is no hysteresis.
+    median is near the boundary of two; there is no hysteresis. `golden.statistics.MedianTracker` is bit-exact.
 
-    One lane per beat is looked at, another one with each beat. Majorities of several lanes cost a comparator each and follow
-    the data faster than is good: in real tensors neighbours are alike, and the position runs after each row.
+    Majorities of several lanes cost a comparator each and follow the data faster than is good: in real tensors neighbours are
+    alike, and the position runs after each row.
 
     Latency: a cycle from a beat to the bias. Throughput: a beat per clock.
 

@@ -150,6 +150,55 @@ def test_markdown_is_well_formed(name, settings, emitted):
     assert "\n\n\n" not in re.sub("^```.*?^```$", "code", page, flags=re.DOTALL | re.MULTILINE)
 
 
+def described(page):
+    """The designs whose texts a page has beside that of its own."""
+    texts = page.partition("## What the designs named above compute\n")[2].partition("\n## ")[0]
+    return set(re.findall("^### `(.*)`$", texts, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        ((), {"median_estimator", "exponent_histogram", "median_tracker"}),
+        (("estimators=tracker", "bias_port=1"), {"median_tracker"}),
+        (("estimators=moments", "s2fp8=1"), {"log_moments", "s2_encoder", "s2_decoder"}),
+    ],
+    ids=" ".join,
+)
+def test_memory_port_says_what_it_has(settings, more, emitted):
+    page = emitted("memory_port", settings).page
+    assert described(page) == {"float_encoder", "float_decoder"} | more
+    assert ("| S2FP8 |" in page) == ("s2fp8=1" in settings)
+    assert ("| own bias |" in page) == ("- Parts of what was written: " in page) == ("bias_port=1" in settings)
+
+
+@pytest.mark.parametrize("accumulator", ["fixed", "fp32"])
+@pytest.mark.parametrize("name", ["fast_mac", "systolic_array"])
+def test_table_of_a_choice_has_what_was_chosen(name, accumulator, emitted):
+    page = emitted(name, (f"accumulator={accumulator}",)).page
+    assert [row[0] for row in table(page, "accumulator", "what is added")] == [accumulator]
+    assert described(page) == {"fast_mac"} - {name}
+
+
+@EVERY
+def test_models_are_named_as_they_are_imported(name, settings, emitted):
+    page = emitted(name, settings).page
+    assert not re.search(r"`(golden|hdl)\.", page)
+    for module, member in re.findall(r"`(narrowfloat(?:\.[a-z]\w*)+)(?:\.([A-Z]\w*))?`", page):
+        try:
+            found = import_module(module)
+        except ModuleNotFoundError:
+            found, member = import_module(module.rpartition(".")[0]), module.rpartition(".")[2]
+        assert not member or hasattr(found, member), module
+
+
+def test_only_verilog_is_not_folded(emitted):
+    page = emitted("memory_port", ()).page
+    unfolded = re.sub("<details>.*?</details>", "", page, flags=re.DOTALL)
+    assert [f"```{each}\n" in unfolded for each in ("verilog", "vhdl", "python")] == [True, False, False]
+    assert re.findall("<summary>(.*)</summary>", page) == ["VHDL", "Amaranth", "LiteX"]
+
+
 # Time
 
 
