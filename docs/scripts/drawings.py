@@ -90,7 +90,7 @@ def overview():
     drawing.box(20, 155, 150, 90, "number formats", "float, LBFP, BFP,", "S2FP8: one frozen", "object each", fill=PLAIN)
     drawing.box(240, 40, 190, 80, "golden model", "NumPy: codes, flags,", "random bits", fill=MODEL)
     drawing.box(240, 280, 190, 80, "generator", "Amaranth components,", "declared parameters", fill=HARDWARE)
-    drawing.box(510, 280, 170, 80, "emitted files", "Verilog, manifest,", "filelist, core file", fill=HARDWARE)
+    drawing.box(510, 280, 170, 80, "emitted files", "Verilog, data sheet,", "testbench, manifest", fill=HARDWARE)
     drawing.box(510, 40, 170, 80, "reference objects", "inputs and outputs", "of each design", fill=MODEL)
     drawing.box(510, 160, 170, 80, "checks", "simulation, exhaustion,", "proof, netlists", fill=CHECK)
     drawing.arrow((170, 180), (205, 180), (205, 80), (240, 80))
