@@ -15,7 +15,7 @@ from narrowfloat.hdl.catalog import find
 from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.memory import TYPES, MemoryPort, ParameterKeeper, port, register_table
 from narrowfloat.hdl.memory.registers import release
-from narrowfloat.hdl.parts.registers import ACCESSES, Field, Register, Registers, as_json, markdown, repeated, ro
+from narrowfloat.hdl.parts.registers import ACCESSES, Field, Register, Registers, as_json, repeated, ro
 
 
 @pytest.fixture(scope="module")
@@ -253,9 +253,3 @@ def test_registers_and_fields_are_attributes():
     assert [(r.address, r.description) for r in registers.table[:2]] == [(0, "of 0"), (4, "of 1")]
     assert registers.value.f is registers.value_f and registers.value.count is registers.value_count
     assert registers.each[1].word is registers.each1_word and registers.each[0].word_done is registers.each0_word_done
-
-
-def test_page_of_a_small_table():
-    page = markdown("m", [register(field(name="bias", width=6, reset=15), address=0x40)])
-    assert "| 0x040 | R | d |\n\n## R, 0x040\n\nd\n\n| bits | field | access | reset | |\n|---|---|---|---|---|\n" in page
-    assert page.endswith("| 5:0 | bias | rw | 0xf | d |\n")
