@@ -83,13 +83,13 @@ def test_port_of_a_release_candidate_is_built(monkeypatch):
 def test_page_names_every_register_and_field(emission):
     page = emission.files[f"{emission.module}.md"]
     for register in emission.manifest["registers"]:
-        start = page.index(f"\n## {register['name']}, {register['address']:#05x}\n")
-        section = page[start + 1 :].split("\n## ")[0]
+        start = page.index(f"\n### {register['name']}, {register['address']:#05x}\n")
+        section = re.split("\n#+ ", page[start + 1 :])[0]
         assert register["description"] in section
         for field in register["fields"]:
             msb, lsb = field["msb"], field["lsb"]
-            bits = f"{msb}:{lsb}" if msb > lsb else f"{lsb}"
-            assert f"| {bits} | {field['name']} | {field['access']} |" in section and field["description"] in section
+            bits = f"[{msb}:{lsb}]" if msb > lsb else f"[{lsb}]"
+            assert f"| {bits} | `{field['name']}` | {field['access']} |" in section and field["description"] in section
 
 
 def test_manifest(emission):
@@ -101,7 +101,7 @@ def test_manifest(emission):
         name: [(f["name"], f["lsb"], f["msb"]) for f in port["fields"]] for name, port in ports.items() if "fields" in port
     }
     core, memory = [("type", 0, 0), ("bypass", 1, 1)], [("packed", 2, 2), ("bias", 3, 8)]
-    assert fields["s_core_tuser"] == fields["m_core_tuser"] == core
+    assert fields["m_core_tuser"] == core and fields["s_core_tuser"] == [*core, ("flush", 2, 2)]
     assert fields["s_mem_tuser"] == fields["m_mem_tuser"] == core + memory
     assert [ports[f"{face}_tkeep"]["width"] for face in ("s_core", "m_mem", "s_mem", "m_core")] == [4] * 4
     highest = max(register["address"] for register in manifest["registers"])
