@@ -18,7 +18,10 @@ _C = ("-std=c++20", "-pthread")
 _LIBRARY = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "--prefix", "Top")
 # Each library has a class Top of its own, of which the dynamic linker must not make one.
 _SHARED = ("-shared", "-fno-gnu-unique", "-Wl,-Bsymbolic", "-Wl,-z,defs")
-_SIMULATION = ("--cc", "-Wall", "-O3", "--assert", "--vpi", "--prefix", "Vtop", "--timescale", "1ns/1ps")
+# By default Verilator makes the code of every instance anew, and fits it to the signals around it. Without the optimizations
+# that these switch off instances share their code, so that large arrays of cells can be compiled at all.
+_SHARED_CODE = ("-fno-inline", "-fno-gate", "-fno-dfg")
+_SIMULATION = ("--cc", "-Wall", "-O3", *_SHARED_CODE, "--assert", "--vpi", "--prefix", "Vtop", "--timescale", "1ns/1ps")
 _ICARUS = ("-g2012", "-Wall")
 _DUMP = """module narrowfloat_dump;
   initial begin

@@ -1,8 +1,10 @@
 """The figures and tables of experiments, from committed JSON."""
 
+import json
+
 from narrowfloat.hdl.files.markdown import left_table
 
-from docs.scripts.tables import evidence, table
+from docs.scripts.tables import ROOT, evidence, table
 
 
 def _span(row, digits):
@@ -209,3 +211,21 @@ def array_use():
         for row in evidence("fast_speed")["utilization"]
     ]
     return table(["layer", "bits", "O = A W", "dA = dO W'", "dW = A' dO"], rows)
+
+
+def array_sizes():
+    """What systolic arrays of several sizes take of a processor, and in an ECP5."""
+    rows = json.loads((ROOT / "docs" / "arrays.json").read_text())
+    seconds = ("emission_s", "verilator_lint_s", "lint_s", "build_s", "simulation_s", "synthesis_s")
+
+    def taken(row):
+        return [
+            f"{row['side']} x {row['side']}",
+            f"{row['bytes'] / 1000:.0f}",
+            *(f"{row[name]:.1f}" if name in row else "" for name in seconds),
+            *(f"{row[name]}" if name in row else "" for name in ("lut4", "ff")),
+            f"{row['lut4'] / row['side'] ** 2:.0f}" if "lut4" in row else "",
+        ]
+
+    headings = ["cells", "Verilog, kB", "emission", "lint by Verilator", "lint by all four", "build by Verilator", "simulation"]
+    return table([*headings, "synthesis", "ECP5 LUT4", "FF", "LUT4 per cell"], [taken(row) for row in rows])

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from narrowfloat.cosim import build
 from narrowfloat.cosim.exhaustive.bfp import MacCheck
 from narrowfloat.cosim.report import Mismatch
 from narrowfloat.cosim.runner import Job, run
@@ -87,6 +88,24 @@ def test_array_in_place_from_power_up(accumulator, tmp_path, require_tool):
     require_tool("iverilog")
     settings = ("rows=2", "columns=2", "lanes=4", f"accumulator={accumulator}")
     assert simulate("systolic_array", settings, tmp_path, "in_place_from").failure is None
+
+
+def test_verilator_makes_the_code_of_cells_once(tmp_path, require_tool, monkeypatch):
+    require_tool("g++")
+    sizes = []
+
+    def measured(runtime, prefix, sources, options, folder, name):
+        sizes.append(sum(path.stat().st_size for path in folder.glob("*.cpp")))
+        (folder / "simulation").touch()
+
+    monkeypatch.setattr(build, "_link", measured)
+    monkeypatch.setenv("NARROWFLOAT_BUILD", str(tmp_path / "build"))
+    for side in (2, 4):
+        emission = emit(find("systolic_array"), (f"rows={side}", f"columns={side}", "accumulator=fp32"))
+        emission.write(tmp_path)
+        build.simulation(tmp_path / f"{emission.module}.v", emission.manifest, "verilator")
+    few, four_times_as_many = sizes
+    assert four_times_as_many < 2 * few
 
 
 def test_a_wrong_product_in_the_array_is_caught(tmp_path, require_tool):
