@@ -80,13 +80,17 @@ class LbfpEncoder(Lbfp):
             values = np.unique(np.concatenate([values, ones, -values, -ones]))
             for integer in range(-2, 2**self.fmt.int_bits + 1):
                 exponent = int(self.rng.integers(*self.fmt.exponent_range))
-                lsb = exponent - 2**self.fmt.int_bits + integer - place
+                lsb = self._weight(exponent - 2**self.fmt.int_bits + integer - place)
                 yield self.of_values(self.rng.permutation(values), exponent, lsb_exponent=lsb)
         extremes = np.array([0, -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1, 1, -1])
-        reach = 2 ** (self.fmt.exp_bits + 2)
         for exponent in (self.exponents[0], 0, self.exponents[-1]):
-            for lsb in (-reach, exponent - self.bits, exponent, reach - 1):
-                yield self.of_values(extremes, exponent, lsb_exponent=lsb)
+            for lsb in (-np.inf, exponent - self.bits, exponent, np.inf):
+                yield self.of_values(extremes, exponent, lsb_exponent=self._weight(lsb))
+
+    def _weight(self, lsb_exponent):
+        """The exponent of a last bit, or what of its field's range is nearest."""
+        reach = 2 ** (self.fmt.exp_bits + 2)
+        return np.clip(lsb_exponent, -reach, reach - 1).astype(int)
 
     def random(self, beats):
         group = self.together
@@ -97,7 +101,7 @@ class LbfpEncoder(Lbfp):
             values = self.rng.integers(-(2**63), 2**63, widths.shape) >> 64 - widths
             # so that the largest of the beat is near the range of the codes
             reach = self.rng.integers(-self.bits, 3, beats)
-            return self.stream({"lane": values}, exponent=exponent, lsb_exponent=exponent + reach)
+            return self.stream({"lane": values}, exponent=exponent, lsb_exponent=self._weight(exponent + reach))
         words = random_words(self.rng, (beats, self.lanes))
         # half of them in range, or with found exponents in one another's
         middle = self.rng.integers(0, 256, (beats // group, 1)).repeat(group, axis=0) if self.found else exponent[:, None] + 127
@@ -110,7 +114,7 @@ class LbfpEncoder(Lbfp):
             exponent = int(block_exponent(tensor.reshape(1, -1), self.whole)[0, 0])
             if self.fixed:
                 values = np.rint(np.ldexp(tensor.astype(np.float64).ravel(), self.bits - 1 - exponent)).astype(np.int64)
-                yield name, self.of_values(values[:4096], exponent, lsb_exponent=exponent + 1 - self.bits)
+                yield name, self.of_values(values[:4096], exponent, lsb_exponent=self._weight(exponent + 1 - self.bits))
             else:
                 yield name, self.of_values(tensor.ravel().view(np.uint32)[:16384], exponent)
 

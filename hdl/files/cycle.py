@@ -69,6 +69,7 @@ class Cycle:
             "      if (!in_reset) begin",
             *(line for name in self.made.sources for line in self._look_at_source(name)),
             *(line for name in self.made.sinks for line in self._look_at_sink(name)),
+            *([self.fail("discarded !== 1'b0", "discarded is %b", "discarded")] if "discarded" in self.ports else []),
             *(self._look_at_axil() if self.has_axil else []),
             *(
                 ["        read_moves = read_enable && read_done === 1'b1;", "        if (read_moves) seen = read_data;"]

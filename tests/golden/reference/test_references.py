@@ -79,3 +79,12 @@ def test_codes_that_were_not_built_count_as_the_last_ones_and_are_flagged(emitte
     leaves = converter.model(stream)["m_axis"]
     is_not_built = (stream.user["precision"] == 3) | ~np.isin(stream.user["rounding"], (0, 3))
     assert is_not_built.any() and leaves.user["invalid"][is_not_built[: len(leaves)]].all()
+
+
+def test_integers_of_any_width_have_weights_that_their_field_holds(emitted):
+    """In formats with few bits of exponent, whose weights end before those that such integers could use."""
+    described = emitted("lbfp_encoder", ["fmt=i1f6e2b16", "source=fixed", "fixed_bits=64", "lanes=1"]).manifest
+    reference = load(described, np.random.default_rng(1))
+    interface = Interface(described, "s_axis")
+    for stream in (*reference.corners(), reference.random(200), *(stream for _, stream in reference.real())):
+        assert len(interface.pack(stream)) == len(stream)
