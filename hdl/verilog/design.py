@@ -28,12 +28,15 @@ opt_clean
 setattr -unset init w:*
 write_json top.json
 """
-# What is left of it under reset: registers with a reset have its value, and nothing is known of others and of memories.
+# What is left of it under reset: registers with a reset have its value, and nothing is known of others and of memories. Of the
+# top only outputs of one bit are kept, and so of the rest what leads to them: an array of cells is not made flat for nothing.
 _IN_RESET = """
 delete t:$dff t:$mem*
 techmap -map in_reset.v
 opt_clean
 setattr -mod -unset keep_hierarchy *
+delete {top}/o:* {top}/s:2: %i
+opt_clean
 flatten
 opt
 write_json in_reset.json
@@ -119,7 +122,7 @@ def _modules(parts, name):
         folder = Path(folder)
         (folder / "top.il").write_text("\n".join(texts))
         (folder / "in_reset.v").write_text(_REGISTER_IN_RESET)
-        yosys(_SCRIPT.format(names=" ".join(parts)) + _IN_RESET, folder)
+        yosys(_SCRIPT.format(names=" ".join(parts)) + _IN_RESET.format(top=name), folder)
         under_reset = json.loads((folder / "in_reset.json").read_text())["modules"][name]["ports"]
         known = {port: int(each["bits"][0]) for port, each in under_reset.items() if each["bits"] in (["0"], ["1"])}
         return netlist.read((folder / "top.json").read_text(), list(parts)), known
