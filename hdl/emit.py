@@ -68,12 +68,12 @@ def emit(design, settings=(), name=None, systemverilog=False):
     values = design.parse(settings)
     top = design.top(values)
     module = design.module(values) if name is None else _checked_name(name, top)
-    is_asynchronous = str(values["reset"]).startswith("async")
     seed = values["seed"] if top.seeded else None
-    described = manifest.of(design, values, module, top, f"{module}.sv" if systemverilog else f"{module}.v")
+    language = verilog.SYSTEM_VERILOG if systemverilog else verilog.VERILOG
+    described = manifest.of(design, values, module, top, module + language.suffix)
     heading = _heading(design, values, module, described)
     modules = verilog.Design(top, module)
-    text = modules.text(heading, interface_attributes(described), is_asynchronous, seed)
+    text = modules.text(heading, interface_attributes(described), top.is_asynchronous, seed)
     text = verilog.systemverilog(text) if systemverilog else text
     described = manifest.sealed(described, text, modules.paths, modules.in_reset)
     return Emission(module, described, text, sheet.page(design, values, described), design.summary)
@@ -110,16 +110,14 @@ def _heading(design, values, module, described):
 
 
 def _core(module, source, summary):
-    kind, icarus, verilator = ("verilogSource", "-g2005", "1364-2005")
-    if source.endswith(".sv"):
-        kind, icarus, verilator = ("systemVerilogSource", "-g2012", "1800-2017")
+    language = verilog.language_of(source)
     return f"""CAPI=2:
 name: narrowfloat:rtl:{module}:{version("narrowfloat")}
 description: {summary}
 filesets:
   rtl:
     files: [{source}]
-    file_type: {kind}
+    file_type: {language.file_type}
   tb:
     files:
       - {module}_tb.v: {{file_type: verilogSource}}
@@ -131,7 +129,7 @@ targets:
   lint:
     description: all warnings of Verilator
     flow: lint
-    flow_options: {{tool: verilator, verilator_options: [-Wall, --language, {verilator}]}}
+    flow_options: {{tool: verilator, verilator_options: [-Wall, --language, {language.standard}]}}
     filesets: [rtl]
     toplevel: {module}
   sim:
@@ -139,7 +137,7 @@ targets:
     flow: sim
     flow_options:
       tool: icarus
-      iverilog_options: [{icarus}]
+      iverilog_options: [{language.icarus}]
       verilator_options: [--timing]
       mode: binary
     filesets: [rtl, tb]

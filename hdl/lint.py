@@ -6,6 +6,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from narrowfloat.hdl.verilog import language_of
 from narrowfloat.tools import ICARUS, VERIBLE, VERILATOR, YOSYS, ToolError
 
 # Parameters that stand for size are small, as long as no other value is asked for, and some never larger than this: more of the
@@ -39,19 +40,19 @@ def check(emission):
         One of them is missing, or has something to say.
     """
     source = emission.manifest["source"]
-    standard, icarus = ("1800-2017", "-g2012") if source.endswith(".sv") else ("1364-2005", "-g2005")
+    language = language_of(source)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / source
         path.write_text(emission.text)
         for tool, arguments in (
-            (VERILATOR, ["--lint-only", "-Wall", "--language", standard]),
-            (ICARUS, [icarus, "-Wall", "-o", os.devnull]),
+            (VERILATOR, ["--lint-only", "-Wall", "--language", language.standard]),
+            (ICARUS, [language.icarus, "-Wall", "-o", os.devnull]),
             (VERIBLE, [f"--rules={','.join(_VERIBLE)}"]),
         ):
             done = tool.start([*arguments, path.name], folder)
             if done.returncode or done.stderr.strip():
                 raise ToolError(f"{tool.name} on {emission.module}: {tool.complaint(done)}")
-        if found := _slang(path, standard):
+        if found := _slang(path, language.standard):
             raise ToolError(f"slang on {emission.module}: {found}")
 
 

@@ -8,6 +8,7 @@ from narrowfloat.golden.reference import load
 from narrowfloat.golden.reference.bfp.systolic_array import SystolicArray
 from narrowfloat.golden.reference.memory import MemoryPort
 from narrowfloat.golden.reference.statistics import Estimator, MedianTracker
+from narrowfloat.hdl.files.interfaces import is_buffered
 
 _BEATS = 3
 _WIDEST = 24  # columns that are drawn whole
@@ -141,16 +142,12 @@ def _held(timeline, manifest, reference):
     first, interval = manifest["latency"]["m_axis"], manifest["initiation_interval"]
     results = [first, first + interval]
     timeline.beats("m_axis", results, "y", last=[1])
-    if _is_buffered(manifest):
+    if is_buffered(manifest):
         timeline.beats("s_axis", [0, 1], "x", last=[1], ready=[0, 1, *range(first, first + interval)])
         return "Two beats, which are held in the buffer at the input, one after the other, until their results are there."
     taken = [cycle - 1 for cycle in results]
     timeline.beats("s_axis", taken, "x", last=[1], waits=True, ready=taken)
     return "Two beats, one after the other. Each is held at the input until the cycle before its result is there."
-
-
-def _is_buffered(manifest):
-    return manifest["parameters"].get("ready") == "registered"
 
 
 def _tensor(timeline, manifest, reference):
@@ -176,7 +173,7 @@ def _words(timeline, manifest, reference):
 
 
 def _tile(timeline, manifest, reference):
-    buffered = _is_buffered(manifest)
+    buffered = is_buffered(manifest)
     first = reference.rows + 1 + buffered  # after the cycle of the swap
     passes = range(first, first + _BEATS)
     # A buffer takes two beats at once, and others from the cycle after the first pass on.

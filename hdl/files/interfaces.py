@@ -39,6 +39,11 @@ def reset(manifest):
     return found if any(port["name"] == found.name for port in manifest["ports"]) else None
 
 
+def is_buffered(manifest):
+    """Whether each stream enters through a buffer, from which its TREADY comes."""
+    return manifest["parameters"].get("ready") == "registered"
+
+
 def data_ports(manifest):
     """All ports but clock and reset."""
     return [port for port in manifest["ports"] if port["name"] not in ("clk", "rst", "rst_n")]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from narrowfloat.hdl.files.interfaces import buses, clock, reset, title
+from narrowfloat.hdl.verilog import language_of
 
 SPIRIT = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
 XILINX = "http://www.xilinx.com"
@@ -108,7 +109,7 @@ def _component(manifest):
         _add(group, "name", f"{view}_fileset")
         file = _add(group, "file")
         _add(file, "name", manifest["source"])
-        _add(file, "fileType", "systemVerilogSource" if manifest["source"].endswith(".sv") else "verilogSource")
+        _add(file, "fileType", language_of(manifest["source"]).file_type)
     _add(root, "description", f"{manifest['design']} of Narrowfloat {manifest['versions']['narrowfloat']}")
     parameter = _add(_add(root, "parameters"), "parameter")
     _add(parameter, "name", "Component_Name")

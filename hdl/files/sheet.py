@@ -11,6 +11,7 @@ from narrowfloat.hdl.files.prose import Prose, flag_meanings
 from narrowfloat.hdl.files.templates import templates
 from narrowfloat.hdl.manifest import schema
 from narrowfloat.hdl.parts.registers import ACCESSES
+from narrowfloat.hdl.verilog import language_of
 
 _LANGUAGES = {"verilog": "Verilog", "vhdl": "VHDL", "amaranth": "Amaranth", "litex": "LiteX"}
 # What there is to say of a port by the end of its name, unless the block has more to say.
@@ -275,7 +276,7 @@ def _timing(manifest):
         f"initiation interval is {manifest['initiation_interval']}: so many cycles lie between one beat and the next, on the "
         "side with more beats."
     )
-    if manifest["parameters"].get("ready") == "registered":
+    if interfaces.is_buffered(manifest):
         yield (
             "One cycle of each latency is that of the buffers at the inputs. What the text says of beats that move together, "
             "and of cycles, is of the block behind the buffers: at the ports each input may be up to two beats ahead."
@@ -364,15 +365,15 @@ def _templates(manifest):
 
 def _files(manifest):
     module = manifest["module"]
-    language = "SystemVerilog" if manifest["source"].endswith(".sv") else "Verilog-2005"
-    source = [f"`{manifest['source']}`", f"the module, {language}"]
+    language = language_of(manifest["source"])
+    source = [f"`{manifest['source']}`", f"the module, {language.name}"]
     files = f"{manifest['source']} {module}_tb.v"
     ends = [end for end in _FILES if "registers" in manifest or end not in _WITH_REGISTERS]
     yield left_table(["file", "content"], [source, *([f"`{module}{end}`", _FILES[end]] for end in ends)])
     yield (
         "The testbench needs no Python. Beside the files, either of these prints a line that begins with PASS or FAIL:\n\n"
         "```sh\n"
-        f"iverilog -g{2012 if language == 'SystemVerilog' else 2005} -o tb.vvp {files} && vvp tb.vvp\n"
+        f"iverilog {language.icarus} -o tb.vvp {files} && vvp tb.vvp\n"
         f"verilator --binary --timing --top-module {module}_tb {files} && obj_dir/V{module}_tb\n"
         "```"
     )

@@ -4,6 +4,7 @@ import hashlib
 
 from narrowfloat.hdl.files import vectors as script
 from narrowfloat.hdl.files.cycle import AXIL, MARK_BITS, Cycle, literal, range_of
+from narrowfloat.hdl.verilog import language_of
 
 _WAVES = 0x2545F491  # what pauses begin with
 
@@ -49,7 +50,7 @@ class _Text(Cycle):
 // It sends what {name}.hex holds, with idle cycles and back-pressure, and compares
 // every beat that leaves with what the NumPy model has given. Run it in the folder of that file:
 //
-//   $ iverilog -g{2012 if self.manifest["source"].endswith(".sv") else 2005} -o tb.vvp {files}
+//   $ iverilog {language_of(self.manifest["source"]).icarus} -o tb.vvp {files}
 //   $ vvp tb.vvp
 //
 //   $ verilator --binary --timing --top-module {name} {files}

@@ -98,6 +98,7 @@ class _Top(Circuit):
         self._is_buffered = ready == "registered"
         self._buffers = {}
         self.reset_name = "rst_n" if reset.endswith("_low") else "rst"
+        self.is_asynchronous = reset.startswith("async")
         self.registers = block.registers
         self.seeded = block.seeded
         latency = block.latency if isinstance(block.latency, Mapping) else {self._output: block.latency}

@@ -6,11 +6,8 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.parts.logic import Circuit
 
 
-class Register(Circuit):
-    """A pipeline stage: holds one transfer, and takes the next in the cycle in which it gives this one away.
-
-    Latency 1, one transfer per clock. `ready` passes through combinationally, so a chain of stages closes up behind a stall and
-    holds one transfer per stage.
+class _Stage(Circuit):
+    """What a stream passes through, a transfer per clock, with a latency of 1.
 
     Parameters
     ----------
@@ -26,6 +23,13 @@ class Register(Circuit):
     def __init__(self, shape):
         self._shape = shape
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+
+class Register(_Stage):
+    """A pipeline stage: holds one transfer, and takes the next in the cycle in which it gives this one away.
+
+    `ready` passes through combinationally, so a chain of stages closes up behind a stall and holds one transfer per stage.
+    """
 
     def build(self, m):
         valid = Signal()
@@ -38,27 +42,11 @@ class Register(Circuit):
             m.d.sync += payload.eq(self.i.payload)
 
 
-class SkidBuffer(Circuit):
+class SkidBuffer(_Stage):
     """A pipeline stage that no path crosses: all its outputs are registers.
 
-    It holds two transfers, as one more may arrive when `ready` falls a cycle after the stall.
-
-    Latency 1, one transfer per clock. `ready` is low in reset.
-
-    Parameters
-    ----------
-    shape : ShapeLike
-        Shape of the payload.
-
-    Members
-    -------
-    i : In(stream.Signature(shape))
-    o : Out(stream.Signature(shape))
+    It holds two transfers, as one more may arrive when `ready` falls a cycle after the stall. `ready` is low in reset.
     """
-
-    def __init__(self, shape):
-        self._shape = shape
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def build(self, m):
         ready = Signal()

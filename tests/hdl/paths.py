@@ -7,9 +7,12 @@ from narrowfloat.tools import yosys
 
 
 def paths(text, module, folder):
-    """Which inputs reach which outputs without a register: sets of ports by the name of the output; files go to `folder`."""
+    """Which inputs reach which outputs without a register: sets of ports by the name of the output; files go to `folder`.
+
+    Outputs that none reaches are left out.
+    """
     (folder / "design.v").write_text(text)
-    gates = f"hierarchy -top {module}; proc; flatten; opt; simplemap; opt; clean; write_json gates.json"
+    gates = f"hierarchy -top {module}; proc; flatten; opt; techmap; opt; clean; write_json gates.json"
     yosys(f"read_verilog design.v; {gates}", folder)
     top = json.loads((folder / "gates.json").read_text())["modules"][module]
     made_of = defaultdict(set)
@@ -32,4 +35,4 @@ def paths(text, module, folder):
                     seen.add(bit)
                     waiting += made_of[bit]
             found[name] = {port_of[bit] for bit in seen if bit in port_of}
-    return found
+    return {name: inputs for name, inputs in found.items() if inputs}

@@ -15,7 +15,7 @@ WITH_STREAMS = [(name, settings) for name, settings in SHIPPED if not find(name)
 def paths_of(design, settings, folder):
     """Inputs that reach outputs within a cycle, by the output's name; without those that reach none."""
     emission = emit(design, settings)
-    return {name: inputs for name, inputs in paths(emission.text, emission.module, folder).items() if inputs}
+    return paths(emission.text, emission.module, folder)
 
 
 @pytest.mark.parametrize(("name", "settings"), WITH_STREAMS)

@@ -6,7 +6,6 @@ import random
 import re
 import shlex
 import sys
-from collections import defaultdict
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import groupby
@@ -18,8 +17,9 @@ from narrowfloat.commands import synth
 from narrowfloat.hdl.catalog import DESIGNS, SHIPPED, find
 from narrowfloat.hdl.files.interfaces import buses, reset
 from narrowfloat.shell import Parser
-from narrowfloat.tools import ICARUS, VVP, yosys
+from narrowfloat.tools import ICARUS, VVP
 
+from tests.hdl.paths import paths
 from tests.hdl.small import SMALL
 
 
@@ -353,50 +353,10 @@ def test_handshakes_in_reset_are_as_said(name, settings, emitted, simulate):
         assert values <= allowed, handshake
 
 
-# Without registers and what writes to memories all that is left is what leads to outputs.
-_GATES = """
-read_verilog -sv text.v
-hierarchy -top {}
-proc
-flatten
-delete t:$dff t:$adff t:$dffe t:$adffe t:$sdff t:$sdffe t:$sdffce t:$memwr*
-opt_clean
-techmap
-opt_clean
-write_json gates.json
-"""
-
-
-def gates(text, module, folder):
-    """By output of the emitted text, the inputs that lead to it without a register, found in a flat netlist of gates."""
-    (folder / "text.v").write_text(text)
-    yosys(_GATES.format(module), folder)
-    flat = json.loads((folder / "gates.json").read_text())["modules"][module]
-    before = defaultdict(list)
-    for cell in flat["cells"].values():
-        ways = defaultdict(list)
-        for port, wires in cell["connections"].items():
-            ways[cell["port_directions"][port]] += wires
-        for wire in ways["output"]:
-            before[wire] += ways["input"]
-    source = {wire: port for port, each in flat["ports"].items() if each["direction"] == "input" for wire in each["bits"]}
-    found = {}
-    for port, each in flat["ports"].items():
-        if each["direction"] == "output":
-            waiting, seen = list(each["bits"]), set()
-            while waiting:
-                wire = waiting.pop()
-                if wire not in seen:
-                    seen.add(wire)
-                    waiting += before[wire]
-            found[port] = {source[wire] for wire in seen if wire in source}
-    return {port: inputs for port, inputs in found.items() if inputs}
-
-
 @EVERY
 def test_paths_are_those_of_the_gates(name, settings, emitted, tmp_path):
     emission = emitted(name, settings)
     rows = table(emission.page, "output", "depends on")
     said = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows}
-    assert said == gates(emission.text, emission.module, tmp_path)
+    assert said == paths(emission.text, emission.module, tmp_path)
     assert said == {port: set(inputs) for port, inputs in emission.manifest.get("paths", {}).items()}
