@@ -8,9 +8,12 @@ from amaranth.hdl import ClockDomain
 from narrowfloat.hdl.catalog import SHIPPED, find
 from narrowfloat.hdl.emit import emit
 from narrowfloat.hdl.verilog import hierarchy
-from narrowfloat.tools import yosys
+from narrowfloat.tools import ToolError, yosys
 
-_WHOLE = "proc; memory_map; flatten; opt -full; dffunmap; opt_clean -purge; setattr -unset init w:*"
+# CLEAN is one of these: all names that both have are points to compare, or those of what is used. The more points, the easier
+# each is; but what is not used need not be the same.
+_CLEAN = ("opt_clean", "opt_clean -purge")
+_WHOLE = "proc; memory_map; flatten; opt -full; dffunmap; CLEAN; setattr -unset init w:*"
 _SCRIPT = f"""
 read_rtlil whole.il
 hierarchy -top whole
@@ -53,7 +56,11 @@ def prove(name, settings, folder, monkeypatch, change=lambda text: text):
     # Members of streams have other names.
     (folder / "whole.il").write_text(re.sub(r"\b([io])__(?=\w)", r"\1_", whole))
     (folder / "emitted.v").write_text(change(emission.text))
-    yosys(_SCRIPT.replace("MODULE", emission.module), folder)
+    script = _SCRIPT.replace("MODULE", emission.module)
+    try:
+        yosys(script.replace("CLEAN", _CLEAN[0]), folder)
+    except ToolError:
+        yosys(script.replace("CLEAN", _CLEAN[1]), folder)
 
 
 @pytest.mark.parametrize("configuration", QUICK, ids=" ".join)
