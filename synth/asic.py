@@ -2,15 +2,13 @@
 
 import json
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from importlib.resources import files
 from operator import attrgetter
-from pathlib import Path
 
-from narrowfloat import cache
 from narrowfloat.freshness import fingerprint
-from narrowfloat.synth import gates, liberty, power, sta
+from narrowfloat.synth import gates, power, sta
+from narrowfloat.synth.library import OSU018, OSU035, Library
 from narrowfloat.synth.netlist import Netlist
 from narrowfloat.tools import ICARUS, STA, VVP, YOSYS, ToolError, yosys
 
@@ -63,7 +61,11 @@ _BETWEEN = (
     f"{_START}dc2;strash;dch,-f;{_MAP}{_SIZE}",
     f"{_START}{_COMPRESS}dch,-f;{_MAP}{_SIZE}",
 )
-# The clock at which power is stated: 50 MHz, which all units reach.
+# No net but the clock has more loads than this. ABC maps for area without a thought to it, and its `buffer` leaves alone what
+# registers and full adders drive: nets of hundreds, which no cell drives in reasonable time.
+_FAN_OUT = 24
+
+# The clock at which energy is stated, 50 MHz; that of slower units is as fast as they go. It is the time in which they leak.
 POWER_CLOCK_NS = 20
 
 # Delay targets of the curve, as multiples of the fastest delay. Each takes as long as all else together.
@@ -71,106 +73,11 @@ _CURVE = (1.1, 1.25, 1.5, 1.75, 2.0, 2.5)
 
 
 @dataclass(frozen=True)
-class Library:
-    """A Liberty file with the name under which results are reported."""
-
-    name: str
-    path: Path
-
-    @cached_property
-    def text(self):
-        """Its content.
-
-        Raises
-        ------
-        ToolError
-            There is no such file.
-        """
-        try:
-            return self.path.read_text()
-        except FileNotFoundError:
-            package = {"osu018": "qflow-tech-osu018", "osu035": "qflow-tech-osu035"}.get(self.name)
-            hint = f"sudo apt-get install {package}" if package else "give --liberty the path of one"
-            raise ToolError(f"there is no Liberty file {self.path}: {hint}") from None
-
-    @cached_property
-    def cells(self):
-        """Of each combinational cell its area, inputs and the truth table of each output (bit i: input j is bit j of i)."""
-        return cache.value(
-            "synth", ["cells", self.text, YOSYS.version(), fingerprint(liberty.__name__)], lambda: liberty.functions(self.text)
-        )
-
-    @cached_property
-    def models(self):
-        """Verilog of what every cell does, as Yosys reads it from the Liberty file."""
-        return cache.value(
-            "synth", ["models", self.text, YOSYS.version(), fingerprint(liberty.__name__)], lambda: liberty.models(self.text)
-        )
-
-    @cached_property
-    def power_view(self):
-        """The Liberty file as `synth.power` needs it.
-
-        Raises
-        ------
-        ToolError
-            It is no such file.
-        """
-        try:
-            return power.view(self.text)
-        except ValueError as error:
-            raise ToolError(f"{self.path}: {error}") from None
-
-    @cached_property
-    def nand2_um2(self):
-        """The area of the smallest NAND2, which is one gate equivalent.
-
-        Raises
-        ------
-        ToolError
-            The library has none.
-        """
-        areas = [cell["area"] for cell in self.cells.values() if list(cell["outputs"].values()) == [0b0111]]
-        if not areas:
-            raise ToolError(f"{self.path} has no 2-input NAND, in whose area gate equivalents count")
-        return min(areas)
-
-    @cached_property
-    def full_adder(self):
-        """Rules for techmap that put the library's smallest full adder for Yosys' cell, or none."""
-        adders = [
-            (cell["area"], name, cell)
-            for name, cell in self.cells.items()
-            if sorted(cell["outputs"].values()) == sorted((_SUM, _CARRY))
-        ]
-        if not adders:
-            return ""
-        _, name, cell = min(adders, key=lambda adder: adder[:2])
-        pins = dict(zip(cell["inputs"], ("A[i]", "B[i]", "C[i]"), strict=True))
-        pins |= {pin: "Y[i]" if table == _SUM else "X[i]" for pin, table in cell["outputs"].items()}
-        connections = ", ".join(f".{pin}({net})" for pin, net in pins.items())
-        return f"""(* techmap_celltype = "$fa" *)
-module full_adder(A, B, C, X, Y);
-  parameter WIDTH = 1;
-  input [WIDTH-1:0] A, B, C;
-  output [WIDTH-1:0] X, Y;
-  genvar i;
-  generate for (i = 0; i < WIDTH; i = i + 1) begin: bits
-    {name} cell ({connections});
-  end endgenerate
-endmodule
-"""
-
-
-_SUM = 0b10010110
-_CARRY = 0b11101000
-
-
-@dataclass(frozen=True)
 class Mapped:
-    """A netlist of cells, as NAME.v and NAME.json in the folder of the job."""
+    """A netlist of cells, as NAME.v in the folder of the job."""
 
     name: str
+    netlist: Netlist = field(compare=False)
     area_um2: float
     ff: int
 
@@ -213,12 +120,7 @@ class StandardCells:
         """Metrics of `unit` by recipe; works in the empty `folder`."""
         if unit.has_memory:
             return {}
-        (folder / "cells.lib").write_text(self.library.text)
-        (folder / "power.lib").write_text(self.library.power_view)
-        (folder / "cells.v").write_text(self.library.models)
-        (folder / "ripple.v").write_text(files("narrowfloat.synth").joinpath("ripple.v").read_text())
-        (folder / "full_adder.v").write_text(self.library.full_adder)
-        (folder / "unit.v").write_text(unit.verilog)
+        self.prepare(unit, folder)
         candidates = self._small(unit, folder)
         small = next(candidates)
         if small.area_um2 > self.limit * self.library.nand2_um2:
@@ -230,42 +132,64 @@ class StandardCells:
         fastest = min(timed, key=lambda mapped: (timed[mapped], mapped.area_um2))
         vectors = unit.vectors()
         results = {
-            recipe: self._metrics(mapped, timed) | self._activity(mapped, unit, vectors, folder)
+            recipe: self._metrics(mapped, timed) | self._activity(mapped, timed[mapped], unit, vectors, folder)
             for recipe, mapped in (("area", small), ("delay", fastest))
         }
         if not unit.clocked and small.area_um2 <= self.curve_limit * self.library.nand2_um2:
             results |= self._curve(unit, folder, timed, timed[fastest])
         return results
 
-    def _activity(self, mapped, unit, vectors, folder):
+    def prepare(self, unit, folder):
+        """Write what synthesis and simulation read into the empty `folder`."""
+        (folder / "cells.lib").write_text(self.library.text)
+        (folder / "power.lib").write_text(self.library.power_view)
+        (folder / "ripple.v").write_text(files("narrowfloat.synth").joinpath("ripple.v").read_text())
+        (folder / "full_adder.v").write_text(self.library.full_adder)
+        (folder / "unit.v").write_text(unit.verilog)
+
+    def smallest(self, unit, folder):
+        """The netlist of the area recipe, a `Mapped` in the `folder` that is prepared."""
+        return min(self._small(unit, folder), key=_AREA_OF)
+
+    def _activity(self, mapped, delay_ns, unit, vectors, folder):
         if vectors is None:
             return {}
-        whole = Netlist.read(folder / f"{mapped.name}.json", unit.top)
-        netlist = whole.without_outputs()
+        netlist = mapped.netlist.without_outputs()
         (folder / "gates.v").write_text(netlist.verilog())
         names = netlist.names()
-        outputs = {port.name: [names[bit] for bit in port.bits] for port in whole.ports if port.direction == "output"}
-        run = gates.simulate(unit, vectors, ["gates.v", "cells.v"], folder, outputs)
+        outputs = {port.name: [names[bit] for bit in port.bits] for port in mapped.netlist.ports if port.direction == "output"}
+        delays = sta.delays(f"{mapped.name}.v", unit, "cells.lib", folder)
+        (folder / "delays.sdf").write_text(delays)
+        (folder / "timed.v").write_text(gates.timed(self.library.models, delays))
+        run = gates.simulate(unit, vectors, ["gates.v", "timed.v"], folder, outputs, "delays.sdf")
         gates.check(unit, vectors, run)
-        toggles = {net: count / len(vectors) for net, count in run.toggles.items()}
-        dynamic, leakage = power.measure(netlist, unit, "power.lib", toggles, POWER_CLOCK_NS, folder)
-        # microwatts times nanoseconds are femtojoules
-        energy = (dynamic + leakage) * POWER_CLOCK_NS / 1000 / unit.operations
-        return {"dynamic_uw": round(dynamic, 3), "leakage_uw": round(leakage, 5), "energy_pj_per_op": round(energy, 4)}
+        period = max(POWER_CLOCK_NS, delay_ns)
+        energies = []
+        for toggles in (run.toggles, run.settled):
+            dynamic, leakage = power.measure(netlist, unit, "power.lib", toggles, period, folder)
+            # microwatts times nanoseconds are femtojoules
+            energies.append(round((dynamic + leakage) * period / 1000 / unit.operations, 4))
+        return {
+            "energy_pj_per_op": energies[0],
+            "energy_without_glitches_pj_per_op": energies[1],
+            "leakage_uw": round(leakage, 5),
+        }
 
     def _small(self, unit, folder):
         """Netlists of the area recipe, the plainest first."""
-        (plain,) = _map(unit, folder, "plain", *_AREA[0], [_SMALL])
+        (plain,) = self._map(unit, folder, "plain", *_AREA[0], [_SMALL])
         yield plain
         if not self.library.full_adder:
             return
         searched = plain.area_um2 <= _SEARCH_LIMIT * self.library.nand2_um2
         for number, (synthesis, adders) in enumerate(_AREA[1:]):
-            yield from _map(unit, folder, f"small{number}", synthesis, adders, [_SMALL, _SMALLER] if searched else [_SMALL])
+            yield from self._map(
+                unit, folder, f"small{number}", synthesis, adders, [_SMALL, _SMALLER] if searched else [_SMALL]
+            )
 
     def _fast(self, unit, folder, scripts, target_ps):
         scripts = [script.format(target=target_ps) for script in scripts]
-        return _map(unit, folder, f"fast{target_ps}_", "synth -flatten -noabc -top {top}", "", scripts)
+        return self._map(unit, folder, f"fast{target_ps}_", "synth -flatten -noabc -top {top}", "", scripts)
 
     def _time(self, netlists, timed, unit, folder):
         for mapped in netlists:
@@ -286,38 +210,39 @@ class StandardCells:
             "ff": mapped.ff,
         }
 
-
-def _map(unit, folder, name, synthesis, adders, scripts):
-    """Map `unit` in one run of Yosys, once with each ABC script: a list of `Mapped`."""
-    commands = [
-        "read_liberty -lib cells.lib",
-        "read_verilog -sv unit.v",
-        synthesis.format(top=unit.top),
-        "dfflibmap -liberty cells.lib",
-        "setundef -zero",
-        "opt",
-        adders,
-        "design -save structure",
-    ]
-    names = [f"{name}{number}" for number in range(len(scripts))]
-    for result, script in zip(names, scripts, strict=True):
-        commands += [
-            "design -load structure",
-            f"abc -liberty cells.lib -script {script}",
-            "opt_clean -purge",
-            f"tee -q -o {result}.stat stat -json -liberty cells.lib",
-            f"write_json {result}.json",
+    def _map(self, unit, folder, name, synthesis, adders, scripts):
+        """Map `unit` in one run of Yosys, once with each ABC script: a list of `Mapped`."""
+        commands = [
+            "read_liberty -lib cells.lib",
+            "read_verilog -sv unit.v",
+            synthesis.format(top=unit.top),
+            "dfflibmap -liberty cells.lib",
+            "setundef -zero",
+            "opt",
+            adders,
+            "design -save structure",
         ]
-    yosys("\n".join(commands), folder)
-    mapped = []
-    for result in names:
-        stat = json.loads((folder / f"{result}.stat").read_text())["design"]
-        ff = sum(number for cell, number in stat["num_cells_by_type"].items() if "DFF" in cell)
-        (folder / f"{result}.v").write_text(Netlist.read(folder / f"{result}.json", unit.top).verilog())
-        mapped.append(Mapped(result, stat["area"], ff))
-    return mapped
+        names = [f"{name}{number}" for number in range(len(scripts))]
+        for result, script in zip(names, scripts, strict=True):
+            commands += [
+                "design -load structure",
+                f"abc -liberty cells.lib -script {script}",
+                "opt_clean -purge",
+                f"tee -q -o {result}.stat stat -json -liberty cells.lib",
+                f"write_json {result}.json",
+            ]
+        yosys("\n".join(commands), folder)
+        mapped = []
+        for result in names:
+            stat = json.loads((folder / f"{result}.stat").read_text())["design"]
+            ff = sum(number for cell, number in stat["num_cells_by_type"].items() if "DFF" in cell)
+            whole = Netlist.read(folder / f"{result}.json", unit.top)
+            netlist = whole.with_fan_out(_FAN_OUT, self.library.buffer, but=("clk",))
+            buffers = len(netlist.cells) - len(whole.cells)
+            (folder / f"{result}.v").write_text(netlist.verilog())
+            area = stat["area"] + buffers * self.library.cells[self.library.buffer[0]]["area"]
+            mapped.append(Mapped(result, netlist, area, ff))
+        return mapped
 
 
-_OSU018, _OSU035 = (Library(name, Path(f"/usr/share/qflow/tech/{name}/{name}_stdcells.lib")) for name in ("osu018", "osu035"))
-
-MEASUREMENTS = (StandardCells(_OSU018, curve_limit=1000), StandardCells(_OSU035, limit=400))
+MEASUREMENTS = (StandardCells(OSU018, curve_limit=1000), StandardCells(OSU035, limit=400))

@@ -1,11 +1,18 @@
-"""A mapped netlist simulated by Icarus with the cells of its library, without delays."""
+"""A mapped netlist simulated by Icarus with the cells of its library, with their delays or without.
+
+Delays are per pin and edge, from OpenSTA's SDF (`synth.sta.delays`). A gate swallows pulses shorter than its delay. What is not
+modelled is wires.
+"""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from narrowfloat.tools import ICARUS, VVP, ToolError
 
-LIMIT_SECONDS = 300
+LIMIT_SECONDS = 1800
+# Longer than any unit takes to settle: what is simulated is events, so that waiting costs nothing.
+_PERIOD_NS = 10_000
 
 
 class GateError(ToolError):
@@ -14,17 +21,29 @@ class GateError(ToolError):
 
 @dataclass(frozen=True)
 class Run:
-    """What a simulation saw: of each output port its hexadecimal digits, cycle by cycle; toggles of each net by name."""
+    """What a simulation saw.
+
+    Attributes
+    ----------
+    outputs : dict
+        Of each output port its hexadecimal digits, cycle by cycle.
+    toggles : dict
+        How often per cycle each net changed between 0 and 1, by its name.
+    settled : dict
+        The same as if there were no delays: how often it ended a cycle with another value than the one before.
+    """
 
     outputs: dict
     toggles: dict
+    settled: dict
 
 
-def simulate(unit, vectors, sources, folder, nets=None):
+def simulate(unit, vectors, sources, folder, nets=None, delays=None):
     """Run the module of `unit` with the inputs of `vectors` and return what it did, a `Run`.
 
     All is X before; where there is a clock, reset is held for two cycles in which the other inputs are X too. Then comes one
-    vector per cycle, and outputs are read right before the next.
+    vector per cycle, at the clock edge, and outputs are read right before the next. What changes is counted from the second
+    vector on whose results are seen.
 
     Parameters
     ----------
@@ -36,14 +55,33 @@ def simulate(unit, vectors, sources, folder, nets=None):
     nets : dict, optional
         If the module has no output ports: of each the names of its nets, lowest bit first. Icarus drives a wide port bit by bit
         in a time that grows with the square of its width, 100 s where this takes 2.
+    delays : str, optional
+        An SDF file in `folder`; the cells in `sources` must have its paths (`timed`).
     """
     (folder / "stimulus.hex").write_text("\n".join(_words(vectors.inputs, unit.inputs)) + "\n")
-    (folder / "bench.v").write_text(_bench(unit, vectors, nets))
-    ICARUS.run(["-g2012", "-o", "bench.vvp", "bench.v", *sources], folder, seconds=LIMIT_SECONDS)
+    (folder / "bench.v").write_text(_bench(unit, vectors, nets, delays))
+    # OpenSTA gives the least and the largest delay of a path; they differ where it depends on other inputs.
+    options = ["-gspecify", "-Tmax"] if delays else []
+    ICARUS.run(["-g2012", *options, "-o", "bench.vvp", "bench.v", *sources], folder, seconds=LIMIT_SECONDS)
     lines = VVP.run(["-n", "bench.vvp"], folder, seconds=LIMIT_SECONDS).splitlines()
     rows = [line.split()[1:] for line in lines if line.startswith("out ")]
-    outputs = dict(zip(vectors.outputs, zip(*rows), strict=True))
-    return Run(outputs, _toggles(folder / "bench.vcd"))
+    outputs = dict(zip(vectors.outputs, zip(*rows, strict=True)))
+    return Run(outputs, *_toggles(folder / "bench.vcd", max(len(vectors) - 1, 1)))
+
+
+def timed(models, delays):
+    """Verilog of cells, as `synth.liberty.models` gives it, with the paths for which the SDF text `delays` has values."""
+    kinds = re.findall(r'\(CELLTYPE "(\w+)"\)(.*?)(?=\(CELLTYPE|\Z)', delays, re.DOTALL)
+    paths = {}
+    for kind, text in kinds:
+        if kind not in paths:
+            paths[kind] = list(dict.fromkeys(re.findall(r"\(IOPATH (\S+|\(\w+ \w+\)) (\S+) ", text)))
+
+    def with_paths(module):
+        found = "".join(f"    ({start.strip('()')} => {end}) = 0;\n" for start, end in paths.get(module[1], ()))
+        return f"{module[0][: -len('endmodule')]}  specify\n{found}  endspecify\nendmodule" if found else module[0]
+
+    return "`timescale 1ns/1ps\n" + re.sub(r"^module (\w+).*?^endmodule", with_paths, models, flags=re.DOTALL | re.MULTILINE)
 
 
 def check(unit, vectors, run):
@@ -73,7 +111,7 @@ def _words(columns, widths):
         yield f"{word:x}"
 
 
-def _bench(unit, vectors, nets):
+def _bench(unit, vectors, nets, delays):
     width = sum(unit.inputs[name] for name in vectors.inputs)
     resets = [name for name in ("rst", "rst_n") if name in unit.inputs]
     declared = [f"  reg [{unit.inputs[name] - 1}:0] {name};" for name in (*vectors.inputs, *resets)]
@@ -86,7 +124,8 @@ def _bench(unit, vectors, nets):
     show = f'$display("out{" %h" * len(seen)}", {", ".join(seen)});'
     connected = ", ".join(f".{name}({name})" for name in ports)
     reset = "".join(f"    {name} = {int(name == 'rst')};\n" for name in resets)
-    release = "".join(f"    {name} = {int(name != 'rst')};\n" for name in resets)
+    release = "".join(f"      {name} <= {int(name != 'rst')};\n" for name in resets)
+    half = _PERIOD_NS // 2
     return f"""`timescale 1ns/1ps
 module bench;
   reg clk = 0;
@@ -95,16 +134,17 @@ module bench;
   integer cycle;
   {unit.top} dut({connected});
   initial begin
+{f'    $sdf_annotate("{delays}", dut);' if delays else ""}
     $readmemh("stimulus.hex", stimulus);
     $dumpfile("bench.vcd");
-{reset}{"    repeat (2) begin #5 clk = 1; #5 clk = 0; end" if unit.clocked else ""}
-{release}    for (cycle = 0; cycle < {len(vectors) + vectors.latency}; cycle = cycle + 1) begin
-      {{{", ".join(vectors.inputs)}}} = stimulus[cycle < {len(vectors)} ? cycle : {len(vectors) - 1}];
-      #4;
+{reset}    repeat (2) begin #{half} clk = {int(unit.clocked)}; #{half} clk = 0; end
+    for (cycle = 0; cycle < {len(vectors) + vectors.latency}; cycle = cycle + 1) begin
+      #{half} clk = {int(unit.clocked)};
+{release}      {{{", ".join(vectors.inputs)}}} <= stimulus[cycle < {len(vectors)} ? cycle : {len(vectors) - 1}];
+      #{half - 1} clk = 0;
       if (cycle >= {vectors.latency}) {show}
       if (cycle == {vectors.latency}) $dumpvars(1, dut);
-      #1 clk = {int(unit.clocked)};
-      #5 clk = 0;
+      #1;
     end
     $finish;
   end
@@ -117,35 +157,65 @@ def _concatenation(nets):
     return f"{{{', '.join(inside)}}}"
 
 
-def _toggles(path):
-    """Changes between 0 and 1 of each net in a VCD file, by name as in `synth.netlist.Netlist.names`."""
-    names, values, counts = {}, {}, {}
+def _toggles(path, cycles):
+    """Changes between 0 and 1 per cycle of each net in a VCD file of so many cycles.
+
+    First all of them, then those from the end of a cycle to that of the next. Names are as in `synth.netlist.Netlist.names`.
+    """
+    nets, values, ends = {}, {}, {}
+    toggles, settled = Counter(), Counter()
     with path.open() as file:
         for line in file:
             if match := re.match(r"\$var \w+ (\d+) (\S+) (\S+)", line):
-                names.setdefault(match[2], []).append((match[3], int(match[1])))
+                width, name = int(match[1]), match[3]
+                bits = [name] if width == 1 else [f"{name}[{bit}]" for bit in reversed(range(width))]
+                nets.setdefault(match[2], []).append(bits)
             elif line.startswith("$enddefinitions"):
                 break
+        cycle = None
+        changed = set()
         for line in file:
-            if line[0] in "01":
-                code, new = line[1:].strip(), line[0]
-                if values.get(code, new) != new:
-                    counts[code] = counts.get(code, 0) + 1
-                values[code] = new
-            elif line[0] == "b":
+            kind = line[0]
+            if kind == "#":
+                # In picoseconds, as the bench's timescale has it.
+                now = int(line[1:]) // (1000 * _PERIOD_NS)
+                if now != cycle:
+                    _settle(changed, values, ends, settled)
+                    cycle = now
+                continue
+            if kind in "01xz":
+                new, code = kind, line[1:].strip()
+            elif kind == "b":
                 new, code = line[1:].split()
-                new = new.rjust(names[code][0][1], "0" if new[0] == "1" else new[0])
-                old = values.get(code, new)
-                counts[code] = [
-                    count + (a + b in ("01", "10"))
-                    for count, a, b in zip(counts.get(code, [0] * len(new)), old, new, strict=True)
-                ]
-                values[code] = new
-    toggles = {}
-    for code, nets in names.items():
-        for name, width in nets:
-            if width == 1:
-                toggles[name] = counts.get(code, 0)
+                width = len(nets[code][0])
+                new = new.rjust(width, "0" if new[0] == "1" else new[0])
             else:
-                toggles |= {f"{name}[{width - 1 - index}]": n for index, n in enumerate(counts.get(code, [0] * width))}
-    return toggles
+                continue
+            old = values.get(code, new)
+            if old != new:
+                for bit, (before, after) in enumerate(zip(old, new, strict=True)):
+                    if before + after in ("01", "10"):
+                        toggles[code, bit] += 1
+                changed.add(code)
+            elif code not in values:
+                ends[code] = new
+            values[code] = new
+        _settle(changed, values, ends, settled)
+    return [
+        {
+            name: counts[code, bit] / cycles
+            for code, aliases in nets.items()
+            for bits in aliases
+            for bit, name in enumerate(bits)
+        }
+        for counts in (toggles, settled)
+    ]
+
+
+def _settle(changed, values, ends, counts):
+    """Count what ends this cycle with another value than the one before."""
+    for code in changed:
+        for bit, (before, after) in enumerate(zip(ends[code], values[code], strict=True)):
+            counts[code, bit] += before + after in ("01", "10")
+        ends[code] = values[code]
+    changed.clear()

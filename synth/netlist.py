@@ -38,6 +38,34 @@ class Netlist:
         ]
         return cls(module, ports, cells)
 
+    def with_fan_out(self, most, buffer, but=()):
+        """The same with no net that more than `most` input pins load: behind it stands a tree of buffers.
+
+        `buffer` is a cell and its pins for input and output; ports of the names `but`, like the clock, stay as they are.
+        """
+        kind, pin_in, pin_out = buffer
+        kept = {bit for port in self.ports if port.name in but for bit in port.bits}
+        cells = [(name, dict(pins)) for name, pins in self.cells]
+        loads = {}
+        for _, pins in cells:
+            for pin, (direction, bit) in pins.items():
+                if direction == "input" and isinstance(bit, int) and bit not in kept:
+                    loads.setdefault(bit, []).append((pins, pin))
+        fresh = max((bit for _, pins in cells for _, bit in pins.values() if isinstance(bit, int)), default=0)
+        for bit, driven in loads.items():
+            while len(driven) > most:
+                groups = -(-len(driven) // most)
+                buffers = []
+                for group in range(groups):
+                    fresh += 1
+                    for pins, pin in driven[group::groups]:
+                        pins[pin] = ("input", fresh)
+                    pins = {pin_in: ("input", bit), pin_out: ("output", fresh)}
+                    cells.append((kind, pins))
+                    buffers.append((pins, pin_in))
+                driven = buffers
+        return replace(self, cells=cells)
+
     def without_outputs(self):
         """The same without output ports, so that each net has a name of its own or that of an input."""
         return replace(self, ports=[port for port in self.ports if port.direction == "input"])

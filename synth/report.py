@@ -13,7 +13,12 @@ _DSP = (("LUT", "lut4", 0), ("DSP", "dsp", 0))
 _DSP6 = (("LUT", "lut6", 0), ("DSP", "dsp", 0))
 _FMAX = (("MHz", "fmax_mhz", 0), ("x", "fmax_mhz", 2))
 _AREA = (("GE", "gate_equivalents", 0), ("x", "gate_equivalents", 2), ("ns", "delay_ns", 2))
-_ENERGY = (("pJ/op", "energy_pj_per_op", 2), ("x", "energy_pj_per_op", 2), ("leak uW", "leakage_uw", 3))
+_ENERGY = (
+    ("pJ/op", "energy_pj_per_op", 2),
+    ("x", "energy_pj_per_op", 2),
+    ("without glitches", "energy_without_glitches_pj_per_op", 2),
+    ("leak uW", "leakage_uw", 3),
+)
 _VIEWS = (
     (
         "look-up tables",
@@ -72,8 +77,9 @@ _CELL_VIEWS = (
         _ENERGY,
         (
             "Energy per operation (one lane, product, dot product, multiply-add) on real tensors, one beat in each "
-            "cycle of a 50 MHz clock, leakage included: cells and their inputs' capacitances. Not modelled: wires, "
-            "glitches, the clock's tree, drivers of the inputs."
+            "cycle of a 50 MHz clock or the fastest that the unit keeps up with, inputs at the clock edge, leakage "
+            "included: cells, their inputs' capacitances, clock pins of registers; glitches by simulation with the "
+            "delay of each pin. Not modelled: wires, the clock's tree, drivers of the inputs."
         ),
     ),
 )

@@ -45,3 +45,12 @@ def delay_ns(netlist, unit, library, folder):
     script = constrained(netlist, unit, library, _PERIOD_NS) + "report_checks -path_delay max -format end -digits 6\n"
     slack = re.search(r"(-?[\d.]+) \((?:MET|VIOLATED)\)", run(script, folder))
     return round(_PERIOD_NS - float(slack[1]), 4)
+
+
+def delays(netlist, unit, library, folder):
+    """The delay of each path through each cell of a mapped netlist, as SDF without wires."""
+    run(constrained(netlist, unit, library, _PERIOD_NS) + "write_sdf -digits 4 -divider . delays.sdf\n", folder)
+    # The first cell is the module itself with its wires, which Icarus 11 does not read.
+    return re.sub(
+        r"^ \(CELL\n.*\n  \(INSTANCE\)\n(?:  .*\n)* \)\n", "", (folder / "delays.sdf").read_text(), flags=re.MULTILINE
+    )
