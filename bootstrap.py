@@ -28,7 +28,6 @@ PACKAGES = {
     "g++": ("g++", "building Verilator's models"),
     "opensta": ("sta", "timing and power of standard cells"),
     "qflow-tech-osu018": ("/usr/share/qflow/tech/osu018/osu018_stdcells.lib", "standard cells"),
-    "qflow-tech-osu035": ("/usr/share/qflow/tech/osu035/osu035_stdcells.lib", "standard cells"),
 }
 if os.environ.get("CI"):  # where every test must run; too large, or wanted too seldom, for everyone else
     PACKAGES["chromium"] = ("chromium", "the test of the page of plots")

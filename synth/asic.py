@@ -1,14 +1,13 @@
 """Standard cells: a unit mapped to a Liberty library, for area and for delay."""
 
 import json
-import math
 from dataclasses import dataclass, field
 from importlib.resources import files
 from operator import attrgetter
 
 from narrowfloat.freshness import fingerprint
 from narrowfloat.synth import gates, power, sta
-from narrowfloat.synth.library import OSU018, OSU035, Library
+from narrowfloat.synth.library import NANGATE45, OSU018, Library
 from narrowfloat.synth.netlist import Netlist
 from narrowfloat.tools import ICARUS, STA, VVP, YOSYS, ToolError, yosys
 
@@ -90,12 +89,11 @@ class StandardCells:
     """Recipes "area" and "delay"; for a combinational unit also a curve, the smallest area at several delay targets.
 
     The netlists of "area" and "delay" are simulated with what the unit is used for; they must do what the model says, and what
-    toggles gives their power. Units whose first netlist is above `limit` gate equivalents are not measured, those
-    above `curve_limit` get no curve. Nor is what has memories, as they would become flip-flops.
+    toggles gives their power. Units above `curve_limit` gate equivalents get no curve. What has memories is not measured, as
+    they would become flip-flops.
     """
 
     library: Library
-    limit: float = math.inf
     curve_limit: float = 0
 
     @property
@@ -114,18 +112,14 @@ class StandardCells:
         """Texts on which the metrics depend beside the unit's Verilog."""
         tools = [YOSYS.version(), STA.version(), ICARUS.version()]
         vectors = unit.vectors_digest()
-        return [self.library.text, str(self.limit), str(self.curve_limit), fingerprint(__name__), vectors, *tools]
+        return [self.library.text, str(self.curve_limit), fingerprint(__name__), vectors, *tools]
 
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`."""
         if unit.has_memory:
             return {}
         self.prepare(unit, folder)
-        candidates = self._small(unit, folder)
-        small = next(candidates)
-        if small.area_um2 > self.limit * self.library.nand2_um2:
-            return {}
-        small = min([small, *candidates], key=_AREA_OF)
+        small = self.smallest(unit, folder)
         timed = {small: sta.delay_ns(f"{small.name}.v", unit, "cells.lib", folder)}
         fast = _FAST[:2] if small.area_um2 > _LARGE * self.library.nand2_um2 else _FAST
         self._time(self._fast(unit, folder, fast, _NO_TARGET), timed, unit, folder)
@@ -245,4 +239,4 @@ class StandardCells:
         return mapped
 
 
-MEASUREMENTS = (StandardCells(OSU018, curve_limit=1000), StandardCells(OSU035, limit=400))
+MEASUREMENTS = (StandardCells(OSU018, curve_limit=1000), StandardCells(NANGATE45))

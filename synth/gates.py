@@ -60,8 +60,7 @@ def simulate(unit, vectors, sources, folder, nets=None, delays=None):
     """
     (folder / "stimulus.hex").write_text("\n".join(_words(vectors.inputs, unit.inputs)) + "\n")
     (folder / "bench.v").write_text(_bench(unit, vectors, nets, delays))
-    # OpenSTA gives the least and the largest delay of a path; they differ where it depends on other inputs.
-    options = ["-gspecify", "-Tmax"] if delays else []
+    options = ["-gspecify"] if delays else []
     ICARUS.run(["-g2012", *options, "-o", "bench.vvp", "bench.v", *sources], folder, seconds=LIMIT_SECONDS)
     lines = VVP.run(["-n", "bench.vvp"], folder, seconds=LIMIT_SECONDS).splitlines()
     rows = [line.split()[1:] for line in lines if line.startswith("out ")]
@@ -75,7 +74,7 @@ def timed(models, delays):
     paths = {}
     for kind, text in kinds:
         if kind not in paths:
-            paths[kind] = list(dict.fromkeys(re.findall(r"\(IOPATH (\S+|\(\w+ \w+\)) (\S+) ", text)))
+            paths[kind] = list(dict.fromkeys(re.findall(r"\(IOPATH (\w+|\(\w+ \w+\)) (\w+) ", text)))
 
     def with_paths(module):
         found = "".join(f"    ({start.strip('()')} => {end}) = 0;\n" for start, end in paths.get(module[1], ()))

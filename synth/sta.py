@@ -48,9 +48,23 @@ def delay_ns(netlist, unit, library, folder):
 
 
 def delays(netlist, unit, library, folder):
-    """The delay of each path through each cell of a mapped netlist, as SDF without wires."""
+    """The delay of each path through each cell of a mapped netlist, as SDF that Icarus reads."""
     run(constrained(netlist, unit, library, _PERIOD_NS) + "write_sdf -digits 4 -divider . delays.sdf\n", folder)
-    # The first cell is the module itself with its wires, which Icarus 11 does not read.
-    return re.sub(
-        r"^ \(CELL\n.*\n  \(INSTANCE\)\n(?:  .*\n)* \)\n", "", (folder / "delays.sdf").read_text(), flags=re.MULTILINE
-    )
+    return slowest((folder / "delays.sdf").read_text())
+
+
+def slowest(sdf):
+    """SDF with one delay for each path and edge, the largest in the text `sdf`, and without wires.
+
+    A path may have several, by the values of the other inputs. Icarus 11 reads neither such conditions nor wires.
+    """
+    lines = ['(DELAYFILE (SDFVERSION "3.0") (DIVIDER .) (TIMESCALE 1ns)']
+    cells = re.findall(r'\(CELLTYPE "(\w+)"\)\s+\(INSTANCE (\w+)\)(.*?)(?=\(CELLTYPE|\Z)', sdf, re.DOTALL)
+    for kind, instance, text in cells:
+        paths = {}
+        for start, end, rise, fall in re.findall(r"\(IOPATH (\w+|\(\w+ \w+\)) (\w+) \(([\d.:-]+)\) \(([\d.:-]+)\)\)", text):
+            edges = [float(edge.split(":")[-1]) for edge in (rise, fall)]
+            paths[start, end] = [max(pair) for pair in zip(edges, paths.get((start, end), edges), strict=True)]
+        written = "".join(f" (IOPATH {start} {end} ({rise:.4f}) ({fall:.4f}))" for (start, end), (rise, fall) in paths.items())
+        lines.append(f' (CELL (CELLTYPE "{kind}") (INSTANCE {instance}) (DELAY (ABSOLUTE{written})))')
+    return "\n".join([*lines, ")", ""])

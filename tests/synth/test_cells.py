@@ -175,6 +175,34 @@ def test_delays_change_no_settled_value(cells, tmp_path):
     assert timed.settled == plain.settled and timed.outputs == plain.outputs
 
 
+def test_slowest_of_several_delays_by_the_values_of_other_inputs():
+    sdf = """(DELAYFILE (TIMESCALE 1ns)
+ (CELL (CELLTYPE "top") (INSTANCE) (DELAY (ABSOLUTE (INTERCONNECT a c0.A (0.1::0.1)))))
+ (CELL
+  (CELLTYPE "XOR")
+  (INSTANCE c0)
+  (DELAY
+   (ABSOLUTE
+    (COND (B == 1'b1)
+     (IOPATH A Y (0.0200::0.0300) (0.0100::0.0500)))
+    (COND (B == 1'b0)
+     (IOPATH A Y (0.0400::0.0400) (0.0100::0.0200)))
+    (IOPATH (posedge B) Y (0.0100::0.0100) (0.0100::0.0100))
+   )
+  )
+  (TIMINGCHECK (SETUP (posedge A) (posedge B) (0.1::0.1)))
+ )
+)"""
+    (line,) = [line for line in sta.slowest(sdf).splitlines() if "IOPATH" in line]
+    assert "(INSTANCE c0)" in line
+    assert re.findall(r"\(IOPATH [^)]*\)?[^)]*\) \([^)]*\)\)", line) == [
+        "(IOPATH A Y (0.0400) (0.0500))",
+        "(IOPATH (posedge B) Y (0.0100) (0.0100))",
+    ]
+    models = gates.timed("module XOR(A, B, Y);\nendmodule\nmodule AND(A, Y);\nendmodule\n", sta.slowest(sdf))
+    assert "(A => Y) = 0;" in models and "(posedge B => Y) = 0;" in models and models.count("specify\n") == 2
+
+
 def late_inverse(number):
     """y is a and its inverse, which comes after `number` inverters (odd): 0, but for a pulse after each edge upwards."""
     chain = inverter(number)
