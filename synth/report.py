@@ -56,8 +56,8 @@ _VIEWS = (
             ("ECP5 85k", "ecp5-85k", "placed", _FMAX),
         ),
         (
-            "Fmax by nextpnr between registers in front and behind, median of three placer seeds; ECP5 of speed grade "
-            "6. Not placed: what is above 1000 LUT4s, in UP5K and 85k above 200."
+            "Fmax by nextpnr between registers in front and behind, median of three placer seeds, above 1000 LUT4s one "
+            "seed; ECP5 of speed grade 6. Not placed: what does not fit, in UP5K and 85k what is above 100 LUT4s."
         ),
     ),
 )
