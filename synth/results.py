@@ -67,6 +67,27 @@ def label(row):
     return " ".join([row["design"], *words, *([f"({', '.join(shape)})"] if shape else [])])
 
 
+def short_label(row):
+    """The unit of a row in as few words as tell it from others: values without the names of parameters, lanes and stages."""
+    found = KINDS[row["design"]].parameters
+    words = []
+    for parameter in found:
+        value = row["parameters"][parameter.name]
+        default = value == parameter.to_json(parameter.default)
+        if parameter.name == "formats" or (row["role"] == "baseline" and isinstance(value, str)):
+            words.append(_text(value).replace(",", ", ").replace("float8_", ""))
+        elif parameter.name in SHAPE or default:
+            continue
+        elif isinstance(value, bool):
+            words.append(parameter.name if value else f"no {parameter.name}")
+        elif isinstance(value, int):
+            words.append(f"{parameter.name} {value}")
+        else:
+            words.append(_text(value).replace(",", ", "))
+    words += [f"{row['parameters'][name]} {name}" for name in SHAPE if row["parameters"].get(name, 0) > 1]
+    return " ".join([row["design"].replace("_", " "), *words])
+
+
 def _text(value):
     if isinstance(value, list):
         return ",".join(map(str, value))

@@ -1,5 +1,7 @@
 """The page of plots, opened in a browser."""
 
+import html
+import json
 import re
 import subprocess
 
@@ -33,12 +35,48 @@ def page(tmp_path_factory, cells, browse):
 def test_page_has_its_plots_and_no_error_in_the_console(page, browse):
     dom, log = browse(page, "--dump-dom")
     assert "CONSOLE" not in log, log
-    # plotly.js has drawn: area, speed, area against delay, energy; bars of three targets and two recipes among them
-    assert dom.count('<svg class="main-svg"') >= 4
+    # plotly.js has drawn: cost, energy, area against delay, with a mark for each target and recipe.
+    assert dom.count('<svg class="main-svg"') >= 3
     assert dom.count('class="point"') >= 8
-    for title in ("Area", "Speed", "Area against delay: narrow to FP32", "Energy per operation"):
+    for title in (
+        "What does it cost beside the best alternative?",
+        "How much energy does an operation take?",
+        "What does speed cost? narrow to FP32",
+    ):
         assert f"<h2>{title}</h2>" in dom
-    assert "narrowfloat synth float_decoder --set lanes=1 --set stages=0 --target ice40 --target xc7 --target osu018" in dom
+    command = "narrowfloat synth float_decoder --set lanes=1 --set stages=0"
+    assert f"{command} --target ice40 --target xc7 --target osu018" in dom and f"<code>{command} --target osu018" in dom
+
+
+# In the browser: the widest thing on the page, then what a column holds before and after clicks on its heading.
+_LOOK = """<script>
+window.addEventListener("load", () => {
+  document.querySelectorAll("details").forEach(each => each.open = true);
+  const found = [];
+  for (const plot of document.querySelectorAll(".js-plotly-plot"))
+    found.push(plot.getBoundingClientRect().right <= document.documentElement.clientWidth);
+  found.push(document.documentElement.scrollWidth <= document.documentElement.clientWidth);
+  const heading = [...document.querySelectorAll("th")].find(th => th.textContent.includes("GE"));
+  const column = () => [...heading.closest("table").tBodies[0].rows].map(row => row.cells[heading.cellIndex].dataset.value);
+  found.push(column()); heading.click(); found.push(column()); heading.click(); found.push(column());
+  const told = document.createElement("pre");
+  told.id = "told";
+  told.textContent = JSON.stringify(found);
+  document.body.append(told);
+});
+</script>"""
+
+
+@pytest.mark.parametrize("width", [1400, 500])
+def test_page_fits_and_its_tables_sort(page, browse, tmp_path, width):
+    looked = tmp_path / "looked.html"
+    looked.write_text(page.read_text() + _LOOK)
+    dom, log = browse(looked, "--dump-dom", f"--window-size={width},2000")
+    assert "CONSOLE" not in log, log
+    *fits, _, rising, falling = json.loads(html.unescape(re.search(r'<pre id="told">(.*?)</pre>', dom)[1]))
+    assert all(fits) and len(fits) >= 4
+    values = [float(value) for value in rising]
+    assert len(values) == 2 and values == sorted(values) and falling == rising[::-1]
 
 
 def test_broken_script_would_be_noticed(tmp_path, browse):
