@@ -23,12 +23,15 @@ RESET_EFFECT = "in modules with registers"  # where the reset has an effect
 class Relative:
     """What the figures of a unit are relative to: a design or baseline, and its settings.
 
-    `settings` are texts NAME=VALUE, or a function that makes them from the parameters of the unit that was built, as JSON.
+    `settings` are texts NAME=VALUE, or a function that makes them from the parameters of the unit that was built, as JSON. The
+    parameters in `best_of` may have any value: of the units that were measured, that is the one whose figure is best, which may
+    be another one for each figure.
     """
 
     unit: str
     settings: tuple[str, ...] | Callable[[dict], tuple[str, ...]] = ()
     words: str | None = None
+    best_of: tuple[str, ...] = ()
 
     def to(self, parameters):
         """Name and settings for a unit that was built with `parameters`."""
@@ -190,7 +193,26 @@ _LIKE_THE_MEDIAN = Relative(
     lambda parameters: tuple(f"{name}={parameters[name]}" for name in ("types", "lanes")),
     "median_estimator of the same shape",
 )
-_INTEGER_DOT_PRODUCT = Relative("dot_product", ("method=baugh_wooley",), "dot_product method=baugh_wooley, per lane")
+
+
+def _same_product(parameters):
+    """The numbers whose product has the same form as that of a unit with `parameters`."""
+    forms = {"twos_complement": "signed", "sign_magnitude": "sign_magnitude"}
+    return (f"numbers={forms[parameters['output']] if 'output' in parameters else parameters['numbers']}",)
+
+
+# For each figure the best of our baselines: multipliers with the same form of product, dot products of either form.
+BEST_MULTIPLIER = Relative(
+    "multiplier",
+    _same_product,
+    "the best multiplier of 8 bits with the same form of product, per lane, which may be another one for each figure",
+    ("method",),
+)
+BEST_DOT_PRODUCT = Relative(
+    "dot_product",
+    words="the best dot_product of 8 bits, per lane, which may be another one for each figure",
+    best_of=("numbers", "method"),
+)
 _BOTH_ACCUMULATORS = tuple((f"accumulator={accumulator}",) for accumulator in bfp.ACCUMULATORS)
 
 
@@ -285,7 +307,7 @@ DESIGNS = {
                     for accumulator in _BOTH_ACCUMULATORS
                     for bits in (("chunk_bits=3", "max_bits=3"), ("chunk_bits=4",))
                 ),
-                relative_to=_INTEGER_DOT_PRODUCT,
+                relative_to=BEST_DOT_PRODUCT,
                 operations=1,
             ),
         ),
@@ -331,14 +353,7 @@ DESIGNS = {
                     ),
                     (),
                 ),
-                Relative(
-                    "multiplier",
-                    lambda parameters: {
-                        "twos_complement": ("method=baugh_wooley",),
-                        "sign_magnitude": ("numbers=sign_magnitude",),
-                    }[parameters["output"]],
-                    "the smallest multiplier of 8 bits with the same form of product, per lane",
-                ),
+                BEST_MULTIPLIER,
             ),
         ),
         Design(
@@ -354,7 +369,7 @@ DESIGNS = {
                     ("exponents=0", "output=twos_complement", "out_bits=16"),
                     *(("exponents=0", f"lanes={lanes}") for lanes in (1, 4, 64)),
                 ),
-                _INTEGER_DOT_PRODUCT,
+                BEST_DOT_PRODUCT,
                 operations=1,
             ),
         ),

@@ -20,10 +20,29 @@ MORE_IS_BETTER = {"fmax_mhz"}
 PER_LANE = {"lut4", "lut6", "carry", "ff", "bram", "dsp", "gate_equivalents", "area_um2"}
 
 
+def better(metric):
+    """The function that picks the best of several figures."""
+    return max if metric in MORE_IS_BETTER else min
+
+
 def reference(design, parameters):
-    """Name and settings of what the figures of a design are relative to when it is built with `parameters`, or None."""
+    """Name and settings of each unit that the figures of a design may be relative to when it is built with `parameters`.
+
+    Of several, as many as are measured by default, each figure is relative to the best one.
+    """
     found = KINDS[design].measured.relative_to
-    return found and found.to(parameters)
+    if found is None:
+        return []
+    name, settings = found.to(parameters)
+    if not found.best_of:
+        return [(name, settings)]
+    kind = KINDS[name]
+    wanted = _but(kind.parse(settings), found.best_of)
+    return [(name, build) for build in kind.builds if _but(kind.parse(build), found.best_of) == wanted]
+
+
+def _but(values, names):
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def reference_in_words(design):
@@ -43,9 +62,22 @@ def key(row):
 
 
 def merge(earlier, rows):
-    """The rows `earlier` with `rows` in place of those that are the same measurement, in a fixed order."""
-    merged = {key(row): row for row in earlier} | {key(row): row for row in rows}
+    """The rows `earlier` with `rows` in place of those that are the same measurement, in a fixed order.
+
+    Baselines that no longer exist are left out.
+    """
+    merged = {key(row): row for row in earlier if _exists(row)} | {key(row): row for row in rows}
     return [merged[name] for name in sorted(merged)]
+
+
+def _exists(row):
+    if row["role"] != "baseline":
+        return True
+    try:
+        values = BASELINES[row["design"]].parse([f"{name}={_text(value)}" for name, value in row["parameters"].items()])
+    except (KeyError, ValueError):
+        return False
+    return values.keys() == row["parameters"].keys()
 
 
 def settings(row):
@@ -141,18 +173,18 @@ class Results:
                     yield f"{label(row)} on {row['target']} ({row['recipe']}): {metric} {old:g} -> {value:g}"
 
     def ratio(self, row, metric):
-        """The metric over that of the row's `reference` in this run, per lane where that makes sense, or None."""
-        found = reference(row["design"], row["parameters"])
-        if found is None or metric not in row["metrics"]:
+        """The metric over the best one of the row's `reference` in this run, per lane where that makes sense, or None."""
+        if metric not in row["metrics"]:
             return None
-        kind = KINDS[found[0]]
-        values = kind.parse(found[1])
-        parameters = {parameter.name: parameter.to_json(values[parameter.name]) for parameter in kind.parameters}
-        base = self._now.get(key(row | {"design": kind.name, "parameters": parameters}), {}).get(metric)
-        if not base:
-            return None
-        lanes = _lanes(row["design"], row["parameters"]) / _lanes(kind.name, parameters) if metric in PER_LANE else 1
-        return row["metrics"][metric] / lanes / base
+        found = []
+        for name, given in reference(row["design"], row["parameters"]):
+            kind = KINDS[name]
+            values = kind.parse(given)
+            parameters = {parameter.name: parameter.to_json(values[parameter.name]) for parameter in kind.parameters}
+            if base := self._now.get(key(row | {"design": name, "parameters": parameters}), {}).get(metric):
+                found.append(base / _lanes(name, parameters, metric))
+        own = row["metrics"][metric] / _lanes(row["design"], row["parameters"], metric)
+        return own / better(metric)(found) if found else None
 
     def best(self, target, recipe, metric):
         """Of each kind, things that do the same, the row whose metric is best: {kind: row}, for kinds of two and more."""
@@ -160,11 +192,15 @@ class Results:
         for row in self.rows:
             if (row["target"], row["recipe"]) == (target, recipe) and metric in row["metrics"] and (kind := _kind(row)):
                 kinds.setdefault(kind, []).append(row)
-        pick = max if metric in MORE_IS_BETTER else min
-        return {kind: pick(rows, key=lambda row: row["metrics"][metric]) for kind, rows in kinds.items() if len(rows) > 1}
+        return {
+            kind: better(metric)(rows, key=lambda row: row["metrics"][metric]) for kind, rows in kinds.items() if len(rows) > 1
+        }
 
 
-def _lanes(design, parameters):
+def _lanes(design, parameters, metric):
+    """What the metric is divided by to compare units of several widths."""
+    if metric not in PER_LANE:
+        return 1
     return BASELINES[design].lanes if design in BASELINES else parameters.get("lanes", 1)
 
 

@@ -103,9 +103,8 @@ def unit(name, settings):
 
 def _baseline(baseline, settings):
     values = baseline.parse(settings)
-    top, verilog = baseline.top(values)
-    interface = baseline.interface(**values)
-    return Unit(baseline.name, values, "baseline", top, verilog, interface.inputs, interface.outputs, 1)
+    module, top = baseline.module(**values), baseline.top(values)
+    return Unit(baseline.name, values, "baseline", top, module.verilog(top), module.inputs, module.outputs, 1)
 
 
 def _block(design, settings):

@@ -105,8 +105,7 @@ def wanted_builds(options):
     for name in options.designs or units.NAMES:
         for settings in [tuple(options.set)] if options.set else units.builds(name, every_shape=name in options.designs):
             yield name, settings
-            if found := reference(name, KINDS[name].parse(settings)):
-                yield found
+            yield from reference(name, KINDS[name].parse(settings))
 
 
 def _as_json(rows):
