@@ -136,31 +136,54 @@ def codec_shipped():
     return table(["4 and 16 lanes, one stage", "iCE40 LUT4", "GE", "HX8K, MHz"], rows)
 
 
+def best(metric, design, target, recipe, **parameters):
+    """The metrics of that one of a kind's measured units which is best in `metric`."""
+    found = [
+        row["metrics"]
+        for row in MEASURED
+        if (row["design"], row["target"], row["recipe"]) == (design, target, recipe)
+        and parameters.items() <= row["parameters"].items()
+    ]
+    if not found:
+        raise LookupError(f"no results of {design} on {target} by {recipe} with {parameters}")
+    return min(found, key=lambda metrics: metrics[metric])
+
+
 def arithmetic():
-    """Integer and float arithmetic that formats compete with."""
+    """Integer and float arithmetic that formats compete with: of each kind, for each column, the best that we know."""
     units = [
-        ("8 x 8 signed, `*`", "multiplier", {"method": "star", "numbers": "signed", "width": 8}),
-        ("8 x 8 signed, Booth", "multiplier", {"method": "booth", "numbers": "signed", "width": 8}),
-        ("8 x 8 signed, Baugh-Wooley", "multiplier", {"method": "baugh_wooley", "numbers": "signed", "width": 8}),
-        ("8 x 8 sign and magnitude", "multiplier", {"numbers": "sign_magnitude", "width": 8}),
-        ("INT8 dot product of 16, 32-bit accumulator, Booth", "dot_product", {"method": "booth", "width": 8}),
-        ("the same, Baugh-Wooley", "dot_product", {"method": "baugh_wooley", "width": 8}),
-        ("INT4 dot product of 16, Baugh-Wooley", "dot_product", {"method": "baugh_wooley", "width": 4}),
+        ("8 x 8, two's complement", "multiplier", {"numbers": "signed", "width": 8}),
+        ("8 x 8, sign and magnitude", "multiplier", {"numbers": "sign_magnitude", "width": 8}),
+        *(
+            (f"{name} product, sign and magnitude in fixed point", "minifloat_multiplier", {"format": name.lower()})
+            for name in ("E4M3", "E3M4", "E2M1")
+        ),
+        ("posit8 product, not rounded", "posit_multiplier", {}),
+        ("Mitchell's multiplier of 8 bits", "approximate_multiplier", {"method": "mitchell"}),
+        *((f"DRUM of 8 bits, {kept} kept", "approximate_multiplier", {"method": f"drum{kept}"}) for kept in (3, 6)),
+        ("INT8 dot product of 16, 32-bit accumulator", "dot_product", {"width": 8}),
+        ("INT4 dot product of 16, 32-bit accumulator", "dot_product", {"width": 4}),
+        *(
+            (f"{name} dot product of 16, exact", "minifloat_dot_product", {"format": name.lower(), "align": "exact"})
+            for name in ("E4M3", "E3M4", "E2M1")
+        ),
+        ("E4M3 dot product of 16, aligned", "minifloat_dot_product", {"format": "e4m3", "align": "largest"}),
+        ("MSFP-12 dot product of 16, no accumulator", "block_dot_product", {"man_bits": 3}),
         ("bfloat16 multiply-add", "multiply_add", {"format": "bfloat16"}),
         ("FP32 multiply-add", "multiply_add", {"format": "fp32"}),
     ]
+    measured = {row["design"] for row in MEASURED}
+
+    def cells(design, unit):
+        for target, metric in (("ice40", "lut4"), ("xcup", "lut6")):
+            yield best(metric, design, target, "luts", **unit)[metric]
+        for recipe, metric in (("area", "gate_equivalents"), ("delay", "delay_ns")):
+            found = best(metric, design, "osu018", recipe, **unit)
+            yield f"{found['gate_equivalents']:.0f}, {found['delay_ns']:.1f}"
+
     return table(
         ["design", "iCE40 LUT4", "Xilinx LUT6", "small: GE, ns", "fast: GE, ns"],
-        [
-            [
-                label,
-                luts(design, **unit),
-                luts(design, "xcup", **unit),
-                area_and_delay(design, **unit),
-                area_and_delay(design, "delay", **unit),
-            ]
-            for label, design, unit in units
-        ],
+        [[label, *cells(design, unit)] for label, design, unit in units if design in measured],
     )
 
 

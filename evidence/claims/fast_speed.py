@@ -46,7 +46,7 @@ CELLS = (
     Cell("FAST, 4 bits", "fast_mac", _FAST, 16, 4),
     Cell("BFP, 4 bits in one pass", "fast_mac", {"accumulator": "fp32", "chunk_bits": 4, "max_bits": 4}, 16, 1),
     Cell("MSFP-12", "fast_mac", {"accumulator": "fp32", "chunk_bits": 3, "max_bits": 3}, 16, 1),
-    Cell("INT8", "dot_product", {"width": 8, "method": "baugh_wooley"}, 16, 1),
+    Cell("INT8", "dot_product", {"width": 8}, 16, 1),
     Cell("bfloat16", "multiply_add", {"format": "bfloat16"}, 1, 1),
     Cell("FP32", "multiply_add", {"format": "fp32"}, 1, 1),
 )
@@ -238,23 +238,26 @@ def measured(path):
 
 
 def _figures(cell, found):
-    """Those of a cell from the rows of `narrowfloat synth --json`; a LookupError if they are not there."""
-    by_recipe = {
-        row["recipe"]: row["metrics"]
-        for row in found
-        if row["design"] == cell.design
-        and row["target"] == "osu018"
-        and cell.parameters.items() <= row["parameters"].items()
-        and row["recipe"] in ("area", "delay")
-        and row["parameters"].get("lanes", 16) == 16
-    }
-    if by_recipe.keys() != {"area", "delay"}:
+    """Those of a cell, the smallest of its kind, from the rows of `narrowfloat synth --json`; a LookupError without them."""
+    units = {}
+    for row in found:
+        if (
+            row["design"] == cell.design
+            and row["target"] == "osu018"
+            and cell.parameters.items() <= row["parameters"].items()
+            and row["recipe"] in {"area", "delay"}
+            and row["parameters"].get("lanes", 16) == 16
+        ):
+            units.setdefault(json.dumps(row["parameters"]), {})[row["recipe"]] = row["metrics"]
+    whole = [by_recipe for by_recipe in units.values() if len(by_recipe) == 2]
+    if not whole:
         raise LookupError(cell.name)
+    smallest = min(whole, key=lambda by_recipe: by_recipe["area"]["gate_equivalents"])
     return {
-        "gate_equivalents": by_recipe["area"]["gate_equivalents"],
-        "energy_pj_per_op": by_recipe["area"]["energy_pj_per_op"],
-        "fast_gate_equivalents": by_recipe["delay"]["gate_equivalents"],
-        "fast_delay_ns": by_recipe["delay"]["delay_ns"],
+        "gate_equivalents": smallest["area"]["gate_equivalents"],
+        "energy_pj_per_op": smallest["area"]["energy_pj_per_op"],
+        "fast_gate_equivalents": smallest["delay"]["gate_equivalents"],
+        "fast_delay_ns": smallest["delay"]["delay_ns"],
     }
 
 
