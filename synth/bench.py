@@ -8,8 +8,8 @@ from narrowfloat import cache, shell
 from narrowfloat.tools import ToolError
 
 
-def measure(units, measurements, done=lambda: None):
-    """Rows of results, every measurement of every unit, and one line for each that failed.
+def measure(pairs, measurements, done=lambda: None):
+    """Rows of results, one or more for each pair of a unit and a measurement, and one line for each that failed.
 
     A result is cached by the content of the unit's Verilog, of the recipe's own source and by the versions of the tools.
     `done` is called after each.
@@ -17,10 +17,9 @@ def measure(units, measurements, done=lambda: None):
     Returns
     -------
     rows : list of dict
-        In the order of `units`, for each in that of `measurements`: design, parameters, role, target, recipe, metrics.
+        In the order of `pairs`: design, parameters, role, target, recipe, metrics.
     problems : list of str
     """
-    pairs = [(unit, measurement) for unit in units for measurement in measurements]
     # Standard cells, which take longest, first: at the end no core waits for the other.
     order = sorted(range(len(pairs)), key=lambda index: -measurements.index(pairs[index][1]))
     rows, problems = {}, {}

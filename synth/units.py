@@ -31,6 +31,8 @@ class Unit:
         What it does per cycle, for the energy of one: conversions, products, dot products.
     manifest : dict or None
         Of a block.
+    is_for_fpgas : bool or None
+        Whether it is built for FPGAs, or for anything else; None if for both.
     """
 
     design: str
@@ -42,6 +44,7 @@ class Unit:
     outputs: dict
     operations: int
     manifest: dict | None = None
+    is_for_fpgas: bool | None = None
 
     @property
     def clocked(self):
@@ -104,7 +107,17 @@ def unit(name, settings):
 def _baseline(baseline, settings):
     values = baseline.parse(settings)
     module, top = baseline.module(**values), baseline.top(values)
-    return Unit(baseline.name, values, "baseline", top, module.verilog(top), module.inputs, module.outputs, 1)
+    return Unit(
+        baseline.name,
+        values,
+        "baseline",
+        top,
+        module.verilog(top),
+        module.inputs,
+        module.outputs,
+        1,
+        is_for_fpgas=baseline.is_for_fpgas(**values),
+    )
 
 
 def _block(design, settings):

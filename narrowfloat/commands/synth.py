@@ -55,8 +55,16 @@ def run(options):
         for build in wanted:
             chosen.append(units.unit(*build))
             progress.advance()
-    with shell.Progress(_NAME, "synthesizing", len(chosen) * len(measurements)) as progress:
-        rows, problems = bench.measure(chosen, measurements, progress.advance)
+    # On targets that a unit is not built for it is measured only if it is asked for by its settings.
+    asked = options.set and (options.designs[0], tuple(options.set))
+    pairs = [
+        (unit, measurement)
+        for build, unit in zip(wanted, chosen, strict=True)
+        for measurement in measurements
+        if build == asked or unit.is_for_fpgas in {None, _is_of_fpga(measurement)}
+    ]
+    with shell.Progress(_NAME, "synthesizing", len(pairs)) as progress:
+        rows, problems = bench.measure(pairs, measurements, progress.advance)
 
     results = Results(rows, json.loads(BASELINE.read_text()) if BASELINE.exists() else [])
     html = options.html or build_folder("synth", "report.html")
@@ -81,6 +89,10 @@ def run(options):
     for line in (*problems, *worse):
         shell.say(_NAME, line)
     return 2 if problems else 1 if worse else 0
+
+
+def _is_of_fpga(measurement):
+    return measurement in fpga.MEASUREMENTS or measurement in yosys.MEASUREMENTS and measurement.target != "generic"
 
 
 def _chosen(options):

@@ -34,8 +34,8 @@ class Baseline:
     """A kind of plain design: how it is built, and what it computes.
 
     `module` and `vectors` are called with the parameters' values by name; `builds` are the settings, texts NAME=VALUE,
-    that are measured by default, `more` those that are measured for who asks for this kind. `lanes` is how many values it
-    takes.
+    that are measured by default, `more` those that are measured for who asks for this kind; where `is_for_fpgas` says so of the
+    parameters' values, on FPGAs only, or only on what is none. `lanes` is how many values it takes.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Baseline:
     more: tuple[tuple[str, ...], ...] = ()
     measured: Measured = field(default_factory=Measured)
     lanes: int = 1
+    is_for_fpgas: Callable[..., bool | None] = lambda **_: None
 
     def parse(self, settings):
         """Values of all parameters from NAME=VALUE texts.

@@ -51,10 +51,11 @@ DOT_PRODUCT = Baseline(
     "block_dot_product",
     "dot product of two groups of 16 numbers with shared exponents, MSFP-12 unless set otherwise; no accumulator",
     (Integer(3, 2, 7).named("man_bits"), Choice("array", METHODS).named("method")),
-    ((), ("method=booth_rows",)),
+    tuple((f"method={method}",) for method in ("array", "rows", "booth_rows")),
     _dot_product,
     _vectors,
-    (("method=rows",), ("method=booth",), ("method=star",)),
+    (("method=booth",),),
     measured=Measured(relative_to=BEST_DOT_PRODUCT),
     lanes=LANES,
+    is_for_fpgas=products.for_fpgas,
 )

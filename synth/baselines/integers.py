@@ -81,8 +81,11 @@ def _dot_product(width, numbers, method):
             heap.add(bit, weight)
         total = heap.total()
     else:
-        terms = [products.product(body, *pair, method, signed) for pair in pairs]
-        if signed:
+        if method == "booth_rows":
+            terms = [products.booth_rows(body, *pair, signed, sign) for pair, sign in zip(pairs, signs, strict=True)]
+        else:
+            terms = [products.product(body, *pair, method, signed) for pair in pairs]
+        if signed or method == "booth_rows":
             total = products.added_words(body, held, terms, method, ACCUMULATOR_BITS)
         else:
             total = products.added(body, held, list(zip(terms, signs, strict=True)), method, ACCUMULATOR_BITS)
@@ -118,4 +121,5 @@ DOT_PRODUCT = Baseline(
     ),
     measured=Measured(relative_to=BEST_DOT_PRODUCT),
     lanes=LANES,
+    is_for_fpgas=products.for_fpgas,
 )

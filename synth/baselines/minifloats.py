@@ -100,15 +100,12 @@ MULTIPLIER = Baseline(
         Choice("sign_magnitude", OUTPUTS).named("output"),
         Choice("array", METHODS).named("method"),
     ),
-    tuple((f"format={format}",) for format in FORMATS),
+    tuple((f"format={format}", f"method={method}") for format in FORMATS for method in ("array", "booth_rows")),
     _multiplier,
     lambda format, output, method: multiplier_vectors(format, output, *(x[:, 0] for x in code_pair(format, 1))),
-    tuple(
-        (f"format={format}", f"output={output}", f"method={method}")
-        for format in FORMATS
-        for output in OUTPUTS
-        for method in ("array", "booth_rows")
-        if (output, method) != ("sign_magnitude", "array")
+    (
+        *((f"format={format}", "output=twos_complement") for format in FORMATS),
+        *((f"format={format}", f"method={method}") for format in FORMATS for method in ("star", "rows")),
     ),
     measured=Measured(relative_to=BEST_MULTIPLIER, curve="multipliers"),
 )
@@ -190,6 +187,7 @@ def dot_product_vectors(format, align, a, b):
     return Vectors(inputs, {"sum": sums, "exponent": scales}, latency=1)
 
 
+_DOT_PRODUCTS = (("format=e4m3",), ("format=e4m3", "align=largest"), ("format=e3m4",), ("format=e2m1",))
 DOT_PRODUCT = Baseline(
     "minifloat_dot_product",
     "dot product of 16 minifloats, exact or aligned to the largest exponent, with an accumulator for 4096 beats",
@@ -198,14 +196,11 @@ DOT_PRODUCT = Baseline(
         Choice("exact", ALIGNMENTS).named("align"),
         Choice("array", METHODS).named("method"),
     ),
-    (("format=e4m3",), ("format=e4m3", "align=largest"), ("format=e3m4",), ("format=e2m1",)),
+    tuple((*settings, f"method={method}") for settings in _DOT_PRODUCTS for method in ("array", "rows")),
     _dot_product,
     lambda format, align, method: dot_product_vectors(format, align, *code_pair(format, LANES)),
-    (
-        *((f"format={format}", "method=booth_rows") for format in FORMATS),
-        ("format=e4m3", "align=largest", "method=booth_rows"),
-        ("format=e3m4", "align=largest"),
-    ),
+    tuple(("format=e3m4", "align=largest", f"method={method}") for method in ("array", "rows")),
     measured=Measured(relative_to=BEST_DOT_PRODUCT),
     lanes=LANES,
+    is_for_fpgas=products.for_fpgas,
 )

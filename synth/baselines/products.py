@@ -25,6 +25,11 @@ METHODS = ("star", *HEAPS, *CHAINS)
 ZERO = "1'b0"
 
 
+def for_fpgas(method, **_):
+    """Whether a method is one for FPGAs, or one for anything else, or None; large units are measured accordingly."""
+    return None if method == "star" else method in CHAINS
+
+
 @dataclass(frozen=True)
 class Word:
     """A vector by its name."""
@@ -157,7 +162,7 @@ def _add_booth(heap, a, b, signed, minus):
 
 
 def product(body, a, b, method, signed):
-    """The `Word` of len(a) + len(b) bits that is a * b by one of `METHODS`."""
+    """The `Word` of both widths that is a * b by one of `METHODS`; numbers in two's complement, or not `signed`."""
     width = a.width + b.width
     if method == "star":
         return body.word(f"$signed({a.name}) * $signed({b.name})" if signed else f"{a.name} * {b.name}", width)
@@ -165,7 +170,7 @@ def product(body, a, b, method, signed):
         heap = Heap(body, width)
         add_product(heap, a, b, method, signed)
         return heap.total()
-    return {"rows": _rows, "booth_rows": _booth_rows}[method](body, a, b, signed)
+    return {"rows": _rows, "booth_rows": booth_rows}[method](body, a, b, signed)
 
 
 def _rows(body, a, b, signed):
@@ -187,27 +192,31 @@ def _rows(body, a, b, signed):
     return body.word(f"{{{carry}, {total.name}[{n - 1}:1], {', '.join(reversed(done))}}}", n + b.width)
 
 
-def _booth_rows(body, a, b, signed):
-    """Each addition leaves two bits of the product. The one that is missing from an inverse enters as the carry."""
+def booth_rows(body, a, b, signed, minus=None):
+    """Each addition leaves two bits of the product. The ones that inverses lack are what the first row is added to.
+
+    With a bit `minus`, for numbers that are not `signed`, the result is in two's complement.
+    """
     if not signed:
-        product = _booth_rows(body, *(body.word(f"{{1'b0, {x.name}}}", x.width + 1) for x in (a, b)), signed=True)
-        return body.word(product.name, a.width + b.width)
+        product = booth_rows(body, *(body.word(f"{{1'b0, {x.name}}}", x.width + 1) for x in (a, b)), True, minus)
+        return body.word(product.name, a.width + b.width + (minus is not None))
     n, rows = a.width, -(-b.width // 2)
     digits = body.word(f"{{{b.extended(2 * rows)}, 1'b0}}", 2 * rows + 1)
     once, twice = a.extended(n + 2), f"{{{a.extended(n + 1)}, 1'b0}}"
-    total, done = None, []
-    for row in range(rows):
-        low, middle, high = digits.bits[2 * row : 2 * row + 3]
+    places = [digits.bits[2 * row : 2 * row + 3] for row in range(rows)]
+    negative = [high if minus is None else body.bit(f"{high} ^ {minus}") for _, _, high in places]
+    # Over the weight of a row, the digits so far come to 2**n at most, and the ones of later rows to a third of 2**(n + 1), for
+    # factors of one width: signed(n + 2) cannot overflow.
+    before, done = "{" + ", 1'b0, ".join(reversed(negative)) + "}", []
+    for (low, middle, high), inverted in zip(places, negative, strict=True):
         chosen = (
-            f"(({{{n + 2}{{{low} ^ {middle}}}}} & {once} | "
-            f"{{{n + 2}{{({low} ~^ {middle}) & ({high} ^ {middle})}}}} & {twice}) ^ {{{n + 2}{{{high}}}}})"
+            f"({{{n + 2}{{{low} ^ {middle}}}}} & {once} | "
+            f"{{{n + 2}{{({low} ~^ {middle}) & ({high} ^ {middle})}}}} & {twice}) ^ {{{n + 2}{{{inverted}}}}}"
         )
-        before = body.word(f"{total.name}[{n + 2}:3]", n).extended(n + 2) if total else f"{n + 2}'d0"
-        # |total| <= 2**(n - 1) * 2 for all the digits so far, over their weight: signed(n + 2) cannot overflow.
-        total = body.word(f"{{{before}, {high}}} + {{{chosen}, {high}}}", n + 3, kept=True)
-        done += [f"{total.name}[1]", f"{total.name}[2]"]
-    upper = body.word(f"{total.name}[{n + 2}:3]", n)
-    return body.word(f"{{{upper.name}, {', '.join(reversed(done))}}}", n + b.width)
+        total = body.word(f"{before} + ({chosen})", n + 2, kept=True)
+        before = body.word(f"{total.name}[{n + 1}:2]", n).extended(n + 2)
+        done += total.bits[:2]
+    return body.word(f"{{{total.name}[{n + 1}:2], {', '.join(reversed(done))}}}", n + b.width)
 
 
 # --- sums of products ---------------------------------------------------------------------------------------------------------

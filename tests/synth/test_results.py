@@ -1,5 +1,7 @@
 """What ratios are relative to, and which rows are kept, on rows made by hand."""
 
+from narrowfloat.synth import units
+from narrowfloat.synth.baselines.products import METHODS
 from narrowfloat.synth.results import KINDS, Results, merge, reference
 
 
@@ -56,3 +58,8 @@ def test_merge_leaves_out_baselines_that_no_longer_exist():
     fewer = there | {"parameters": {"method": "booth"}}
     unknown = there | {"design": "divider"}
     assert merge([there, renamed, fewer, unknown], []) == [there]
+
+
+def test_dot_products_are_measured_where_their_method_belongs():
+    found = {method: units.unit("dot_product", [f"method={method}"]).is_for_fpgas for method in METHODS}
+    assert found == {"star": None, "array": False, "booth": False, "rows": True, "booth_rows": True}
