@@ -9,7 +9,7 @@ from narrowfloat.hdl.catalog import BEST_DOT_PRODUCT, Measured
 from narrowfloat.synth.baselines import products
 from narrowfloat.synth.baselines.baseline import LANES, Baseline, Module
 from narrowfloat.synth.baselines.operands import joined, scaled_pair, sign_magnitude
-from narrowfloat.synth.baselines.products import METHODS, Body
+from narrowfloat.synth.baselines.products import SUM_METHODS, Body
 from narrowfloat.synth.vectors import Vectors
 
 _EXP_BITS = 8
@@ -21,13 +21,16 @@ def _sum_bits(man_bits):
 
 def _dot_product(man_bits, method):
     body, bits = Body(), man_bits + 1
-    terms = []
+    factors, signs = [], []
     for lane in range(LANES):
         pair = [body.word(f"{x}[{bits * lane} +: {bits}]", bits) for x in "ab"]
-        magnitudes = [body.word(f"{x.name}[{man_bits - 1}:0]", man_bits) for x in pair]
-        sign = body.bit(f"{pair[0].bits[-1]} ^ {pair[1].bits[-1]}")
-        terms.append((products.product(body, *magnitudes, method, signed=False), sign))
-    total = products.added(body, None, terms, method, _sum_bits(man_bits))
+        factors.append([body.word(f"{x.name}[{man_bits - 1}:0]", man_bits) for x in pair])
+        signs.append(body.bit(f"{pair[0].bits[-1]} ^ {pair[1].bits[-1]}"))
+    if method == "booth_trees":
+        total = products.booth_trees(body, None, factors, signs, _sum_bits(man_bits))
+    else:
+        magnitudes = [products.product(body, *pair, method, signed=False) for pair in factors]
+        total = products.added(body, None, list(zip(magnitudes, signs, strict=True)), method, _sum_bits(man_bits))
     body.lines.append(f"  assign sum = {total.name}, exponent = {{1'b0, exponent_a}} + {{1'b0, exponent_b}};")
     inputs = {"a": LANES * bits, "b": LANES * bits, "exponent_a": _EXP_BITS, "exponent_b": _EXP_BITS}
     return Module(inputs, {"sum": _sum_bits(man_bits), "exponent": _EXP_BITS + 1}, body.text())
@@ -50,8 +53,8 @@ def _vectors(man_bits, method):
 DOT_PRODUCT = Baseline(
     "block_dot_product",
     "dot product of two groups of 16 numbers with shared exponents, MSFP-12 unless set otherwise; no accumulator",
-    (Integer(3, 2, 7).named("man_bits"), Choice("array", METHODS).named("method")),
-    tuple((f"method={method}",) for method in ("array", "rows", "booth_rows")),
+    (Integer(3, 2, 7).named("man_bits"), Choice("array", SUM_METHODS).named("method")),
+    tuple((f"method={method}",) for method in ("array", "rows", "booth_rows", "booth_trees")),
     _dot_product,
     _vectors,
     (("method=booth",),),

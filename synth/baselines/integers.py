@@ -6,7 +6,7 @@ from narrowfloat.hdl.catalog import BEST_DOT_PRODUCT, BEST_MULTIPLIER, Measured
 from narrowfloat.synth.baselines import products
 from narrowfloat.synth.baselines.baseline import LANES, Baseline, Module
 from narrowfloat.synth.baselines.operands import clears, integer_pair, joined, running, sign_magnitude
-from narrowfloat.synth.baselines.products import CHAINS, HEAPS, METHODS, Body, Heap, Word
+from narrowfloat.synth.baselines.products import HEAPS, METHODS, SUM_METHODS, Body, Heap, Word
 from narrowfloat.synth.vectors import Vectors
 
 NUMBERS = ("signed", "unsigned", "sign_magnitude")
@@ -68,24 +68,23 @@ def _dot_product(width, numbers, method):
     body = Body()
     held = products.accumulator(body, ACCUMULATOR_BITS)
     pairs = [[body.word(f"{x}[{width * lane} +: {width}]", width) for x in "ab"] for lane in range(LANES)]
-    signs = [None] * LANES
+    signs = None
     if numbers == "sign_magnitude":
         signs = [body.bit(" ^ ".join(x.bits[-1] for x in pair)) for pair in pairs]
         pairs = [[body.word(f"{x.name}[{width - 2}:0]", width - 1) for x in pair] for pair in pairs]
     signed = numbers == "signed"
     if method in HEAPS:
         heap = Heap(body, ACCUMULATOR_BITS)
-        for pair, sign in zip(pairs, signs, strict=True):
+        for pair, sign in zip(pairs, signs or [None] * LANES, strict=True):
             products.add_product(heap, *pair, method, signed, sign)
         for weight, bit in enumerate(held.bits):
             heap.add(bit, weight)
         total = heap.total()
+    elif method == "booth_trees":
+        total = products.booth_trees(body, held, pairs, signs, ACCUMULATOR_BITS)
     else:
-        if method == "booth_rows":
-            terms = [products.booth_rows(body, *pair, signed, sign) for pair, sign in zip(pairs, signs, strict=True)]
-        else:
-            terms = [products.product(body, *pair, method, signed) for pair in pairs]
-        if signed or method == "booth_rows":
+        terms = [products.product(body, *pair, method, signed) for pair in pairs]
+        if signed:
             total = products.added_words(body, held, terms, method, ACCUMULATOR_BITS)
         else:
             total = products.added(body, held, list(zip(terms, signs, strict=True)), method, ACCUMULATOR_BITS)
@@ -110,14 +109,23 @@ DOT_PRODUCT = Baseline(
     (
         Integer(8, 4, 8).named("width"),
         Choice("signed", _DOT_NUMBERS).named("numbers"),
-        Choice("star", METHODS).named("method"),
+        Choice("star", SUM_METHODS).named("method"),
     ),
-    tuple((f"numbers={numbers}", f"method={method}") for numbers in _DOT_NUMBERS for method in (*HEAPS, "booth_rows")),
+    tuple(
+        (f"numbers={numbers}", f"method={method}")
+        for numbers in _DOT_NUMBERS
+        for method in (*HEAPS, "booth_rows", "booth_trees")
+    ),
     _dot_product,
     _dot_product_vectors,
     (
         *((f"numbers={numbers}", f"method={method}") for numbers in _DOT_NUMBERS for method in ("star", "rows")),
-        *(("width=4", f"numbers={numbers}", f"method={method}") for numbers in _DOT_NUMBERS for method in (*HEAPS, *CHAINS)),
+        *(
+            ("width=4", f"numbers={numbers}", f"method={method}")
+            for numbers in _DOT_NUMBERS
+            for method in SUM_METHODS
+            if method != "star"
+        ),
     ),
     measured=Measured(relative_to=BEST_DOT_PRODUCT),
     lanes=LANES,

@@ -11,6 +11,8 @@ Methods, by name:
     Mechanics and Applied Mathematics 1951, in MacSorley's radix 4.
 ``rows``, ``booth_rows``
     The rows of either, one addition after the other, each on a carry chain; products are added in a tree.
+``booth_trees``
+    Of sums of products only: Booth's rows of one weight are added in a tree, then those sums.
 
 In a heap signs are constants: a bit of weight -1 is its inverse minus one, and all the constants are added beforehand.
 """
@@ -22,12 +24,13 @@ from itertools import count
 HEAPS = ("array", "booth")
 CHAINS = ("rows", "booth_rows")
 METHODS = ("star", *HEAPS, *CHAINS)
+SUM_METHODS = (*METHODS, "booth_trees")
 ZERO = "1'b0"
 
 
 def for_fpgas(method, **_):
     """Whether a method is one for FPGAs, or one for anything else, or None; large units are measured accordingly."""
-    return None if method == "star" else method in CHAINS
+    return None if method == "star" else method not in HEAPS
 
 
 @dataclass(frozen=True)
@@ -200,23 +203,35 @@ def booth_rows(body, a, b, signed, minus=None):
     if not signed:
         product = booth_rows(body, *(body.word(f"{{1'b0, {x.name}}}", x.width + 1) for x in (a, b)), True, minus)
         return body.word(product.name, a.width + b.width + (minus is not None))
-    n, rows = a.width, -(-b.width // 2)
-    digits = body.word(f"{{{b.extended(2 * rows)}, 1'b0}}", 2 * rows + 1)
-    once, twice = a.extended(n + 2), f"{{{a.extended(n + 1)}, 1'b0}}"
-    places = [digits.bits[2 * row : 2 * row + 3] for row in range(rows)]
-    negative = [high if minus is None else body.bit(f"{high} ^ {minus}") for _, _, high in places]
+    n = a.width
+    rows = _booth_digits(body, a, b, minus, n + 2)
     # Over the weight of a row, the digits so far come to 2**n at most, and the ones of later rows to a third of 2**(n + 1), for
     # factors of one width: signed(n + 2) cannot overflow.
-    before, done = "{" + ", 1'b0, ".join(reversed(negative)) + "}", []
-    for (low, middle, high), inverted in zip(places, negative, strict=True):
-        chosen = (
-            f"({{{n + 2}{{{low} ^ {middle}}}}} & {once} | "
-            f"{{{n + 2}{{({low} ~^ {middle}) & ({high} ^ {middle})}}}} & {twice}) ^ {{{n + 2}{{{inverted}}}}}"
-        )
-        total = body.word(f"{before} + ({chosen})", n + 2, kept=True)
+    before, done = "{" + ", 1'b0, ".join(negative for _, negative in reversed(rows)) + "}", []
+    for row, _ in rows:
+        total = body.word(f"{before} + ({row})", n + 2, kept=True)
         before = body.word(f"{total.name}[{n + 1}:2]", n).extended(n + 2)
         done += total.bits[:2]
     return body.word(f"{{{total.name}[{n + 1}:2], {', '.join(reversed(done))}}}", n + b.width)
+
+
+def _booth_digits(body, a, b, minus, width):
+    """For each of Booth's digits of b, or of -b where `minus` is set, the text of a row, and a bit that is to be added to it.
+
+    The numbers are in two's complement; so are rows, of `width` bits.
+    """
+    count = -(-b.width // 2)
+    digits = body.word(f"{{{b.extended(2 * count)}, 1'b0}}", 2 * count + 1)
+    once, twice = a.extended(width), f"{{{a.extended(width - 1)}, 1'b0}}"
+    rows = []
+    for row in range(count):
+        low, middle, high = digits.bits[2 * row : 2 * row + 3]
+        negative = high if minus is None else body.bit(f"{high} ^ {minus}")
+        chosen = (
+            f"{{{width}{{{low} ^ {middle}}}}} & {once} | {{{width}{{({low} ~^ {middle}) & ({high} ^ {middle})}}}} & {twice}"
+        )
+        rows.append((f"({chosen}) ^ {{{width}{{{negative}}}}}", negative))
+    return rows
 
 
 # --- sums of products ---------------------------------------------------------------------------------------------------------
@@ -256,13 +271,44 @@ def added_words(body, held, terms, method, width, carries=()):
         words = [held.name] if held else []
         return body.word(" + ".join([*words, *(term.extended(width) for term in terms), *carries]), width)
     carries = list(carries)
+    total = _tree(body, terms, carries)
+    carry = carries.pop() if carries else None
+    return _add(body, held, total, carry, width) if held else body.word(f"{total.extended(width)} + {carry}", width)
+
+
+def booth_trees(body, held, pairs, signs, width):
+    """`held`, if any, plus products of pairs, a power of two of them, modulo 2**width: a `Word`.
+
+    The numbers are in two's complement, or with `signs`, a bit for each that says whether to subtract, they are magnitudes.
+    """
+    if signs is not None:
+        pairs = [[body.word(f"{{1'b0, {x.name}}}", x.width + 1) for x in pair] for pair in pairs]
+    rows = [
+        _booth_digits(body, *pair, minus, pair[0].width + 1)
+        for pair, minus in zip(pairs, signs or [None] * len(pairs), strict=True)
+    ]
+    sums = []
+    for column in zip(*rows, strict=True):
+        words = [body.word(text, pairs[0][0].width + 1) for text, _ in column]
+        ones = [one for _, one in column]
+        sums.append((_tree(body, words, ones), ones.pop()))
+    total, one = sums.pop()
+    while sums:
+        lower, next_one = sums.pop()
+        # The one that is left has four times the weight of the next sum: 2 + 1, and the carry.
+        upper = body.word(f"{{{total.name}, {{2{{{one}}}}}}}", total.width + 2)
+        total, one = _add(body, upper, lower, one, upper.width + 1), next_one
+    return _add(body, held, total, one, width) if held else body.word(f"{total.extended(width)} + {one}", width)
+
+
+def _tree(body, terms, carries):
+    """The sum of `terms` and of as many of `carries` as there are additions, which are taken from the list."""
     while len(terms) > 1:
         terms = [
             _add(body, a, b, carries.pop() if carries else None, max(a.width, b.width) + 1)
             for a, b in zip(terms[::2], terms[1::2], strict=True)
         ]
-    carry = carries.pop() if carries else None
-    return _add(body, held, terms[0], carry, width) if held else body.word(f"{terms[0].extended(width)} + {carry}", width)
+    return terms[0]
 
 
 def _add(body, a, b, carry, width):

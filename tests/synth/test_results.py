@@ -1,7 +1,7 @@
 """What ratios are relative to, and which rows are kept, on rows made by hand."""
 
 from narrowfloat.synth import units
-from narrowfloat.synth.baselines.products import METHODS
+from narrowfloat.synth.baselines.products import SUM_METHODS
 from narrowfloat.synth.results import KINDS, Results, merge, reference
 
 
@@ -61,5 +61,5 @@ def test_merge_leaves_out_baselines_that_no_longer_exist():
 
 
 def test_dot_products_are_measured_where_their_method_belongs():
-    found = {method: units.unit("dot_product", [f"method={method}"]).is_for_fpgas for method in METHODS}
-    assert found == {"star": None, "array": False, "booth": False, "rows": True, "booth_rows": True}
+    found = {method: units.unit("dot_product", [f"method={method}"]).is_for_fpgas for method in SUM_METHODS}
+    assert found == {"star": None, "array": False, "booth": False, "rows": True, "booth_rows": True, "booth_trees": True}
