@@ -64,20 +64,22 @@ def key(row):
 def merge(earlier, rows):
     """The rows `earlier` with `rows` in place of those that are the same measurement, in a fixed order.
 
-    Baselines that no longer exist are left out.
+    Units that can no longer be built are left out.
     """
     merged = {key(row): row for row in earlier if _exists(row)} | {key(row): row for row in rows}
     return [merged[name] for name in sorted(merged)]
 
 
 def _exists(row):
-    if row["role"] != "baseline":
-        return True
-    try:
-        values = BASELINES[row["design"]].parse([f"{name}={_text(value)}" for name, value in row["parameters"].items()])
-    except (KeyError, ValueError):
+    """Whether a unit like that of a row can still be built."""
+    kind = KINDS.get(row["design"])
+    if kind is None or {parameter.name for parameter in kind.parameters} != row["parameters"].keys():
         return False
-    return values.keys() == row["parameters"].keys()
+    try:
+        kind.parse([f"{name}={_text(value)}" for name, value in row["parameters"].items() if value is not None])
+    except ValueError:
+        return False
+    return True
 
 
 def settings(row):
