@@ -60,13 +60,14 @@ class _Unpack(Circuit):
             negative_zero_is_nan = sign if fmt.specials == "fnuz" else 0
             m.d.comb += result.zero.eq(~magnitude.any() & ~negative_zero_is_nan)
         if fmt.underflow == "gradual" and fmt.exp_bits < 8:
+            fraction = Cat(Const(0, left), mantissa)
+            # A zero passes as the smallest number, as `zero` says what it is.
+            last = fmt.man_bits - 1
             with m.If(~exponent.any()):
-                for leading_zeros in reversed(range(fmt.man_bits)):
+                m.d.comb += [result.exponent.eq(-last), result.fraction.eq(fraction << last + 1)]
+                for leading_zeros in reversed(range(last)):
                     with m.If(mantissa[-1 - leading_zeros]):
-                        m.d.comb += [
-                            result.exponent.eq(-leading_zeros),
-                            result.fraction.eq(Cat(Const(0, left), mantissa) << (leading_zeros + 1)),
-                        ]
+                        m.d.comb += [result.exponent.eq(-leading_zeros), result.fraction.eq(fraction << leading_zeros + 1)]
         if fmt.specials == "ieee":
             m.d.comb += [
                 result.nan.eq(exponent.all() & mantissa.any()),
