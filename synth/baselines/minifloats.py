@@ -31,16 +31,21 @@ def _product_bits(format):
     return 2 * (man_bits + 1), 2 * (man_bits + 1) + 2 * (2**exp_bits - 2)
 
 
+def _first_shift(format):
+    return 0 if FORMATS[format][0] == 2 else 2
+
+
 def _factors(body, format, a, b, method):
-    """Of two codes the product of their significands, the sum of their exponents from 2 on, and the product's sign."""
+    """Of two codes the product of their significands, the sum of their exponents from `_first_shift` on, and the sign."""
     exp_bits, man_bits = FORMATS[format]
     significands, exponents = [], []
     for code in (a, b):
         normal = body.bit(f"|{code.name}[{man_bits + exp_bits - 1}:{man_bits}]")
         significands.append(body.word(f"{{{normal}, {code.name}[{man_bits - 1}:0]}}", man_bits + 1))
-        # An exponent of 0 counts as 1.
+        # An exponent of 0 counts as 1. Two bits are smaller as a shift from 0 on, more bits as one that goes too far.
         upper = f"{code.name}[{man_bits + exp_bits - 1}:{man_bits + 1}]"
-        exponents.append(body.word(f"{{{upper}, {code.name}[{man_bits}] | ~{normal}}}", exp_bits))
+        first = 1 - _first_shift(format) // 2
+        exponents.append(body.word(f"{{{upper}, {code.name}[{man_bits}] | ~{normal}}} - {exp_bits}'d{first}", exp_bits))
     magnitude = products.product(body, *significands, method, signed=False)
     exponent = body.word(" + ".join(f"{{1'b0, {exponent.name}}}" for exponent in exponents), exp_bits + 1)
     return magnitude, exponent, body.bit(f"{a.bits[-1]} ^ {b.bits[-1]}")
@@ -50,8 +55,9 @@ def _exact(body, format, a, b, method):
     """The product of two codes in units of its smallest one: the magnitude and the sign."""
     magnitude, exponent, sign = _factors(body, format, a, b, method)
     width = _product_bits(format)[1]
-    shifted = body.word(f"{magnitude.name} << {exponent.name}", width + 2)
-    return body.word(f"{shifted.name}[{width + 1}:2]", width), sign
+    first = _first_shift(format)
+    shifted = body.word(f"{magnitude.name} << {exponent.name}", width + first)
+    return body.word(f"{shifted.name}[{width + first - 1}:{first}]", width), sign
 
 
 def _multiplier(format, output, method):
@@ -163,7 +169,8 @@ def dot_product_vectors(format, align, a, b):
     """Sums of the products of codes, int64 [beats, LANES] each.
 
     With ``align=largest`` a sum is in units of 2**-GUARD_BITS times two to its exponent, which is the largest one of a product
-    since the last `clear`. Products are cut off there, towards zero, and the sum so far, downwards.
+    since the last `clear`; exponents begin with `_first_shift`. There products are cut off, towards zero, and the sum so far,
+    downwards.
     """
     bits, width = _code_bits(format), _sum_bits(format, align)
     clear = clears(len(a))
@@ -172,12 +179,12 @@ def dot_product_vectors(format, align, a, b):
         totals = running(np.sum(integers(a, format) * integers(b, format), axis=1), clear)
         return Vectors(inputs, {"sum": [total % 2**width for total in totals]}, latency=1)
     exp_bits, man_bits = FORMATS[format]
-    exponents = [np.maximum(codes >> man_bits & 2**exp_bits - 1, 1) for codes in (a, b)]
-    # A product over two to its exponent, each exponent counting from 1.
-    significands = integers(a, format) * integers(b, format) >> exponents[0] + exponents[1] - 2
+    shifts = sum(np.maximum(codes >> man_bits & 2**exp_bits - 1, 1) - 1 for codes in (a, b))
+    significands = integers(a, format) * integers(b, format) >> shifts
+    exponents = shifts + _first_shift(format)
     sums, scales = [], []
     total = scale = 0
-    for row, exponent, anew in zip(significands, exponents[0] + exponents[1], clear, strict=True):
+    for row, exponent, anew in zip(significands, exponents, clear, strict=True):
         total, before = (0, 0) if anew else (total, scale)
         scale = max(before, int(exponent.max()))
         kept = np.abs(row) << GUARD_BITS >> scale - exponent

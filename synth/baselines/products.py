@@ -173,7 +173,7 @@ def product(body, a, b, method, signed):
         heap = Heap(body, width)
         add_product(heap, a, b, method, signed)
         return heap.total()
-    return {"rows": _rows, "booth_rows": booth_rows}[method](body, a, b, signed)
+    return {"rows": _rows, "booth_rows": _booth_rows}[method](body, a, b, signed)
 
 
 def _rows(body, a, b, signed):
@@ -195,16 +195,13 @@ def _rows(body, a, b, signed):
     return body.word(f"{{{carry}, {total.name}[{n - 1}:1], {', '.join(reversed(done))}}}", n + b.width)
 
 
-def booth_rows(body, a, b, signed, minus=None):
-    """Each addition leaves two bits of the product. The ones that inverses lack are what the first row is added to.
-
-    With a bit `minus`, for numbers that are not `signed`, the result is in two's complement.
-    """
+def _booth_rows(body, a, b, signed):
+    """Each addition leaves two bits of the product. The ones that inverses lack are what the first row is added to."""
     if not signed:
-        product = booth_rows(body, *(body.word(f"{{1'b0, {x.name}}}", x.width + 1) for x in (a, b)), True, minus)
-        return body.word(product.name, a.width + b.width + (minus is not None))
+        product = _booth_rows(body, *(body.word(f"{{1'b0, {x.name}}}", x.width + 1) for x in (a, b)), signed=True)
+        return body.word(product.name, a.width + b.width)
     n = a.width
-    rows = _booth_digits(body, a, b, minus, n + 2)
+    rows = _booth_digits(body, a, b, None, n + 2)
     # Over the weight of a row, the digits so far come to 2**n at most, and the ones of later rows to a third of 2**(n + 1), for
     # factors of one width: signed(n + 2) cannot overflow.
     before, done = "{" + ", 1'b0, ".join(negative for _, negative in reversed(rows)) + "}", []
