@@ -111,15 +111,16 @@ DOT_PRODUCT = Baseline(
         Choice("signed", _DOT_NUMBERS).named("numbers"),
         Choice("star", SUM_METHODS).named("method"),
     ),
-    tuple(
-        (f"numbers={numbers}", f"method={method}")
-        for numbers in _DOT_NUMBERS
-        for method in (*HEAPS, "booth_rows", "booth_trees")
+    # On carry chains two's complement is smaller.
+    (
+        *((f"numbers={numbers}", f"method={method}") for numbers in _DOT_NUMBERS for method in HEAPS),
+        *(("numbers=signed", f"method={method}") for method in ("booth_rows", "booth_trees")),
     ),
     _dot_product,
     _dot_product_vectors,
     (
         *((f"numbers={numbers}", f"method={method}") for numbers in _DOT_NUMBERS for method in ("star", "rows")),
+        *(("numbers=sign_magnitude", f"method={method}") for method in ("booth_rows", "booth_trees")),
         *(
             ("width=4", f"numbers={numbers}", f"method={method}")
             for numbers in _DOT_NUMBERS

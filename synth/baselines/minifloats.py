@@ -9,7 +9,7 @@ from narrowfloat.hdl.catalog import BEST_DOT_PRODUCT, BEST_MULTIPLIER, Measured
 from narrowfloat.synth.baselines import products
 from narrowfloat.synth.baselines.baseline import LANES, Baseline, Module
 from narrowfloat.synth.baselines.operands import clears, joined, running, scaled_pair
-from narrowfloat.synth.baselines.products import METHODS, Body, Word
+from narrowfloat.synth.baselines.products import HEAPS, METHODS, Body, Word
 from narrowfloat.synth.vectors import Vectors
 
 # Bits of exponent and mantissa.
@@ -31,21 +31,16 @@ def _product_bits(format):
     return 2 * (man_bits + 1), 2 * (man_bits + 1) + 2 * (2**exp_bits - 2)
 
 
-def _first_shift(format):
-    return 0 if FORMATS[format][0] == 2 else 2
-
-
-def _factors(body, format, a, b, method):
-    """Of two codes the product of their significands, the sum of their exponents from `_first_shift` on, and the sign."""
+def _factors(body, format, a, b, method, first=1):
+    """Of two codes the product of their significands, the sum of their exponents, each from `first` on, and the sign."""
     exp_bits, man_bits = FORMATS[format]
     significands, exponents = [], []
     for code in (a, b):
         normal = body.bit(f"|{code.name}[{man_bits + exp_bits - 1}:{man_bits}]")
         significands.append(body.word(f"{{{normal}, {code.name}[{man_bits - 1}:0]}}", man_bits + 1))
-        # An exponent of 0 counts as 1. Two bits are smaller as a shift from 0 on, more bits as one that goes too far.
+        # An exponent of 0 counts as 1.
         upper = f"{code.name}[{man_bits + exp_bits - 1}:{man_bits + 1}]"
-        first = 1 - _first_shift(format) // 2
-        exponents.append(body.word(f"{{{upper}, {code.name}[{man_bits}] | ~{normal}}} - {exp_bits}'d{first}", exp_bits))
+        exponents.append(body.word(f"{{{upper}, {code.name}[{man_bits}] | ~{normal}}} - {exp_bits}'d{1 - first}", exp_bits))
     magnitude = products.product(body, *significands, method, signed=False)
     exponent = body.word(" + ".join(f"{{1'b0, {exponent.name}}}" for exponent in exponents), exp_bits + 1)
     return magnitude, exponent, body.bit(f"{a.bits[-1]} ^ {b.bits[-1]}")
@@ -53,11 +48,12 @@ def _factors(body, format, a, b, method):
 
 def _exact(body, format, a, b, method):
     """The product of two codes in units of its smallest one: the magnitude and the sign."""
-    magnitude, exponent, sign = _factors(body, format, a, b, method)
+    # Shifting by two places too far costs less than exponents from 0, except in cells, of exponents of two bits.
+    first = 0 if FORMATS[format][0] == 2 and method in HEAPS else 1
+    magnitude, exponent, sign = _factors(body, format, a, b, method, first)
     width = _product_bits(format)[1]
-    first = _first_shift(format)
-    shifted = body.word(f"{magnitude.name} << {exponent.name}", width + first)
-    return body.word(f"{shifted.name}[{width + first - 1}:{first}]", width), sign
+    shifted = body.word(f"{magnitude.name} << {exponent.name}", width + 2 * first)
+    return body.word(f"{shifted.name}[{width + 2 * first - 1}:{2 * first}]", width), sign
 
 
 def _multiplier(format, output, method):
@@ -106,12 +102,12 @@ MULTIPLIER = Baseline(
         Choice("sign_magnitude", OUTPUTS).named("output"),
         Choice("array", METHODS).named("method"),
     ),
-    tuple((f"format={format}", f"method={method}") for format in FORMATS for method in ("array", "booth_rows")),
+    (*((f"format={format}", "method=array") for format in FORMATS), ("format=e3m4", "method=booth_rows")),
     _multiplier,
     lambda format, output, method: multiplier_vectors(format, output, *(x[:, 0] for x in code_pair(format, 1))),
     (
         *((f"format={format}", "output=twos_complement") for format in FORMATS),
-        *((f"format={format}", f"method={method}") for format in FORMATS for method in ("star", "rows")),
+        *((f"format={format}", f"method={method}") for format in ("e4m3", "e2m1") for method in ("rows", "booth_rows")),
     ),
     measured=Measured(relative_to=BEST_MULTIPLIER, curve="multipliers"),
 )
@@ -169,7 +165,7 @@ def dot_product_vectors(format, align, a, b):
     """Sums of the products of codes, int64 [beats, LANES] each.
 
     With ``align=largest`` a sum is in units of 2**-GUARD_BITS times two to its exponent, which is the largest one of a product
-    since the last `clear`; exponents begin with `_first_shift`. There products are cut off, towards zero, and the sum so far,
+    since the last `clear`; exponents begin with 2. There products are cut off, towards zero, and the sum so far,
     downwards.
     """
     bits, width = _code_bits(format), _sum_bits(format, align)
@@ -181,7 +177,7 @@ def dot_product_vectors(format, align, a, b):
     exp_bits, man_bits = FORMATS[format]
     shifts = sum(np.maximum(codes >> man_bits & 2**exp_bits - 1, 1) - 1 for codes in (a, b))
     significands = integers(a, format) * integers(b, format) >> shifts
-    exponents = shifts + _first_shift(format)
+    exponents = shifts + 2
     sums, scales = [], []
     total = scale = 0
     for row, exponent, anew in zip(significands, exponents, clear, strict=True):
@@ -194,7 +190,6 @@ def dot_product_vectors(format, align, a, b):
     return Vectors(inputs, {"sum": sums, "exponent": scales}, latency=1)
 
 
-_DOT_PRODUCTS = (("format=e4m3",), ("format=e4m3", "align=largest"), ("format=e3m4",), ("format=e2m1",))
 DOT_PRODUCT = Baseline(
     "minifloat_dot_product",
     "dot product of 16 minifloats, exact or aligned to the largest exponent, with an accumulator for 4096 beats",
@@ -203,7 +198,11 @@ DOT_PRODUCT = Baseline(
         Choice("exact", ALIGNMENTS).named("align"),
         Choice("array", METHODS).named("method"),
     ),
-    tuple((*settings, f"method={method}") for settings in _DOT_PRODUCTS for method in ("array", "rows")),
+    (
+        *((f"format={format}", f"method={method}") for format in FORMATS for method in ("array", "rows")),
+        ("format=e3m4", "method=booth_rows"),
+        *(("format=e4m3", "align=largest", f"method={method}") for method in ("array", "rows")),
+    ),
     _dot_product,
     lambda format, align, method: dot_product_vectors(format, align, *code_pair(format, LANES)),
     tuple(("format=e3m4", "align=largest", f"method={method}") for method in ("array", "rows")),

@@ -91,10 +91,10 @@ MULTIPLIER = Baseline(
     "posit_multiplier",
     "product of posits of 8 bits, as scale and significand, not rounded",
     (Choice("array", METHODS).named("method"),),
-    ((),),
+    (("method=array",), ("method=rows",)),
     _multiplier,
     lambda method: multiplier_vectors(*code_pair()),
-    (("method=booth_rows",), ("method=rows",)),
+    (("method=booth_rows",),),
     measured=Measured(
         relative_to=Relative(BEST_MULTIPLIER.unit, ("numbers=sign_magnitude",), BEST_MULTIPLIER.words, BEST_MULTIPLIER.best_of),
         curve="multipliers",
