@@ -155,12 +155,14 @@ def arithmetic():
         ("8 x 8, two's complement", "multiplier", {"numbers": "signed", "width": 8}),
         ("8 x 8, sign and magnitude", "multiplier", {"numbers": "sign_magnitude", "width": 8}),
         *(
-            (f"{name} product, sign and magnitude in fixed point", "minifloat_multiplier", {"format": name.lower()})
+            (f"{name} product in fixed point", "minifloat_multiplier", {"format": name.lower(), "output": "sign_magnitude"})
             for name in ("E4M3", "E3M4", "E2M1")
         ),
         ("posit8 product, not rounded", "posit_multiplier", {}),
-        ("Mitchell's multiplier of 8 bits", "approximate_multiplier", {"method": "mitchell"}),
-        *((f"DRUM of 8 bits, {kept} kept", "approximate_multiplier", {"method": f"drum{kept}"}) for kept in (3, 6)),
+        *(
+            (f"{label}, 8 bits", "approximate_multiplier", {"approximation": name, "numbers": "sign_magnitude"})
+            for label, name in (("Mitchell", "mitchell"), ("DRUM, 3 bits kept", "drum3"), ("DRUM, 6 bits kept", "drum6"))
+        ),
         ("INT8 dot product of 16, 32-bit accumulator", "dot_product", {"width": 8}),
         ("INT4 dot product of 16, 32-bit accumulator", "dot_product", {"width": 4}),
         *(

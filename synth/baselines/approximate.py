@@ -11,9 +11,9 @@ from narrowfloat.synth.vectors import Vectors
 
 WIDTH = 8
 NUMBERS = ("sign_magnitude", "unsigned")
-# Bits that DRUM keeps of each factor, by method.
+# Bits that DRUM keeps of each factor, by name.
 KEPT = {"drum3": 3, "drum4": 4, "drum6": 6}
-METHODS = ("mitchell", *KEPT)
+APPROXIMATIONS = ("mitchell", *KEPT)
 
 
 def _mitchell(body, a, b):
@@ -65,11 +65,11 @@ def _encoded(lines):
     return "{" + ", ".join(ors) + "}"
 
 
-def _multiplier(numbers, method):
+def _multiplier(numbers, approximation):
     body, factors = Body(), [Word(name, WIDTH) for name in "ab"]
     if numbers == "sign_magnitude":
         factors = [body.word(f"{{1'b0, {x.name}[{WIDTH - 2}:0]}}", WIDTH) for x in factors]
-    product = _mitchell(body, *factors) if method == "mitchell" else _drum(body, *factors, KEPT[method])
+    product = _mitchell(body, *factors) if approximation == "mitchell" else _drum(body, *factors, KEPT[approximation])
     if numbers == "unsigned":
         body.lines.append(f"  assign product = {product.name};")
     else:
@@ -82,42 +82,42 @@ def _leading(x):
     return np.maximum(np.frexp(x)[1] - 1, 0)
 
 
-def product(a, b, method):
+def product(a, b, approximation):
     """The approximate product of two magnitudes, int64.
 
     Mitchell, IRE Transactions on Electronic Computers 1962: 2**(p + q) (1 + x + y) of 2**p (1 + x) and 2**q (1 + y), or twice
     2**(p + q) (x + y) where x + y >= 1. DRUM: Hashemi, Bahar and Reda, ICCAD 2015.
     """
-    if method == "mitchell":
+    if approximation == "mitchell":
         powers = [1 << _leading(x) for x in (a, b)]
         rest = (a - powers[0]) * powers[1] + (b - powers[1]) * powers[0]
         both = powers[0] * powers[1]
         return np.where((a == 0) | (b == 0), 0, np.where(rest < both, both + rest, 2 * rest))
-    shifts = [np.maximum(_leading(x) - KEPT[method] + 1, 0) for x in (a, b)]
+    shifts = [np.maximum(_leading(x) - KEPT[approximation] + 1, 0) for x in (a, b)]
     kept = [x >> shift | (shift > 0) for x, shift in zip((a, b), shifts, strict=True)]
     return kept[0] * kept[1] << shifts[0] + shifts[1]
 
 
-def _vectors(numbers, method):
+def _vectors(numbers, approximation):
     a, b = (column[:, 0] for column in integer_pair(WIDTH, 1, signed=numbers != "unsigned"))
-    return multiplier_vectors(numbers, method, *(sign_magnitude(x, WIDTH) for x in (a, b)))
+    return multiplier_vectors(numbers, approximation, *(sign_magnitude(x, WIDTH) for x in (a, b)))
 
 
-def multiplier_vectors(numbers, method, a, b):
+def multiplier_vectors(numbers, approximation, a, b):
     """The products of codes."""
     magnitude_bits = WIDTH - (numbers == "sign_magnitude")
     magnitudes = [x & 2**magnitude_bits - 1 for x in (a, b)]
-    words = product(*magnitudes, method) | (a >> magnitude_bits ^ b >> magnitude_bits) << 2 * magnitude_bits
+    words = product(*magnitudes, approximation) | (a >> magnitude_bits ^ b >> magnitude_bits) << 2 * magnitude_bits
     return Vectors({"a": a.tolist(), "b": b.tolist()}, {"product": words.tolist()})
 
 
 MULTIPLIER = Baseline(
     "approximate_multiplier",
     "approximate multiplier of 8 bits, Mitchell's or DRUM with 3, 4 or 6 bits",
-    (Choice("sign_magnitude", NUMBERS).named("numbers"), Choice("mitchell", METHODS).named("method")),
-    tuple((f"method={method}",) for method in ("mitchell", "drum3", "drum6")),
+    (Choice("sign_magnitude", NUMBERS).named("numbers"), Choice("mitchell", APPROXIMATIONS).named("approximation")),
+    tuple((f"approximation={approximation}",) for approximation in ("mitchell", "drum3", "drum6")),
     _multiplier,
     _vectors,
-    (("method=drum4",), *(("numbers=unsigned", f"method={method}") for method in METHODS)),
+    (("approximation=drum4",), *(("numbers=unsigned", f"approximation={approximation}") for approximation in APPROXIMATIONS)),
     measured=Measured(relative_to=BEST_MULTIPLIER, curve="multipliers"),
 )

@@ -153,11 +153,11 @@ def test_posits_are_those_of_the_standard():
     assert values[0x4B - 1] == Fraction(11, 4)  # 0 10 01 011: two to the power of one, times 1 + 3 / 8
 
 
-@pytest.mark.parametrize("method", approximate.METHODS)
+@pytest.mark.parametrize("method", approximate.APPROXIMATIONS)
 @pytest.mark.parametrize("numbers", approximate.NUMBERS)
 def test_approximate_multiplier_on_all_operands(numbers, method, tmp_path, require_tool):
     require_tool("iverilog")
-    unit = units.unit("approximate_multiplier", [f"numbers={numbers}", f"method={method}"])
+    unit = units.unit("approximate_multiplier", [f"numbers={numbers}", f"approximation={method}"])
     run_verilog(unit, approximate.multiplier_vectors(numbers, method, *all_pairs(8)), tmp_path)
 
 
