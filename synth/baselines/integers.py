@@ -111,16 +111,16 @@ DOT_PRODUCT = Baseline(
         Choice("signed", _DOT_NUMBERS).named("numbers"),
         Choice("star", SUM_METHODS).named("method"),
     ),
-    # On carry chains two's complement is smaller.
+    # With sign and magnitude only the smallest in cells.
     (
-        *((f"numbers={numbers}", f"method={method}") for numbers in _DOT_NUMBERS for method in HEAPS),
-        *(("numbers=signed", f"method={method}") for method in ("booth_rows", "booth_trees")),
+        *(("numbers=signed", f"method={method}") for method in ("array", "booth", "booth_rows", "booth_trees")),
+        ("numbers=sign_magnitude", "method=booth"),
     ),
     _dot_product,
     _dot_product_vectors,
     (
         *((f"numbers={numbers}", f"method={method}") for numbers in _DOT_NUMBERS for method in ("star", "rows")),
-        *(("numbers=sign_magnitude", f"method={method}") for method in ("booth_rows", "booth_trees")),
+        *(("numbers=sign_magnitude", f"method={method}") for method in ("array", "booth_rows", "booth_trees")),
         *(
             ("width=4", f"numbers={numbers}", f"method={method}")
             for numbers in _DOT_NUMBERS
