@@ -71,10 +71,12 @@ def page(results, command):
     for title, text, figure, columns in _sections(results):
         if figure is None:
             continue
-        units = [unit for unit in results.units() if any(_metric(unit, column) is not None for column in columns)]
+        # A point needs both of its figures.
+        whole = all if columns[0][1] == "model" else any
+        units = [unit for unit in results.units() if whole(_metric(unit, column) is not None for column in columns)]
         columns = [column for column in columns if any(_metric(unit, column) is not None for unit in units)]
         targets = dict.fromkeys(column[1] for column in columns)
-        whole = " ".join([command, *(f"--target {target}" for target in targets)])
+        line = " ".join([command, *(f"--target {target}" for target in targets)])
         body += [f"<h2>{escape(title)}</h2>", f"<p>{escape(text)}</p>"]
         signs = [
             f'<span><b style="color: {color}">{sign}</b> {escape(name)}</span>' for color, sign, name in plots.legend(figure)
@@ -85,7 +87,7 @@ def page(results, command):
             figure.to_html(full_html=False, include_plotlyjs=not drawn, config={"responsive": True, "displayModeBar": False})
         )
         body.append(_table(results, units, columns))
-        body.append(f"<p><code>{escape(whole)}</code></p>")
+        body.append(f"<p><code>{escape(line)}</code></p>")
         drawn += 1
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Narrowfloat: what the hardware costs</title>'
@@ -117,6 +119,17 @@ def _sections(results):
         plots.ratios(results, [column for column in cost if column[2] != "delay"]),
         cost,
     )
+    for target, heading in cells.items():
+        error = ("products of real tensors, dB", "model", "error", "sqnr_db", 1)
+        yield (
+            f"What does precision cost? {heading}",
+            (
+                "Single multipliers: the signal over the noise of products of real tensors, that of rounding the factors and "
+                "that of the product, each pair of tensors scaled to fit best. Up and to the left is better."
+            ),
+            plots.scatter(results, (f"{heading} area, GE", target, "area", "gate_equivalents", 0), error),
+            [error, (f"{heading} area, GE", target, "area", "gate_equivalents", 0)],
+        )
     energy = columns("energy_pj_per_op", "pJ", 2)
     still = columns("energy_without_glitches_pj_per_op", "pJ without glitches", 2, ("area",))
     yield (

@@ -57,7 +57,7 @@ def _marks(results, columns, value, line=None):
                     y=[bottom - _MARKS / 2 for bottom in tops[1:]],
                     mode="markers",
                     name=heading,
-                    marker=_marker(index) | {"size": 9},
+                    marker=marker(index) | {"size": 9},
                     hovertemplate="%{x}",
                 )
             )
@@ -72,8 +72,10 @@ def _marks(results, columns, value, line=None):
     return _styled(figure, tops[-1] + 40)
 
 
-def _marker(index):
-    return {"color": _COLORS[index % len(_COLORS)], "symbol": list(_SYMBOLS)[index % len(_SYMBOLS)]}
+def marker(index):
+    """Color and sign of a trace, another pair for each of the first 49."""
+    turn = index // len(_COLORS)
+    return {"color": _COLORS[index % len(_COLORS)], "symbol": list(_SYMBOLS)[(index + turn) % len(_SYMBOLS)]}
 
 
 def legend(figure):
@@ -97,13 +99,37 @@ def curves(results, target, title):
                     mode="lines+markers",
                     name=short_label(rows[0]) + " (baseline)" * baseline,
                     line_dash="dot" if baseline else "solid",
-                    marker=_marker(len(figure.data)),
+                    marker=marker(len(figure.data)),
                 )
             )
     if not figure.data:
         return None
     figure.update_xaxes(title="delay, ns", rangemode="tozero")
     figure.update_yaxes(title="gate equivalents", rangemode="tozero")
+    return _styled(figure, 480)
+
+
+def scatter(results, across, up):
+    """A mark for each unit that has both figures, columns like those of `ratios`, by its kind; None if none has.
+
+    Of units that differ in nothing but the method by which they compute the same, the one with the least figure `across`.
+    """
+    best = {}
+    for unit in results.units():
+        x, y = (
+            unit.get((target, recipe), {"metrics": {}})["metrics"].get(metric) for _, target, recipe, metric, _ in (across, up)
+        )
+        row = next(iter(unit.values()))
+        name = short_label(row, but=("method",)) + " (baseline)" * (row["role"] == "baseline")
+        if x is not None and y is not None:
+            best[name] = min(best.get(name, (x, y)), (x, y))
+    if not best:
+        return None
+    figure = go.Figure()
+    for index, (name, (x, y)) in enumerate(best.items()):
+        figure.add_trace(go.Scatter(x=[x], y=[y], mode="markers", name=name, marker=marker(index) | {"size": 10}))
+    figure.update_xaxes(title=across[0], rangemode="tozero")
+    figure.update_yaxes(title=up[0])
     return _styled(figure, 480)
 
 

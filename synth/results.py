@@ -15,7 +15,7 @@ SHAPE = ("types", "lanes", "stages")
 # A metric that got worse by more than this share is marked, and fails a check.
 TOLERANCE = 0.02
 # Of all others less is better.
-MORE_IS_BETTER = {"fmax_mhz"}
+MORE_IS_BETTER = {"fmax_mhz", "sqnr_db"}
 # What is per lane where a unit has lanes; energies are per operation anyway.
 PER_LANE = {"lut4", "lut6", "carry", "ff", "bram", "dsp", "gate_equivalents", "area_um2"}
 
@@ -101,11 +101,16 @@ def label(row):
     return " ".join([row["design"], *words, *([f"({', '.join(shape)})"] if shape else [])])
 
 
-def short_label(row):
-    """The unit of a row in as few words as tell it from others: values without the names of parameters, lanes and stages."""
+def short_label(row, but=()):
+    """The unit of a row in as few words as tell it from others: values without the names of parameters, lanes and stages.
+
+    Parameters in `but` are left out.
+    """
     found = KINDS[row["design"]].parameters
     words = []
     for parameter in found:
+        if parameter.name in but:
+            continue
         value = row["parameters"][parameter.name]
         default = value == parameter.to_json(parameter.default)
         if parameter.name == "formats" or (row["role"] == "baseline" and isinstance(value, str)):

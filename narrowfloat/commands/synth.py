@@ -7,12 +7,12 @@ from pathlib import Path
 from narrowfloat import shell
 from narrowfloat.golden.checks import check_choice
 from narrowfloat.places import build_folder
-from narrowfloat.synth import asic, bench, fpga, page, report, units, yosys
+from narrowfloat.synth import asic, bench, errors, fpga, page, report, units, yosys
 from narrowfloat.synth.results import KINDS, Results, merge, reference
 from narrowfloat.tools import ToolError
 
 BASELINE = Path(str(files("narrowfloat.synth").joinpath("baseline.json")))
-MEASUREMENTS = (*yosys.MEASUREMENTS, *fpga.MEASUREMENTS, *asic.MEASUREMENTS)
+MEASUREMENTS = (*yosys.MEASUREMENTS, *fpga.MEASUREMENTS, *errors.MEASUREMENTS, *asic.MEASUREMENTS)
 TARGETS = tuple(dict.fromkeys(measurement.target for measurement in MEASUREMENTS))
 _NAME = "narrowfloat synth"
 

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 from narrowfloat.command import main
+from narrowfloat.synth import plots
+from narrowfloat.synth.results import Results
 
 TARGETS = ("ice40", "xc7", "osu018")
 
@@ -88,3 +90,22 @@ def test_broken_script_would_be_noticed(tmp_path, browse):
 def test_page_needs_nothing_but_itself(page):
     markup = re.sub(r"<script.*?</script>", "", page.read_text(), flags=re.DOTALL)
     assert not re.search(r"(src|href)=.?(https?:)?//", markup) and "<script src" not in page.read_text()
+
+
+def test_smallest_of_the_methods_stands_for_a_product():
+    def row(method, target, recipe, **metrics):
+        parameters = {"width": 8, "numbers": "signed", "method": method}
+        return {"design": "multiplier", "parameters": parameters, "role": "baseline", "target": target, "recipe": recipe} | {
+            "metrics": metrics
+        }
+
+    rows = [row("booth", "cells", "area", gate_equivalents=300), row("array", "cells", "area", gate_equivalents=400)]
+    rows += [row(method, "model", "error", sqnr_db=41.0) for method in ("booth", "array", "rows")]
+    across, up = ("GE", "cells", "area", "gate_equivalents", 0), ("dB", "model", "error", "sqnr_db", 1)
+    (mark,) = plots.scatter(Results(rows, []), across, up).data
+    assert (mark.x, mark.y, mark.name) == ((300,), (41.0,), "multiplier signed (baseline)")
+    assert plots.scatter(Results(rows[2:], []), across, up) is None
+
+
+def test_marks_are_told_apart():
+    assert len({tuple(plots.marker(index).values()) for index in range(49)}) == 49
