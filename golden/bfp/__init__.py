@@ -19,11 +19,23 @@ from narrowfloat.golden.bfp.blocks import NAN_EXPONENT, ROUNDINGS, SR_BITS, Bloc
 from narrowfloat.golden.bfp.mac import CHUNKS, Passes, accumulate_passes, to_passes
 from narrowfloat.golden.bfp.mxint8 import from_mxint8, to_mxint8
 from narrowfloat.golden.bfp.policy import EPSILON_BITS, MAX_SUM_BITS, MIN_SUM_BITS, SUM_BITS, precision, relative_improvement
+from narrowfloat.golden.bfp.segments import (
+    ABOVE,
+    BELOW,
+    LOWEST_WEIGHT,
+    STEP,
+    SegmentedSums,
+    accumulate_segmented,
+    segmented_width,
+)
 
 __all__ = [
+    "ABOVE",
     "ACCUMULATORS",
+    "BELOW",
     "CHUNKS",
     "EPSILON_BITS",
+    "LOWEST_WEIGHT",
     "MAX_FIXED_BITS",
     "MAX_SUM_BITS",
     "MIN_FIXED_BITS",
@@ -31,12 +43,15 @@ __all__ = [
     "NAN_EXPONENT",
     "ROUNDINGS",
     "SR_BITS",
+    "STEP",
     "SUM_BITS",
     "Blocks",
     "Passes",
+    "SegmentedSums",
     "accumulate_fixed",
     "accumulate_fp32",
     "accumulate_passes",
+    "accumulate_segmented",
     "chunks",
     "convert",
     "decode",
@@ -45,6 +60,7 @@ __all__ = [
     "matmul",
     "precision",
     "relative_improvement",
+    "segmented_width",
     "to_mxint8",
     "to_passes",
 ]

@@ -136,6 +136,11 @@ def bfp_calls():
     def blocks(count):
         return convert(numbers(count), "bfp4")
 
+    def segmented(count):
+        return partial(
+            bfp.accumulate_segmented, bfp.SegmentedSums.of_fp32(numbers(count)), integers(count, -99, 99), -5, bits=9
+        )
+
     def stochastic(count):
         return partial(convert, numbers(count), "bfp4", rounding="sr", random_bits=integers(count, 0, 255).reshape(-1, 16))
 
@@ -155,6 +160,9 @@ def bfp_calls():
         Call("bfp.dot", lambda n: partial(bfp.dot, blocks(n), blocks(n))),
         Call("bfp.matmul", lambda n: partial(bfp.matmul, *2 * (convert(numbers(n // 32).reshape(32, -1), "bfp4"),))),
         Call("bfp.accumulate_fp32", lambda n: partial(bfp.accumulate_fp32, numbers(n), integers(n, -99, 99), -5), None, None),
+        Call("bfp.accumulate_segmented", segmented, None, None),
+        Call("bfp.SegmentedSums.of_fp32", lambda n: partial(bfp.SegmentedSums.of_fp32, numbers(n)), None, None),
+        Call("bfp.SegmentedSums.to_fp32", lambda n: bfp.SegmentedSums.of_fp32(numbers(n)).to_fp32, None, None),
         Call("bfp.accumulate_fixed", lambda n: partial(accumulate_fixed, *2 * (integers(n, -99, 99),), 3), None, None),
     ]
 
