@@ -213,7 +213,7 @@ BEST_DOT_PRODUCT = Relative(
     words="the best dot_product of 8 bits, per lane, which may be another one for each figure",
     best_of=("numbers", "method"),
 )
-_BOTH_ACCUMULATORS = tuple((f"accumulator={accumulator}",) for accumulator in bfp.ACCUMULATORS)
+_ACCUMULATORS = tuple((f"accumulator={accumulator}",) for accumulator in bfp.ACCUMULATORS)
 
 
 def _like_plain(codec):
@@ -299,12 +299,12 @@ DESIGNS = {
             "fast_mac",
             "dot products of block floating point groups, a pass of 2 by 2 mantissa bits per clock",
             "narrowfloat.golden.reference.bfp.fast_mac:FastMac",
-            shipped=_BOTH_ACCUMULATORS,
+            shipped=_ACCUMULATORS,
             # One pass for groups of 3 bits, as MSFP-12 has them, or of 4.
             measured=Measured(
                 more=tuple(
                     (*accumulator, *bits)
-                    for accumulator in _BOTH_ACCUMULATORS
+                    for accumulator in _ACCUMULATORS
                     for bits in (("chunk_bits=3", "max_bits=3"), ("chunk_bits=4",))
                 ),
                 relative_to=BEST_DOT_PRODUCT,
@@ -317,8 +317,8 @@ DESIGNS = {
             "matrix products of block floating point, one operand or the results held still",
             "narrowfloat.golden.reference.bfp.systolic_array:SystolicArray",
             # Small ones: all of an array is in one module, and simulators take minutes to build one of 4 by 4 cells.
-            shipped=tuple(("rows=2", "columns=3", *accumulator) for accumulator in _BOTH_ACCUMULATORS),
-            measured=Measured((), tuple(("rows=1", "columns=1", *accumulator) for accumulator in _BOTH_ACCUMULATORS)),
+            shipped=tuple(("rows=2", "columns=3", *accumulator) for accumulator in _ACCUMULATORS),
+            measured=Measured((), tuple(("rows=1", "columns=1", *accumulator) for accumulator in _ACCUMULATORS)),
         ),
         Design(
             lbfp.LbfpEncoder,

@@ -6,12 +6,12 @@ import numpy as np
 from narrowfloat.cosim.exhaustive.checks import Check, integer
 from narrowfloat.cosim.native import Model
 from narrowfloat.cosim.report import Mismatch
+from narrowfloat.golden.bfp import ACCUMULATORS
 from narrowfloat.golden.reference import load
 from narrowfloat.golden.reference.streams import Interface, bits_of
 
 DESIGNS = ("fast_mac",)
 OPTIONS = ("count", "seed")
-ACCUMULATORS = ("fixed", "fp32")
 _CHUNK = 2**14  # groups that are in memory at once
 
 
@@ -88,6 +88,6 @@ class FastMacCheck(Check):
 
 
 def checks(design, count="500000", seed="1"):
-    """The checks of `design` that options ask for: so many random groups into either accumulator."""
+    """The checks of `design` that options ask for: so many random groups into each accumulator."""
     groups, seed = integer("--count", count, 1, 2**32), integer("--seed", seed, 0, 2**32 - 1)
     return [FastMacCheck(accumulator, groups, seed) for accumulator in ACCUMULATORS]

@@ -47,7 +47,7 @@ class ArrayBench(Bench):
     async def model(self, kind, a, b):
         """That of the model of matrix products."""
         if not self.reference.fixed:
-            return matmul(a, b)
+            return matmul(a, b, accumulator=self.reference.accumulator, bits=self.reference.max_bits)
         window = self.reference.window(a, b)
         sums, _ = matmul(a, b, accumulator="fixed", width=self.reference.width, window=window)
         return np.ldexp(sums.astype(np.float64), window - UNIT).astype(np.float32)

@@ -14,6 +14,7 @@ from narrowfloat.golden.bfp.accumulate import (
     accumulate_fp32,
     dot,
     matmul,
+    pass_bits,
 )
 from narrowfloat.golden.bfp.blocks import NAN_EXPONENT, ROUNDINGS, SR_BITS, Blocks, chunks, convert, decode
 from narrowfloat.golden.bfp.mac import CHUNKS, Passes, accumulate_passes, to_passes
@@ -58,6 +59,7 @@ __all__ = [
     "dot",
     "from_mxint8",
     "matmul",
+    "pass_bits",
     "precision",
     "relative_improvement",
     "segmented_width",

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 from narrowfloat.golden.bfp.blocks import Blocks, signed
+from narrowfloat.golden.bfp.segments import SegmentedSums, accumulate_segmented
 from narrowfloat.golden.checks import check_choice, check_dtype, check_int, integers_within
+from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP
 from narrowfloat.golden.parts import PART, parts
 from numpy.typing import ArrayLike, NDArray
 
-ACCUMULATORS = ("fixed", "fp32")
+ACCUMULATORS = ("fixed", "fp32", "segmented")
 MIN_FIXED_BITS, MAX_FIXED_BITS = 8, 62
 _INT32 = -(2**31), 2**31 - 1
 
@@ -45,6 +47,12 @@ def dot(a: Blocks, b: Blocks) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         pair = signed(x_signs[part], x[part], np.int32), signed(y_signs[part], y[part], np.int32)
         sums[part] = np.einsum("ij,ij->i", *pair)  # at most 64 * 255**2
     return sums.reshape(weights.shape), weights
+
+
+def pass_bits(lanes: int, bits: int) -> int:
+    """Bits of a dot product of `lanes` numbers, 1 to 64, of `bits` mantissa bits, 1 to 8, its sign included."""
+    lanes, bits = check_int("lanes", lanes, 1, MAX_GROUP), check_int("bits", bits, 1, BLOCK_MAN_BITS[-1])
+    return (lanes * (2**bits - 1) ** 2).bit_length() + 1
 
 
 def accumulate_fp32(acc: ArrayLike, sums: ArrayLike, weights: ArrayLike) -> NDArray[np.float32]:
@@ -137,25 +145,37 @@ def accumulate_fixed(
     return np.clip(total, low, high), (total < low) | (total > high)
 
 
-def matmul(a: Blocks, b: Blocks, *, accumulator: str = "fp32", start: Any = None, width: int = 32, window: int = 256) -> Any:
+def matmul(
+    a: Blocks,
+    b: Blocks,
+    *,
+    accumulator: str = "fp32",
+    start: Any = None,
+    width: int = 32,
+    window: int = 256,
+    bits: int | None = None,
+) -> Any:
     """Dot products of rows: each group's exact sum is added to the accumulator, one group after the other.
 
-    A product with a group that is NaN makes NaN of a sum of "fp32". That of "fixed" goes on with the numbers that the groups
-    have, and counts as out of range.
+    A product with a group that is NaN makes NaN of a sum of "fp32" or "segmented". A "fixed" sum goes on with the numbers that
+    the groups have, and counts as out of range.
 
     Parameters
     ----------
     a, b : Blocks
         [m, n] and [p, n], of the same group size: both in groups along what is summed over.
     accumulator : str
-        "fp32": `accumulate_fp32` with each group. "fixed": `accumulate_fixed`; the last bit of the sum means
-        ``2**(window - 256)``.
+        "fp32": `accumulate_fp32` with each group. "segmented": `accumulate_segmented`, and a float32 in the end. "fixed":
+        `accumulate_fixed`; the last bit of the sum means ``2**(window - 256)``.
     start : optional
         What is returned for the first part of a longer sum; None means zeros.
     width : int
         Of "fixed", 8 to 62.
     window : int
         Of "fixed", -2**31 to 2**31 - 1.
+    bits : int or None
+        Of "segmented": the mantissa bits of the widest groups that the hardware takes, which its sums have room for. None means
+        those of the wider operand.
 
     Returns
     -------
@@ -175,8 +195,12 @@ def matmul(a: Blocks, b: Blocks, *, accumulator: str = "fp32", start: Any = None
             f"{(*b.codes.shape[:-1], b.length)}"
         )
     rows, columns = len(a.codes), len(b.codes)
+    total: Any
     if accumulator == "fp32":
         total = np.zeros((rows, columns), np.float32) if start is None else start
+    elif accumulator == "segmented":
+        total = SegmentedSums.zeros((rows, columns)) if start is None else SegmentedSums.of_fp32(start)
+        sum_bits = pass_bits(a.fmt.group, max(a.fmt.man_bits, b.fmt.man_bits) if bits is None else bits)
     else:
         total, saturated = (np.zeros((rows, columns), dtype) for dtype in (np.int64, bool)) if start is None else start
     for group in range(a.codes.shape[1]):
@@ -185,7 +209,11 @@ def matmul(a: Blocks, b: Blocks, *, accumulator: str = "fp32", start: Any = None
         is_nan = a.is_nan[:, group, None] | b.is_nan[:, group]
         if accumulator == "fp32":
             total = np.where(is_nan, np.float32(np.nan), accumulate_fp32(total, sums, weights))
+        elif accumulator == "segmented":
+            total = accumulate_segmented(total, sums, weights, bits=sum_bits, nan=is_nan)
         else:
             total, out = accumulate_fixed(total, sums, weights, width=width, base=window - 256)
             saturated = saturated | out | is_nan
+    if accumulator == "segmented":
+        return total.to_fp32()
     return total if accumulator == "fp32" else (total, saturated)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from narrowfloat.golden.bfp.accumulate import ACCUMULATORS, accumulate_fixed, accumulate_fp32
+from narrowfloat.golden.bfp.accumulate import ACCUMULATORS, accumulate_fixed, accumulate_fp32, pass_bits
 from narrowfloat.golden.bfp.blocks import NAN_EXPONENT
+from narrowfloat.golden.bfp.segments import SegmentedSums, accumulate_segmented
 from narrowfloat.golden.checks import check_choice, check_int
 from narrowfloat.golden.formats import FP32_BIAS
 from numpy.typing import NDArray
@@ -112,9 +113,9 @@ def accumulate_passes(
 ) -> tuple[NDArray[np.int64] | NDArray[np.float32], NDArray[np.bool_]]:
     """What an fMAC gives for each result, bit-exact to `hdl.bfp.FastMac`.
 
-    With "fixed" every pass is added by `accumulate_fixed`. With "fp32" the passes of a pair of groups are first added as
-    integers, and their sum is then added by `accumulate_fp32`; the last pass of a result completes a pair in any case. What NaN
-    does is as in `matmul`.
+    With "fixed" every pass is added by `accumulate_fixed`, with "segmented" by `accumulate_segmented`. With "fp32" the passes
+    of a pair of groups are first added as integers, and their sum is then added by `accumulate_fp32`; the last pass of a result
+    completes a pair in any case. What NaN does is as in `matmul`.
 
     Parameters
     ----------
@@ -130,9 +131,9 @@ def accumulate_passes(
     Returns
     -------
     totals : numpy.ndarray
-        int64, or of "fp32" float32: [results].
+        int64 with "fixed", else float32: [results].
     saturated : numpy.ndarray
-        bool [results]: whether anything was out of range or NaN; always False with "fp32".
+        bool [results]: whether anything was out of range or NaN; always False but with "fixed".
 
     Raises
     ------
@@ -154,6 +155,14 @@ def accumulate_passes(
             totals[these], out = accumulate_fixed(totals[these], sums[rows], weights[rows], width=width, base=0)
             saturated[these] |= out | passes.nan[rows]
         return totals, saturated
+    if accumulator == "segmented":
+        bits = pass_bits(passes.x.shape[1], chunk_bits)
+        segmented = SegmentedSums.zeros((results,))
+        for these, rows in _steps(passes.last):
+            segmented[these] = accumulate_segmented(
+                segmented[these], sums[rows], weights[rows] + base, bits=bits, nan=passes.nan[rows]
+            )
+        return segmented.to_fp32(), saturated
     ends = np.flatnonzero(passes.complete | passes.last)
     starts = np.append(0, ends + 1)[:-1]
     lowered = np.cumsum(passes.lower)

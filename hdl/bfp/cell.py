@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from amaranth.hdl import Cat, Mux, Shape, Signal, signed
+from amaranth.hdl import Cat, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
-from narrowfloat.hdl.bfp.mac import CHUNK_BITS, PassUnit, sum_layout
+from narrowfloat.golden.bfp import pass_bits, segmented_width
+from narrowfloat.hdl.bfp.dot import CHUNK_BITS, PassUnit, sum_layout
+from narrowfloat.hdl.bfp.segmented import HEAD, SegmentedUnit
 from narrowfloat.hdl.parts.logic import Circuit, pick
 
 # Of E - 2 (jx + jy), less a window's exponent.
@@ -55,18 +57,30 @@ class Layouts:
 
     def unit(self):
         """The unit that a cell has."""
-        return PassUnit(
-            lanes=self.lanes,
-            accumulator=self.accumulator,
-            width=self.width,
-            max_bits=self.max_bits,
-            fused=True,
-            exponent_bits=X_EXPONENT_BITS + 1,
-        )
+        shape = {
+            "lanes": self.lanes,
+            "max_bits": self.max_bits,
+            "fused": True,
+            "exponent_bits": X_EXPONENT_BITS + 1,
+            "chunk_bits": CHUNK_BITS,
+        }
+        if self.is_segmented:
+            return SegmentedUnit(**shape)
+        return PassUnit(accumulator=self.accumulator, width=self.width, **shape)
+
+    @cached_property
+    def is_segmented(self):
+        return self.accumulator == "segmented"
 
     @cached_property
     def sum_bits(self):
+        if self.is_segmented:
+            return segmented_width(pass_bits(self.lanes, self.max_bits))
         return Shape.cast(sum_layout(self.accumulator, self.width)).width
+
+    def heads(self, flow, name, shape=HEAD):
+        """The member `name` where sums have a head that moves a cycle before them."""
+        return {name: flow(shape)} if self.is_segmented else {}
 
     def chunk_of(self, element, number):
         """A chunk of a magnitude, number 0 being the highest."""
@@ -159,6 +173,8 @@ class Cell(Circuit):
     waiting : Out(Layouts.group)
     total : Out
         Its own sum.
+    above_head, head : In(HEAD), Out(HEAD)
+        Only of segmented sums: their heads, a cycle earlier.
     """
 
     def __init__(self, layouts):
@@ -174,6 +190,8 @@ class Cell(Circuit):
                 "above": In(layouts.sum_bits),
                 "waiting": Out(layouts.group),
                 "total": Out(layouts.sum_bits),
+                **layouts.heads(In, "above_head"),
+                **layouts.heads(Out, "head"),
             }
         )
 
@@ -199,18 +217,33 @@ class Cell(Circuit):
                 m.d.sync += [number.magnitude[-CHUNK_BITS:].eq(chunk[:CHUNK_BITS]), number.sign.eq(chunk[CHUNK_BITS])]
         with m.If(self.advance & control.swap):
             m.d.sync += [held.eq(waiting), held_signs.eq(Cat(number.sign for number in waiting.numbers))]
-        own = unit.total.as_value()
+        own = Value.cast(unit.total)
         m.d.comb += [
             unit.x.eq(self.x.numbers),
             unit.y.eq(y.numbers),
             unit.exponent.eq(self.x.exponent + y.exponent),
-            unit.base.eq(Mux(control.in_place, own, self.above) & (~control.fresh).replicate(len(own))),
             unit.enable.eq(self.advance & control.enable),
             unit.update.eq(self.advance & control.update),
             unit.nan.eq(control.enable & (self.x.nan | y.exponent.all())),
             unit.lower.eq(control.lower),
             self.waiting.eq(waiting),
             self.total.eq(own),
+        ]
+        if not layouts.is_segmented:
+            m.d.comb += unit.base.eq(Mux(control.in_place, own, self.above) & (~control.fresh).replicate(len(own)))
+            return
+        start = Signal(HEAD)
+        adds = Signal()
+        in_place = Signal(reset_less=True)
+        with m.If(self.advance):
+            m.d.sync += [adds.eq(control.update), in_place.eq(control.in_place)]
+        m.d.comb += [
+            start.eq(Mux(control.in_place, unit.head, self.above_head)),
+            unit.start.eq(start),
+            unit.start.begun.eq(start.begun & ~control.fresh),
+            unit.adds.eq(self.advance & adds),
+            unit.base.eq(Mux(unit.adds & ~in_place, self.above, own)),
+            self.head.eq(unit.head),
         ]
 
 
@@ -221,7 +254,7 @@ class Row(Circuit):
     -------
     advance, loads, control, x : In
         As of its first cell.
-    loaded, above, waiting, total : In, Out
+    loaded, above, waiting, total, above_head, head : In, Out
         Arrays of those of the cells.
     top : In
         As these, of the first row; in the others it is the highest chunk of what is loaded.
@@ -244,6 +277,8 @@ class Row(Circuit):
                 "above": In(each(layouts.sum_bits)),
                 "waiting": Out(each(layouts.group)),
                 "total": Out(each(layouts.sum_bits)),
+                **layouts.heads(In, "above_head", each(HEAD)),
+                **layouts.heads(Out, "head", each(HEAD)),
             }
         )
 
@@ -262,6 +297,8 @@ class Row(Circuit):
                 self.waiting[column].eq(cell.waiting),
                 self.total[column].eq(cell.total),
             ]
+            if layouts.is_segmented:
+                m.d.comb += [cell.above_head.eq(self.above_head[column]), self.head[column].eq(cell.head)]
             if column + 1 < self._columns:
                 moves = control.enable | control.update
                 x = data.View(layouts.operand, delayed(m, f"x{column}", self.advance, x.as_value(), 1, moves))

@@ -6,7 +6,9 @@ from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, MAX_GROUP, MIN_GROUP
 from narrowfloat.hdl.bfp.cell import FirstChunk, FirstOperand, Layouts, Row, delayed
 from narrowfloat.hdl.bfp.common import fields_of
-from narrowfloat.hdl.bfp.mac import ACCUMULATORS, CHUNK_BITS, FIXED_WIDTHS
+from narrowfloat.hdl.bfp.dot import CHUNK_BITS
+from narrowfloat.hdl.bfp.mac import ACCUMULATORS, FIXED_WIDTHS
+from narrowfloat.hdl.bfp.segmented import HEAD, SegmentedToFloat, head_of_float, sum_of_float
 from narrowfloat.hdl.block import Block, Choice, Effect, Integer
 from narrowfloat.hdl.parts.logic import named, wire
 
@@ -52,16 +54,17 @@ class SystolicArray(Block):
     ``rows - 1`` cycles in which nothing is added.
 
     Groups are those of `BlockFormat`, and arithmetic is that of `FastMac`, whose passes the array makes of groups by itself:
-    those of a pair of groups are added as integers with either accumulator, and pairs one after the other, as in
-    `golden.bfp.matmul`. So what is said there of a pass in a fixed sum, its floor and whether it fits, goes for a pair here. A
-    fixed accumulator's last bit means ``2**(window - 256)``. A group whose exponent is 255 is NaN; to a fixed sum its numbers
-    are added with that exponent all the same.
+    those of a pair of groups are added as integers with any accumulator, and pairs one after the other, as in
+    `golden.bfp.matmul`. So what is said there of a pass in a fixed or segmented sum goes for a pair here. Segmented sums move
+    from cell to cell as they are; below each column they are rounded to binary32, and those at `s_sums` are binary32, of which
+    subnormals are zero and infinity is 2**128. A fixed accumulator's last bit means ``2**(window - 256)``. A group whose
+    exponent is 255 is NaN; to a fixed sum its numbers are added with that exponent all the same.
 
     Everything moves on in the same cycles: as long as a result waits at the output nothing does. Idle cycles at the left become
     gaps.
 
-    Latency: ``rows + columns - 1`` cycles from the last pass of a beat; in place to the first of the rows that leave, of which
-    the last one comes ``rows - 1`` cycles later.
+    Latency: ``rows + columns - 1`` cycles from the last pass of a beat, one more with segmented sums; in place to the first of
+    the rows that leave, of which the last one comes ``rows - 1`` cycles later.
 
     Throughput: a pass per cycle, which is what the initiation interval counts; a swap takes a cycle. The next row of a tile is
     taken ``rows + columns - 1`` cycles after a swap, or a pass in place, at the earliest, so swaps are at least
@@ -145,16 +148,21 @@ class SystolicArray(Block):
     columns = Integer(4, 1, MAX_SIDE, "Columns of cells.")
     lanes = Integer(16, MIN_GROUP, MAX_GROUP, "Numbers in a group.")
     max_bits = Choice(4, BLOCK_MAN_BITS, "The most mantissa bits of a group. Of a narrower group the bits are the highest.")
-    accumulator = Choice("fixed", ACCUMULATORS, "What passes are added to: fixed-point sums, or binary32.")
+    accumulator = Choice(
+        "fixed",
+        ACCUMULATORS,
+        "What passes are added to: fixed-point sums, binary32, or integers that move by bytes and become binary32.",
+    )
     width = Integer(32, *FIXED_WIDTHS, "Bits of the fixed accumulators.")
     effects = (Effect("with the fixed accumulators", lambda accumulator: accumulator == "fixed", ("width",)),)
 
     @property
     def latency(self):
-        return self.rows + self.columns - 1
+        return self.rows + self.columns - (0 if self.accumulator == "segmented" else 1)
 
     def prepare(self):
         self._layouts = Layouts(self.lanes, self.max_bits, self.accumulator, self.width)
+        self._segmented = self._layouts.is_segmented
         self._fixed = self.accumulator == "fixed"
         self._chunks = self.max_bits // CHUNK_BITS
         self._chunk_number = range(self._chunks)
@@ -324,6 +332,10 @@ class SystolicArray(Block):
     def _cells(self, m, advance, wave, number, x, y):
         """All cells; returns the sums of the last row."""
         above = [delayed(m, f"sums{c}", advance, self._sums_in(c), c, self.i.p.user.resume) for c in range(self.columns)]
+        heads = []
+        if self._segmented:
+            heads = [wire(m, HEAD, head_of_float(word), f"head_of_sum{c}") for c, word in enumerate(above)]
+            above = [self._segmented_in(m, advance, c, word) for c, word in enumerate(above)]
         from_top = [delayed(m, f"top{c}", advance, y[c].as_value(), c, wave.in_place) for c in range(self.columns)]
         layouts, columns = self._layouts, self.s_columns.p.data
         top = [data.View(layouts.chunk, value) for value in from_top]
@@ -347,10 +359,30 @@ class SystolicArray(Block):
             m.d.comb += [cells.advance.eq(advance), cells.loads.eq(wave.loads), cells.control.eq(control), cells.x.eq(operand)]
             for column in range(self.columns):
                 m.d.comb += [cells.loaded[column].eq(loaded[column]), cells.above[column].eq(above[column])]
+                if self._segmented:
+                    m.d.comb += cells.above_head[column].eq(heads[column])
                 if row == 0:
                     m.d.comb += cells.top[column].eq(top[column])
             loaded, above = list(cells.waiting), list(cells.total)
-        return above
+            heads = list(cells.head) if self._segmented else []
+        return list(zip(above, heads, strict=True)) if self._segmented else above
+
+    def _segmented_in(self, m, advance, column, word):
+        """The integer of the sum that a column starts from, a cycle after its head."""
+        resumes = delayed(m, f"resumes{column}", advance, self.i.p.user.resume, column)
+        word = delayed(m, f"late_sums{column}", advance, word, 1, resumes)
+        return sum_of_float(m, word, self._layouts.sum_bits, f"sum_of_float{column}")
+
+    def _segmented_out(self, m, advance, column, value, holds):
+        """A result of a column as binary32."""
+        total, head = value
+        to_float = SegmentedToFloat(self._layouts.sum_bits)
+        m.submodules[f"to_float{column}"] = to_float
+        late_head = Signal(HEAD, name=f"late_head{column}", reset_less=True)
+        with m.If(advance):
+            m.d.sync += late_head.eq(head)
+        m.d.comb += [to_float.enable.eq(holds), to_float.sum.eq(total), to_float.head.eq(late_head)]
+        return to_float.result
 
     def _sums_in(self, column):
         saturated = self.s_sums.p.user.saturated[column] if self._fixed else Const(0, 0)
@@ -361,9 +393,11 @@ class SystolicArray(Block):
         flags = delayed(m, "result", advance, Cat(wave.result, wave.last), self.latency)
         m.d.comb += [self.o.valid.eq(flags[0]), self.o.p.last.eq(flags[1]), advance.eq(~self.o.valid | self.o.ready)]
         width = Shape.cast(self.o.p.data.sum.shape().elem_shape).width
-        leaves = delayed(m, "leaves", advance, wave.result, self.rows)
+        leaves = delayed(m, "leaves", advance, wave.result, self.rows + self._segmented)
         for column, value in enumerate(results):
             holds = delayed(m, f"leaves{column}", advance, leaves, column)
+            if self._segmented:
+                value = self._segmented_out(m, advance, column, value, holds)
             value = delayed(m, f"out{column}", advance, value, self.columns - 1 - column, holds)
             m.d.comb += self.o.p.data.sum[column].eq(value[:width])
             if self._fixed:

@@ -23,13 +23,19 @@ QUICK = "extremes|mix|sums|reset"
 MACS = (
     ("lanes=5", "width=40", "user_bits=3", "reset=async_low"),
     ("lanes=4", "accumulator=fp32", "max_bits=2"),
+    ("lanes=4", "accumulator=segmented", "user_bits=3", "reset=async_low"),
+    ("lanes=5", "accumulator=segmented", "chunk_bits=3", "max_bits=3"),
+    pytest.param(("lanes=64", "accumulator=segmented", "chunk_bits=4"), marks=pytest.mark.long),
     pytest.param(("lanes=32", "accumulator=fp32", "max_bits=8", "user_bits=7"), marks=pytest.mark.long),
     pytest.param(("lanes=64", "width=62"), marks=pytest.mark.long),
 )
 
 ARRAYS = (
     ("rows=1", "columns=1", "lanes=4", "max_bits=2"),
+    ("rows=1", "columns=1", "lanes=4", "max_bits=2", "accumulator=segmented"),
     pytest.param(("rows=5", "columns=1", "lanes=4", "max_bits=6", "width=16"), marks=pytest.mark.long),
+    pytest.param(("rows=2", "columns=3", "lanes=5", "max_bits=6", "accumulator=segmented"), marks=pytest.mark.long),
+    pytest.param(("rows=3", "columns=1", "lanes=64", "max_bits=8", "accumulator=segmented"), marks=pytest.mark.long),
     pytest.param(
         ("rows=3", "columns=2", "lanes=5", "accumulator=fp32", "max_bits=8", "reset=async_low"), marks=pytest.mark.long
     ),
@@ -67,7 +73,9 @@ def test_policy_on_icarus(settings, tmp_path, require_tool):
 @pytest.mark.parametrize("settings", MACS, ids=" ".join)
 def test_fast_mac_on_icarus(settings, tmp_path, require_tool):
     require_tool("iverilog")
-    result = simulate("fast_mac", settings, tmp_path, "mix|reset")
+    result = simulate(
+        "fast_mac", settings, tmp_path, "corners|mix|reset" if "accumulator=segmented" in settings else "mix|reset"
+    )
     assert result.failure is None
     assert result.vectors > 5000
 
@@ -83,7 +91,7 @@ def test_systolic_array_on_icarus(settings, tmp_path, require_tool):
     assert result.vectors > 5_000
 
 
-@pytest.mark.parametrize("accumulator", ["fixed", "fp32"])
+@pytest.mark.parametrize("accumulator", ["fixed", "fp32", "segmented"])
 def test_array_in_place_from_power_up(accumulator, tmp_path, require_tool):
     require_tool("iverilog")
     settings = ("rows=2", "columns=2", "lanes=4", f"accumulator={accumulator}")
@@ -157,6 +165,20 @@ def test_wrong_rounding_is_caught_and_shown(tmp_path, require_tool):
     )
 
 
+def test_a_segmented_sum_that_does_not_make_room_is_caught(tmp_path, require_tool):
+    require_tool("iverilog")
+
+    def stay(text):
+        changed = re.sub(r"held_makes_room & ", "1'h0 & ", text)
+        assert changed != text
+        return changed
+
+    result = simulate("fast_mac", ("lanes=4", "accumulator=segmented"), tmp_path, "corners", stay)
+    assert re.match(
+        r"corners: lane 0, vector \d+: segmented accumulator, last pass \d+, .*: got sum 0x\w+, want", result.failure
+    )
+
+
 def natively(settings, folder, change=lambda text: text):
     """A MacCheck of an emitted fMAC."""
     emission = emit(find("fast_mac"), settings)
@@ -167,7 +189,11 @@ def natively(settings, folder, change=lambda text: text):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("settings", [(), ("accumulator=fp32",), ("accumulator=fp32", "max_bits=8", "lanes=32")], ids=" ".join)
+@pytest.mark.parametrize(
+    "settings",
+    [(), ("accumulator=fp32",), ("accumulator=fp32", "max_bits=8", "lanes=32"), ("accumulator=segmented",)],
+    ids=" ".join,
+)
 def test_a_million_groups_through_the_fmac(settings, tmp_path, require_tool):
     require_tool("g++")
     check = natively(settings, tmp_path)

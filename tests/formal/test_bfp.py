@@ -17,7 +17,13 @@ from tests.formal.codec import emitted
 from tests.formal.machine import NO, YES, Machine, broken
 from tests.formal.mutation import faulty, mutants
 
-QUICK = [("lanes=8", "width=16"), ("lanes=16",), ("lanes=32",), ("lanes=8", "accumulator=fp32")]
+QUICK = [
+    ("lanes=8", "width=16"),
+    ("lanes=16",),
+    ("lanes=32",),
+    ("lanes=8", "accumulator=segmented"),
+    ("lanes=8", "accumulator=fp32"),
+]
 LONG = [
     ("lanes=5", "width=24", "user_bits=3", "reset=async_low"),
     ("lanes=64", "width=62"),
@@ -69,6 +75,9 @@ class DotProduct:
             self.kept = [netlist.inputs(bit)[0] for bit in moved]
             self.lower = ports["lower"][0]
             self.value = [netlist.registers[bit] for bit in self.kept]
+        elif self.parameters["accumulator"] == "segmented":
+            # A register takes it.
+            self.value = [netlist.registers[bit] for bit in netlist.bits["unit.held_value"]]
         else:
             # It goes to the shifter, unless that is given its sign alone.
             self.value, sign, _ = map(list, zip(*map(netlist.inputs, netlist.bits["unit.placed"]), strict=True))

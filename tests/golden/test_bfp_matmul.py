@@ -22,11 +22,12 @@ def test_matmul_is_exact_where_nothing_is_rounded():
     a, b = (convert(rng.integers(-15, 16, shape).astype(np.float32), fmt) for shape in ((3, 10), (5, 10)))
     want = decode(a).astype(np.float64) @ decode(b).astype(np.float64).T
     assert np.array_equal(matmul(a, b), want)
+    assert np.array_equal(matmul(a, b, accumulator="segmented"), want)
     total, saturated = matmul(a, b, accumulator="fixed", width=32, window=250)
     assert np.array_equal(total * 2.0 ** (250 - 256), want) and not saturated.any()
 
 
-@pytest.mark.parametrize("accumulator", ["fp32", "fixed"])
+@pytest.mark.parametrize("accumulator", ["fp32", "fixed", "segmented"])
 def test_matmul_goes_on_from_a_part(accumulator):
     rng = np.random.default_rng(12)
     fmt = BlockFormat(name="m", man_bits=6, group=8)
@@ -46,5 +47,5 @@ def test_matmul_says_what_does_not_fit():
     a, b = matrices(np.random.default_rng(13), (2, 16), (2, 32), BLOCKS["bfp4"])
     with pytest.raises(ValueError, match=r"rows of the same length, not \(2, 16\) and \(2, 32\)"):
         matmul(a, b)
-    with pytest.raises(ValueError, match="accumulator must be one of fixed, fp32, not 'int'"):
+    with pytest.raises(ValueError, match="accumulator must be one of fixed, fp32, segmented, not 'int'"):
         matmul(a, a, accumulator="int")

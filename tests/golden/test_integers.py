@@ -63,6 +63,8 @@ CALLS = [
     (bfp.convert, {"x": X, "fmt": "m8e4", "bits": 6, "offset": 127}),
     (bfp.accumulate_fixed, {"acc": np.int64(1), "sums": np.array([3]), "weights": np.array([2]), "width": 62, "base": -100}),
     (bfp.matmul, {"a": BLOCKS, "b": BLOCKS, "accumulator": "fixed", "width": 62, "window": 127}),
+    (bfp.matmul, {"a": BLOCKS, "b": BLOCKS, "accumulator": "segmented", "bits": 8}),
+    (bfp.pass_bits, {"lanes": 64, "bits": 8}),
     (bfp.segmented_width, {"bits": 23}),
     (
         bfp.accumulate_segmented,

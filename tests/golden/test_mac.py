@@ -59,6 +59,23 @@ def test_fp32_results_are_sums_of_whole_dot_products(chunk_bits, sizes):
     assert totals.dtype == np.float32 and totals.tolist() == want and not saturated.any()
 
 
+@pytest.mark.parametrize(("chunk_bits", "sizes"), [(2, (2, 4, 6, 8)), (3, (3,)), (4, (4, 8))])
+def test_segmented_results_are_sums_of_passes(chunk_bits, sizes):
+    rng = np.random.default_rng(4)
+    integers, _, bits, last = pairs(rng, 300, sizes)
+    exponents = rng.integers(126, 129, bits.shape)  # so that all weights are within 16 of one another
+    passes = to_passes(integers, exponents, bits, last, chunk_bits=chunk_bits)
+    totals, saturated = accumulate_passes(passes, accumulator="segmented", chunk_bits=chunk_bits)
+    exact, want = Fraction(0), []
+    for k in range(300):
+        weight = int((exponents[:, k] - 127 - (bits[:, k] - 1)).sum())
+        exact += int((integers[0, k] * integers[1, k]).sum()) * Fraction(2) ** weight
+        if last[k]:
+            want.append(np.float32(float(exact)))
+            exact = Fraction(0)
+    assert totals.dtype == np.float32 and totals.tolist() == want and not saturated.any()
+
+
 @pytest.mark.parametrize("width", [16, 32])
 def test_fixed_results_are_sums_of_passes(width):
     integers, exponents, bits, last = pairs(np.random.default_rng(3), 500, (2, 4, 8))
@@ -94,5 +111,5 @@ def test_impossible_passes(arguments, message):
 def test_unknown_accumulator():
     group = np.ones((2, 1, LANES), np.int64)
     passes = to_passes(group, group[..., 0], np.full((2, 1), 2), np.ones(1, bool))
-    with pytest.raises(ValueError, match=r"accumulator must be one of fixed, fp32, not 'fp16'"):
+    with pytest.raises(ValueError, match=r"accumulator must be one of fixed, fp32, segmented, not 'fp16'"):
         accumulate_passes(passes, accumulator="fp16")

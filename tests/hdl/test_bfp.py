@@ -85,7 +85,7 @@ def test_ports_of_an_array():
         (lambda: SystolicArray(rows=33), r"rows must be an integer from 1 to 32, not 33"),
         (lambda: SystolicArray(columns=0), r"columns must be an integer from 1 to 32, not 0"),
         (lambda: SystolicArray(max_bits=3), r"max_bits must be one of 2, 4, 6, 8, not 3"),
-        (lambda: SystolicArray(accumulator="int"), r"accumulator must be one of fixed, fp32, not 'int'"),
+        (lambda: SystolicArray(accumulator="int"), r"accumulator must be one of fixed, fp32, segmented, not 'int'"),
         (lambda: BfpConverter(lanes=3), r"lanes must divide the group of fmt, unlike fmt=bfp4 lanes=3"),
         (lambda: BfpConverter(lanes=32), r"lanes must divide the group of fmt, unlike fmt=bfp4 lanes=32"),
         (lambda: BfpConverter(roundings=("rna",)), r"roundings must be one of rtz, rne, sr, not 'rna'"),

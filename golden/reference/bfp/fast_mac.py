@@ -17,6 +17,7 @@ _SETTINGS = ("x_exponent", "y_exponent", "lower", "complete", "nan")  # of a pas
 _ENDS = 0.4  # share of pairs that end a result
 _NAN = 0.02  # share of random pairs of which one is NaN
 _RESULTS = 300, 60, 60  # that make a thorough random test, one of each mix of pauses, one between resets
+_MOVING = 250  # segmented sums that move
 _REAL_GROUPS = 96  # of each tensor
 
 
@@ -57,7 +58,7 @@ class FastMac(Reference):
     def corners(self):
         """Every style of x with every one of y, in every pair of precisions and at all `EXPONENTS`, each pair a result.
 
-        And infinities and NaN to which more is added.
+        And infinities and NaN to which more is added, and segmented sums that move.
         """
         styles = range(len(STYLES))
         rows = product(styles, styles, self.sizes, self.sizes, EXPONENTS)
@@ -66,6 +67,29 @@ class FastMac(Reference):
         integers = self._integers(np.array([x_style, y_style]), bits)
         yield self.passes(integers, exponents.T, bits, np.ones(len(x_bits), bool), WINDOW if self.fixed else 0)
         yield self._specials()
+        if self.parameters["accumulator"] == "segmented":
+            yield self._moving()
+
+    def _moving(self):
+        """Long sums of the largest numbers, nearly all of one sign.
+
+        In half of them weights rise and fall, by bytes and by bits, the others go on two bytes above the first weight and grow.
+        """
+        results, bits = self.rng.integers(2, 24, _MOVING), self.chunk_bits
+        ends = np.cumsum(results)
+        count, first = int(ends[-1]), np.repeat(ends - results, results)
+        number = np.arange(count)
+        last = np.zeros(count, bool)
+        last[ends - 1] = True
+        steps = self.rng.choice([-24, -16, -8, 0, 8, 16, 24, 40], count, p=[0.05, 0.05, 0.1, 0.5, 0.1, 0.1, 0.05, 0.05])
+        walk = np.cumsum(steps + self.rng.integers(-1, 2, count))
+        above = np.where(number == first, 0, 16 + self.rng.integers(0, 8, count))
+        moves = np.where(np.repeat(np.arange(_MOVING) % 2 == 0, results), walk - walk[first], above)
+        signs = np.repeat(self.rng.choice([-1, 1], _MOVING), results) * self.rng.choice([1, 1, 1, 1, 1, 1, 0, -1], count)
+        largest = np.full((count, self.lanes), 2**bits - 1)
+        x_exponent = np.clip(np.repeat(self.rng.integers(20, 200, _MOVING), results) + moves, 1, 254)
+        exponents = np.array([x_exponent, np.full(count, 120)])
+        return self.passes(np.array([signs[:, None] * largest, largest]), exponents, np.full((2, count), bits), last)
 
     def _specials(self):
         """Infinities and NaN, and after each a pair with about its exponent, of either sign, which would leave zero of one."""

@@ -4,7 +4,16 @@ from collections import deque
 from itertools import product
 
 import numpy as np
-from narrowfloat.golden.bfp import NAN_EXPONENT, Blocks, accumulate_fixed, accumulate_fp32, convert
+from narrowfloat.golden.bfp import (
+    NAN_EXPONENT,
+    Blocks,
+    SegmentedSums,
+    accumulate_fixed,
+    accumulate_fp32,
+    accumulate_segmented,
+    convert,
+    pass_bits,
+)
 from narrowfloat.golden.formats import BLOCK_MAN_BITS, FP32_BIAS, BlockFormat
 from narrowfloat.golden.reference.base import Reference
 from narrowfloat.golden.reference.stimulus import real_tensors
@@ -29,7 +38,9 @@ class SystolicArray(Reference):
         super().__init__(manifest, rng)
         self.rows, self.columns, self.max_bits = (self.parameters[name] for name in ("rows", "columns", "max_bits"))
         self.group, self.lanes = self.lanes, self.rows * self.lanes
-        self.fixed, self.width = self.parameters["accumulator"] == "fixed", self.parameters["width"]
+        self.accumulator = self.parameters["accumulator"]
+        self.segmented = self.accumulator == "segmented"
+        self.fixed, self.width = self.accumulator == "fixed", self.parameters["width"]
         self.sizes = [bits for bits in BLOCK_MAN_BITS if bits <= self.max_bits]
         each = 16 + 24 // self.columns  # of a random product, about
         self.random_beats, self.mixed_beats, self.few_beats = (products * each for products in _PRODUCTS)
@@ -141,7 +152,9 @@ class SystolicArray(Reference):
         magnitudes = self.rng.integers(0, largest + 1, shape)
         magnitudes = np.where(style < 0.05, 0, np.where(style < 0.15, largest, magnitudes))
         magnitudes[:, -1, length - shape[1] * self.group + self.group :] = 0
-        exponents = np.clip(self.rng.integers(1, 255) + self.rng.integers(-3, 4, shape[:2]), 0, 254)
+        # Segmented sums move for what is many powers of two larger.
+        spread = int(self.rng.choice([3, 20, 60])) if self.segmented else 3
+        exponents = np.clip(self.rng.integers(1, 255) + self.rng.integers(-spread, spread + 1, shape[:2]), 0, 254)
         exponents = np.where(self.rng.random(shape[:2]) < _NAN, NAN_EXPONENT, exponents)
         return self._matrix(bits, exponents, self.rng.random(shape) < 0.5, magnitudes)
 
@@ -256,6 +269,7 @@ class SystolicArray(Reference):
     def _stream(self, results):
         """A stream of results: sums, whether they are saturated, `last`."""
         sums, saturated, last = zip(*results, strict=True) if results else ((), (), ())
+        sums = [total.to_fp32() for total in sums] if self.segmented else sums
         sums = np.array(sums, np.int64 if self.fixed else np.float32).reshape(len(results), self.columns)
         saturated = np.array(saturated, bool).reshape(sums.shape)
         return Stream({"sum": sums if self.fixed else sums.view(np.uint32)}, {"saturated": saturated}, np.array(last, bool))
@@ -288,7 +302,7 @@ class SystolicArray(Reference):
                 return None
             x, y, self._loaded = self._groups(left.popleft(), "x"), self._groups(top.popleft(), "y"), []
             total = self._in_cells or self._zeros(self.rows, self.columns)
-            total = self._in_cells = self._added(total, x[0] @ y[0].T, x[1][:, None], y[1], window)
+            total = self._in_cells = self._added(total, x[0] @ y[0].T, x[1] + y[1], x[2][:, None], y[2], window)
             if not beat["last"]:
                 return []
             self._in_cells = None
@@ -302,25 +316,31 @@ class SystolicArray(Reference):
         total = self._zeros(self.columns)
         if beat["resume"]:
             start = sums.popleft()
-            total = self._sums_of(start["sum"]), start["saturated"] != 0
-        numbers, exponents = self._groups(left.popleft(), "x")
-        for x, exponent, (y, y_exponents) in zip(numbers, exponents, self._tile, strict=True):
-            total = self._added(total, y @ x, exponent, y_exponents, window)
+            begun = self._sums_of(start["sum"])
+            total = SegmentedSums.of_fp32(begun) if self.segmented else begun, start["saturated"] != 0
+        numbers, bits, exponents = self._groups(left.popleft(), "x")
+        for x, exponent, (y, y_bits, y_exponents) in zip(numbers, exponents, self._tile, strict=True):
+            total = self._added(total, y @ x, bits + y_bits, exponent, y_exponents, window)
         return [(*total, beat["last"])]
 
     def _groups(self, beat, name):
-        """Numbers [groups, lanes] and exponents [groups] of a beat; bits below its chunks are not looked at."""
+        """Numbers [groups, lanes], their bits, and exponents [groups] of a beat; bits below its chunks are not looked at."""
         codes = beat[name].astype(np.int64).reshape(-1, self.group)
-        unused = max(0, self.max_bits - 2 * (int(beat["chunks"]) + 1))
-        magnitudes = codes % 2**self.max_bits >> unused << unused
-        return np.where(codes >> self.max_bits, -magnitudes, magnitudes), beat["exponent"].astype(np.int64)
+        bits = min(self.max_bits, 2 * (int(beat["chunks"]) + 1))
+        magnitudes = codes % 2**self.max_bits >> self.max_bits - bits
+        return np.where(codes >> self.max_bits, -magnitudes, magnitudes), bits, beat["exponent"].astype(np.int64)
 
     def _zeros(self, *shape):
-        return np.zeros(shape, np.int64 if self.fixed else np.float32), np.zeros(shape, bool)
+        sums = SegmentedSums.zeros(shape) if self.segmented else np.zeros(shape, np.int64 if self.fixed else np.float32)
+        return sums, np.zeros(shape, bool)
 
-    def _added(self, total, sums, x_exponents, y_exponents, window):
-        weights = x_exponents + y_exponents - 2 * (FP32_BIAS + self.max_bits - 1)
+    def _added(self, total, sums, bits, x_exponents, y_exponents, window):
+        """The total with sums of products of numbers that have so many `bits` together."""
+        weights = x_exponents + y_exponents - 2 * (FP32_BIAS - 1) - bits
         is_nan = (x_exponents == NAN_EXPONENT) | (y_exponents == NAN_EXPONENT)
+        if self.segmented:
+            room = pass_bits(self.group, self.max_bits)
+            return accumulate_segmented(total[0], sums, weights, bits=room, nan=is_nan), total[1]
         if not self.fixed:
             return np.where(is_nan, np.float32(np.nan), accumulate_fp32(total[0], sums, weights)), total[1]
         added, saturated = accumulate_fixed(total[0], sums, weights, width=self.width, base=window - UNIT)

@@ -18,11 +18,13 @@ BUILDS = (
     ("fast_mac", ("lanes=5", "chunk_bits=3", "user_bits=64", "reset=async_low")),
     ("fast_mac", ("lanes=4", "accumulator=fp32", "max_bits=2")),
     ("fast_mac", ("lanes=4", "accumulator=fp32", "max_bits=8")),
+    ("fast_mac", ("lanes=4", "accumulator=segmented")),
     ("bfp_converter", ("fmt=m4e3g15", "lanes=5", "roundings=rtz,rne,sr", "user_bits=64")),
     ("bfp_converter", ("lanes=1", "fmt=m6g4", "precisions=2,4", "sums=0", "roundings=sr")),
     ("precision_policy", ("sum_bits=64", "user_bits=64")),
     ("systolic_array", ("rows=2", "columns=3", "lanes=5", "width=16", "reset=async_low")),
     ("systolic_array", ("rows=3", "columns=1", "lanes=4", "max_bits=6", "accumulator=fp32")),
+    ("systolic_array", ("rows=2", "columns=2", "lanes=4", "max_bits=8", "accumulator=segmented")),
 )
 each_build = pytest.mark.parametrize(
     "name, settings", BUILDS, ids=lambda value: value if isinstance(value, str) else " ".join(value)
@@ -74,7 +76,7 @@ def test_beat_by_beat_is_as_all_at_once(name, settings):
                 assert np.array_equal(values, want[field]), field
 
 
-@pytest.mark.parametrize("accumulator", ["fixed", "fp32"])
+@pytest.mark.parametrize("accumulator", ["fixed", "fp32", "segmented"])
 def test_every_dataflow_of_the_array_gives_the_product_of_matrices_in_the_cycles_of_the_model(accumulator):
     design = reference("systolic_array", ("rows=2", "columns=3", "lanes=4", f"accumulator={accumulator}"))
     array = Array(2, 3, 4)
@@ -94,12 +96,12 @@ def test_every_dataflow_of_the_array_gives_the_product_of_matrices_in_the_cycles
                 assert not saturated.any()
                 want = np.ldexp(sums.astype(np.float64), window - 256).astype(np.float32)
             else:
-                want = matmul(a, b)
+                want = matmul(a, b, accumulator=accumulator, bits=4)
             assert np.array_equal(got, want), kind
             assert np.allclose(got, decode(a).astype(np.float64) @ decode(b).T, rtol=1e-4, atol=1e-3)
             each = passes(x_bits, y_bits)
             cycles = array.in_place(20, 5, 7, each) if kind == "gradient" else array.stationary(5, 20, 7, each)
-            assert design.cycles(traffic) == cycles
+            assert design.cycles(traffic) == cycles + (accumulator == "segmented")
 
 
 def test_array_looks_at_no_bits_below_the_chunks_of_a_group():

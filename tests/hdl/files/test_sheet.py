@@ -172,7 +172,7 @@ def test_memory_port_says_what_it_has(settings, more, emitted):
     assert ("| own bias |" in page) == ("- Parts of what was written: " in page) == ("bias_port=1" in settings)
 
 
-@pytest.mark.parametrize("accumulator", ["fixed", "fp32"])
+@pytest.mark.parametrize("accumulator", ["fixed", "fp32", "segmented"])
 @pytest.mark.parametrize("name", ["fast_mac", "systolic_array"])
 def test_table_of_a_choice_has_what_was_chosen(name, accumulator, emitted):
     page = emitted(name, (f"accumulator={accumulator}",)).page
