@@ -70,8 +70,10 @@ def test_emitted_text_is_the_circuit(configuration, tmp_path, monkeypatch):
 
 
 # In sums of FP32 units the upper columns of adders have other bits under the same name, as no sum needs their carries: what
-# depends on them is not proven in reasonable time without these points to compare.
-PROVABLE = [(name, settings) for name, settings in SHIPPED if "accumulator=fp32" not in settings]
+# depends on them is not proven in reasonable time without these points to compare. Segmented sums are not proven so
+# either: test_segmented holds their emitted text to the definition.
+UNPROVABLE = {"accumulator=fp32", "accumulator=segmented"}
+PROVABLE = [(name, settings) for name, settings in SHIPPED if not UNPROVABLE & {*settings}]
 
 
 @pytest.mark.long
