@@ -146,7 +146,7 @@ VENDOR = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.v")
 @pytest.mark.parametrize(
     "build",
     [
-        ("multiplier", ("method=baugh_wooley",)),
+        ("multiplier", ("method=array",)),
         ("lbfp_multiplier", ("lanes=1", "stages=0")),
         STREAM,
         ("fast_mac", ("lanes=4",)),
