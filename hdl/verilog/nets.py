@@ -159,7 +159,8 @@ class Nets:
             for port, bits in cell.inputs.items():
                 word = word_of.get(bits)
                 if word is not None and word not in self.by_word:
-                    self._add(Net(self.unique(f"{cell.name}_{port}"), bits, 0, cell.source, "wire", [word]))
+                    kind = "register" if word.is_register else "wire"
+                    self._add(Net(self.unique(f"{cell.name}_{port}"), bits, 0, cell.source, kind, [word]))
 
     def _net(self, signal, low, bits, kind, words):
         if len(bits) == 1 and low > 0:

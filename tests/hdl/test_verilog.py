@@ -164,3 +164,46 @@ endmodule
     for (a, b, s), line in zip(product(range(2**width), range(2**width), range(4)), lines, strict=True):
         got = int(line, 16)
         assert [got >> part * place & 2**part - 1 for place in range(19)] == expected(a, b, s, width), (a, b, s)
+
+
+class Inverter(Circuit):
+    """Its input, inverted."""
+
+    def __init__(self):
+        super().__init__({"i": In(4), "o": Out(4)})
+
+    def build(self, m):
+        m.d.comb += self.o.eq(~self.i)
+
+
+class RegisteredInput(Circuit):
+    """A register that the source calls nothing but the input of an instance."""
+
+    def __init__(self):
+        super().__init__({"a": In(4), "o": Out(4)})
+
+    def build(self, m):
+        m.submodules.inverter = inverter = Inverter()
+        m.d.sync += inverter.i.eq(self.a)
+        m.d.comb += self.o.eq(inverter.o)
+
+
+def test_register_that_is_an_input_of_an_instance(tmp_path, require_tool):
+    require_tool("iverilog")
+    text = verilog.Design(RegisteredInput(), "registered_input").text([], {})
+    assert re.search(r"^  reg +\[3:0\] +inverter_i;", text, re.MULTILINE)
+    (tmp_path / "top.v").write_text(text)
+    (tmp_path / "bench.v").write_text("""module bench;
+  reg clk = 0, rst = 1;
+  reg [3:0] a = 5;
+  wire [3:0] o;
+  registered_input top(.clk(clk), .rst(rst), .a(a), .o(o));
+  initial begin
+    #1 clk = 1; #1 clk = 0; #1 $display("%h", o);
+    rst = 0;
+    #1 clk = 1; #1 clk = 0; #1 $display("%h", o);
+  end
+endmodule
+""")
+    ICARUS.run(["-g2005", "-Wall", "-o", "bench.vvp", "bench.v", "top.v"], tmp_path)
+    assert VVP.run(["-n", "bench.vvp"], tmp_path).split() == ["f", "a"]
