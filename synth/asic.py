@@ -145,16 +145,29 @@ class StandardCells:
         """The netlist of the area recipe, a `Mapped` in the `folder` that is prepared."""
         return min(self._small(unit, folder), key=_AREA_OF)
 
+    def timed(self, mapped, unit, folder):
+        """Write what a simulation of a netlist with delays reads, gates.v, timed.v and delays.sdf.
+
+        Returns
+        -------
+        netlist : Netlist
+            Without output ports, as it is in gates.v.
+        outputs : dict
+            Of each output the names of its nets, lowest bit first.
+        """
+        netlist = mapped.netlist.without_outputs()
+        names = netlist.names()
+        delays = sta.delays(f"{mapped.name}.v", unit, "cells.lib", folder)
+        (folder / "gates.v").write_text(netlist.verilog())
+        (folder / "delays.sdf").write_text(delays)
+        (folder / "timed.v").write_text(gates.timed(self.library.models, delays))
+        ports = mapped.netlist.ports
+        return netlist, {port.name: [names[bit] for bit in port.bits] for port in ports if port.direction == "output"}
+
     def _activity(self, mapped, delay_ns, unit, vectors, folder):
         if vectors is None:
             return {}
-        netlist = mapped.netlist.without_outputs()
-        (folder / "gates.v").write_text(netlist.verilog())
-        names = netlist.names()
-        outputs = {port.name: [names[bit] for bit in port.bits] for port in mapped.netlist.ports if port.direction == "output"}
-        delays = sta.delays(f"{mapped.name}.v", unit, "cells.lib", folder)
-        (folder / "delays.sdf").write_text(delays)
-        (folder / "timed.v").write_text(gates.timed(self.library.models, delays))
+        netlist, outputs = self.timed(mapped, unit, folder)
         run = gates.simulate(unit, vectors, ["gates.v", "timed.v"], folder, outputs, "delays.sdf")
         gates.check(unit, vectors, run)
         period = max(POWER_CLOCK_NS, delay_ns)

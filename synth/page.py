@@ -3,7 +3,7 @@
 from html import escape
 
 from narrowfloat.synth import plots
-from narrowfloat.synth.results import KINDS, reference_in_words, short_label
+from narrowfloat.synth.results import KINDS, measured, reference_in_words, short_label
 
 # Columns of tables: heading, target, recipe, metric, digits.
 _COST = (
@@ -68,13 +68,11 @@ def page(results, command):
         body.append("<p>Names of baselines are oblique. Ratios (x) are over a unit of the same run.</p>")
         body.append(f"<details><summary>Over which</summary><p>{escape(relative)}.</p></details>")
     drawn = 0
-    for title, text, figure, columns in _sections(results):
+    for title, text, figure, columns, needed in _sections(results):
         if figure is None:
             continue
-        # A point needs both of its figures.
-        whole = all if columns[0][1] == "model" else any
-        units = [unit for unit in results.units() if whole(_metric(unit, column) is not None for column in columns)]
-        columns = [column for column in columns if any(_metric(unit, column) is not None for unit in units)]
+        units = [unit for unit in results.units() if needed(measured(unit, column) is not None for column in columns)]
+        columns = [column for column in columns if any(measured(unit, column) is not None for unit in units)]
         targets = dict.fromkeys(column[1] for column in columns)
         line = " ".join([command, *(f"--target {target}" for target in targets)])
         body += [f"<h2>{escape(title)}</h2>", f"<p>{escape(text)}</p>"]
@@ -99,7 +97,10 @@ def page(results, command):
 
 
 def _sections(results):
-    """Title, text, figure and columns of the table of each; the figure is None where nothing was measured."""
+    """Title, text, figure, columns of the table, and whether any or all of these a unit in it must have.
+
+    The figure is None where nothing was measured.
+    """
     cells = results.libraries()
 
     def columns(metric, unit, digits, recipes=("area", "delay")):
@@ -118,8 +119,10 @@ def _sections(results):
         ),
         plots.ratios(results, [column for column in cost if column[2] != "delay"]),
         cost,
+        any,
     )
     for target, heading in cells.items():
+        area = (f"{heading} area, GE", target, "area", "gate_equivalents", 0)
         error = ("products of real tensors, dB", "model", "error", "sqnr_db", 1)
         yield (
             f"What does precision cost? {heading}",
@@ -127,8 +130,9 @@ def _sections(results):
                 "Single multipliers: the signal over the noise of products of real tensors, that of rounding the factors and "
                 "that of the product, each pair of tensors scaled to fit best. Up and to the left is better."
             ),
-            plots.scatter(results, (f"{heading} area, GE", target, "area", "gate_equivalents", 0), error),
-            [error, (f"{heading} area, GE", target, "area", "gate_equivalents", 0)],
+            plots.scatter(results, area, error),
+            [error, area],
+            all,  # a point in the plane
         )
     energy = columns("energy_pj_per_op", "pJ", 2)
     still = columns("energy_without_glitches_pj_per_op", "pJ without glitches", 2, ("area",))
@@ -140,6 +144,7 @@ def _sections(results):
         ),
         plots.dots(results, [*columns("energy_pj_per_op", "pJ", 2, ("area",)), *still]),
         [*energy, *still],
+        any,
     )
     yield (
         "How fast is it?",
@@ -149,6 +154,7 @@ def _sections(results):
         ),
         plots.dots(results, _SPEED[:2]),
         [*_SPEED, *columns("delay_ns", "ns", 2)],
+        any,
     )
     for target, heading in cells.items():
         for title in dict.fromkeys(filter(None, (kind.measured.curve for kind in KINDS.values()))):
@@ -162,6 +168,7 @@ def _sections(results):
                     ("fast, GE", target, "delay", "gate_equivalents", 0),
                     ("fast, ns", target, "delay", "delay_ns", 2),
                 ],
+                any,
             )
 
 
@@ -175,7 +182,7 @@ def _table(results, units, columns):
         name = escape(short_label(row))
         cells = [f'<td data-value="{name}">{name}</td>']
         for column in columns:
-            value = _metric(unit, column)
+            value = measured(unit, column)
             if value is None:
                 cells.append("<td></td>")
                 continue
@@ -184,8 +191,3 @@ def _table(results, units, columns):
             cells.append(f'<td data-value="{value}">{value:.{column[4]}f}{times}</td>')
         lines.append(f"<tr class={row['role']}>{''.join(cells)}</tr>")
     return "\n".join([*lines, "</tbody></table></div></details>"])
-
-
-def _metric(unit, column):
-    _, target, recipe, metric, _ = column
-    return unit.get((target, recipe), {"metrics": {}})["metrics"].get(metric)

@@ -4,7 +4,7 @@ from itertools import accumulate
 from textwrap import wrap
 
 import plotly.graph_objects as go
-from narrowfloat.synth.results import KINDS, short_label
+from narrowfloat.synth.results import KINDS, measured, short_label
 
 _COLORS = ("#3b6fb6", "#d1702c", "#3d9970", "#9b59b6", "#c0392b", "#7f8c8d", "#b7950b")
 # Plotly's names, and what stands for them in a legend.
@@ -18,26 +18,23 @@ _NAME_STYLE = {"showarrow": False, "align": "left", "font_size": 12, "borderpad"
 
 def ratios(results, columns):
     """Of each block what it costs over its alternative, a mark for each of `columns`; None if there is nothing to compare."""
-    return _marks(
-        results,
-        columns,
-        lambda row, metric: results.ratio(row, metric) if row["role"] == "block" else None,
-        line=1,
-    )
+
+    def value(unit, column):
+        row = unit.get(column[1:3])
+        return results.ratio(row, column[3]) if row and row["role"] == "block" else None
+
+    return _marks(results, columns, value, line=1)
 
 
 def dots(results, columns):
     """Of each unit a mark for each of `columns`; None if nothing was measured."""
-    return _marks(results, columns, lambda row, metric: row["metrics"].get(metric))
+    return _marks(results, columns, measured)
 
 
 def _marks(results, columns, value, line=None):
     names, series = [], []
     for unit in results.units():
-        found = [
-            value(unit[target, recipe], metric) if (target, recipe) in unit else None
-            for _, target, recipe, metric, _ in columns
-        ]
+        found = [value(unit, column) for column in columns]
         if any(found):
             row = next(iter(unit.values()))
             names.append(_wrapped(short_label(row), row["role"] == "baseline"))
@@ -116,9 +113,7 @@ def scatter(results, across, up):
     """
     best = {}
     for unit in results.units():
-        x, y = (
-            unit.get((target, recipe), {"metrics": {}})["metrics"].get(metric) for _, target, recipe, metric, _ in (across, up)
-        )
+        x, y = measured(unit, across), measured(unit, up)
         row = next(iter(unit.values()))
         name = short_label(row, but=("method",)) + " (baseline)" * (row["role"] == "baseline")
         if x is not None and y is not None:

@@ -51,6 +51,12 @@ def reference_in_words(design):
     return found and found.in_words()
 
 
+def measured(unit, column):
+    """What a column (heading, target, recipe, metric, digits) shows of a unit, its rows by (target, recipe), or None."""
+    _, target, recipe, metric, _ = column
+    return unit.get((target, recipe), {"metrics": {}})["metrics"].get(metric)
+
+
 def unit_key(row):
     """What all rows of a unit share."""
     return json.dumps([row["design"], row["parameters"]])

@@ -129,15 +129,7 @@ def mapped(unit, cells, folder):
     """The smallest netlist of `unit` without output ports, and the nets of each; delays are in delays.sdf."""
     measurement = StandardCells(cells)
     measurement.prepare(unit, folder)
-    smallest = measurement.smallest(unit, folder)
-    netlist = smallest.netlist.without_outputs()
-    (folder / "gates.v").write_text(netlist.verilog())
-    names = netlist.names()
-    outputs = {port.name: [names[bit] for bit in port.bits] for port in smallest.netlist.ports if port.direction == "output"}
-    delays = sta.delays(f"{smallest.name}.v", unit, "cells.lib", folder)
-    (folder / "delays.sdf").write_text(delays)
-    (folder / "timed.v").write_text(gates.timed(cells.models, delays))
-    return netlist, outputs
+    return measurement.timed(measurement.smallest(unit, folder), unit, folder)
 
 
 VENDOR = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.v")
