@@ -198,14 +198,17 @@ DOT_PRODUCT = Baseline(
         Choice("exact", ALIGNMENTS).named("align"),
         Choice("array", METHODS).named("method"),
     ),
-    (
-        *((f"format={format}", f"method={method}") for format in FORMATS for method in ("array", "rows")),
-        ("format=e3m4", "method=booth_rows"),
-        *(("format=e4m3", "align=largest", f"method={method}") for method in ("array", "rows")),
-    ),
+    tuple((f"format={format}", f"method={method}") for format in ("e4m3", "e2m1") for method in ("array", "rows")),
     _dot_product,
     lambda format, align, method: dot_product_vectors(format, align, *code_pair(format, LANES)),
-    tuple(("format=e3m4", "align=largest", f"method={method}") for method in ("array", "rows")),
+    (
+        *(("format=e3m4", f"method={method}") for method in ("array", "rows", "booth_rows")),
+        *(
+            (f"format={format}", "align=largest", f"method={method}")
+            for format in ("e4m3", "e3m4")
+            for method in ("array", "rows")
+        ),
+    ),
     measured=Measured(relative_to=BEST_DOT_PRODUCT),
     lanes=LANES,
     is_for_fpgas=products.for_fpgas,
