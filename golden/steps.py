@@ -15,26 +15,30 @@ Function = Callable[[NDArray[np.uint32]], NDArray[Any]]
 class Steps:
     """What `function` gives of the magnitudes of normal FP32 numbers, from a table that is made of it.
 
-    `function` takes uint32 words without a sign and gives integers from 0 to 255, which never fall as the magnitude grows and
-    which rise by one at a time. Of other magnitudes the result is any of them.
+    `function` takes uint32 words without a sign and gives integers from 0 to 255, which never fall as the magnitude grows. Of
+    other magnitudes the result is any of them.
 
     The range of the steps is cut into equal pieces that are so short that each has one step at most. The table says how high
-    the function is before it, and where it is.
+    the function is before it and after it, and where it is.
     """
 
     def __init__(self, function: Function) -> None:
         lowest, highest = function(np.array([FP32_SMALLEST_NORMAL, FP32_INFINITY - 1], np.uint32)).tolist()
-        steps = _places(function, np.arange(lowest + 1, highest + 1))
+        places = _places(function, np.arange(lowest + 1, highest + 1))
+        steps = np.unique(places)
         self._first = int(steps[0]) if steps.size else FP32_INFINITY
         self._shift = int(np.diff(steps).min(initial=FP32_INFINITY)).bit_length() - 1
         starts = np.arange(self._first, (steps[-1] if steps.size else self._first) + 1, 1 << self._shift)
-        before = np.searchsorted(steps, starts)
-        self._before = (lowest + before).astype(np.uint8)
-        self._step = np.append(steps, FP32_INFINITY)[before].astype(np.uint32)
+        passed = np.searchsorted(steps, starts)
+        heights = lowest + np.concatenate([[0], np.searchsorted(places, steps, side="right")]).astype(np.uint8)
+        self._before = heights[passed]
+        self._after = heights[np.minimum(passed + 1, steps.size)]
+        self._step = np.append(steps, FP32_INFINITY)[passed].astype(np.uint32)
 
     def __call__(self, magnitudes: NDArray[np.uint32]) -> NDArray[np.uint8]:
         piece = magnitudes.view(np.int32) - np.int32(self._first) >> np.int32(self._shift)
-        return self._before.take(piece, mode="clip") + (magnitudes >= self._step.take(piece, mode="clip"))
+        is_after = magnitudes >= self._step.take(piece, mode="clip")
+        return np.where(is_after, self._after.take(piece, mode="clip"), self._before.take(piece, mode="clip"))
 
 
 def _places(function, results):

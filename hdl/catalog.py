@@ -401,21 +401,20 @@ DESIGNS = {
             "s2_encoder",
             "FP32 to FP8 of a shifted and squeezed tensor",
             "narrowfloat.golden.reference.s2fp8:S2Encoder",
-            measured=Measured((), (_BARE,), _like_plain("float_encoder")),
+            measured=Measured((_BARE,), ((*_BARE, "precision=full"),), _like_plain("float_encoder")),
         ),
         Design(
             s2fp8.S2Decoder,
             "s2_decoder",
             "FP8 of a shifted and squeezed tensor to FP32",
             "narrowfloat.golden.reference.s2fp8:S2Decoder",
-            measured=Measured((), (_BARE,), _like_plain("float_decoder")),
+            measured=Measured((_BARE,), ((*_BARE, "precision=full"),), _like_plain("float_decoder")),
         ),
         Design(
             s2fp8.S2Parameters,
             "s2_parameters",
             "shift and squeeze of a tensor from its mean and largest logarithm",
             "narrowfloat.golden.reference.s2fp8:S2Parameters",
-            measured=Measured((), ((),)),
         ),
     )
 }

@@ -1,6 +1,7 @@
 """The figures and tables of experiments, from committed JSON."""
 
 import json
+from statistics import mean
 
 from narrowfloat.hdl.files.markdown import left_table
 
@@ -113,7 +114,8 @@ def lbfp_largest_error(mode="LBFP8, LUT, G = 5"):
 
 
 _STORED = {
-    "S2FP8": "S2FP8",
+    "S2FP8": "S2FP8, short precision",
+    "S2FP8, full precision": "full precision",
     "E5M2, adaptive bias": "`ab_e5m2`, bias of the median",
     "E5M2": "`float8_e5m2`",
     "E4M3, scaled": "`float8_e4m3fn`, scaled",
@@ -132,15 +134,21 @@ def s2fp8_tensors():
     return table(["tensor", "alpha", "beta", *_STORED.values()], rows)
 
 
-def s2fp8_differ():
+def s2fp8_differ(precision):
     """The range of the share of codes that differ from the exact ones, per thousand."""
-    shares = [row["differ"] for row in evidence("s2fp8_error")["tensors"]]
+    shares = [row["differ"][precision] for row in evidence("s2fp8_error")["tensors"]]
     return f"{min(shares):.2f} to {max(shares):.2f}"
 
 
 def s2fp8_most():
-    """The largest difference of a code from the exact one."""
-    return max(row["largest_difference"] for row in evidence("s2fp8_error")["tensors"])
+    """The largest difference of a code from the exact one, in either precision."""
+    return max(max(row["largest_difference"].values()) for row in evidence("s2fp8_error")["tensors"])
+
+
+def s2fp8_loss():
+    """The mean and the largest loss of short precision against full in dB."""
+    losses = [row["sqnr"]["S2FP8, full precision"] - row["sqnr"]["S2FP8"] for row in evidence("s2fp8_error")["tensors"]]
+    return f"{mean(losses):.2f} in the mean and {max(losses):.2f} at most"
 
 
 def bias_distances():

@@ -3,10 +3,12 @@ saturate.
 
 SQNR is the signal to quantization noise ratio in dB; flushed is the share of the numbers other than zero that become zero, in
 percent; saturated is how many numbers round to above the largest.
-Parameters, bias and scale are those of the tensor itself. S2FP8 is what the hardware computes, and Eq. 5 in float64 with alpha
-and beta in float64; `differ` is how many codes in 1000 the hardware's converter gives otherwise than Eq. 5 with the hardware's
-alpha and mu. E4M3 is scaled so that the largest number becomes 448.
+Parameters, bias and scale are those of the tensor itself. S2FP8 is what the hardware computes in short precision and in
+full, and Eq. 5 in float64 with alpha and beta in float64; `differ` is how many codes in 1000 the hardware's converter gives
+otherwise than Eq. 5 with the hardware's alpha and mu. E4M3 is scaled so that the largest number becomes 448.
 """
+
+from functools import partial
 
 import numpy as np
 from narrowfloat.golden import float_codec, s2fp8
@@ -34,11 +36,12 @@ REAL = (
 )
 
 
-def hardware(x):
-    """The tensor as S2FP8's converter keeps it, and how many numbers saturate."""
+def hardware(x, precision="short"):
+    """The tensor as S2FP8's converters of that precision keep it, and how many numbers saturate."""
     found = s2fp8.tensor_parameters(x)
-    codes, flags = s2fp8.encode(x, found.alpha, found.mean, flags=True)
-    return s2fp8.decode(codes, found.inverse, found.mean), np.count_nonzero(flags & LogFlag.SATURATED)
+    codes, flags = s2fp8.encode(x, found.alpha, found.mean, precision=precision, flags=True)
+    values = s2fp8.decode(codes, found.inverse, found.mean, precision=precision)
+    return values, np.count_nonzero(flags & LogFlag.SATURATED)
 
 
 def exact(x):
@@ -74,6 +77,7 @@ def _in_floats(x, fmt, bias):
 
 FORMATS = {
     "S2FP8": hardware,
+    "S2FP8, full precision": partial(hardware, precision="full"),
     "S2FP8, Eq. 5": exact,
     "E5M2, adaptive bias": with_bias,
     "E5M2": plain,
@@ -97,15 +101,18 @@ def data():
 def row(name, x):
     """Alpha and beta as the hardware has them, and what each format keeps."""
     found = s2fp8.tensor_parameters(x)
-    codes = s2fp8.encode(x, found.alpha, found.mean).astype(int)
-    difference = np.abs(codes - s2fp8.exact_encode(x, found.squeeze, found.shift))
+    exact_codes = s2fp8.exact_encode(x, found.squeeze, found.shift)
+    difference = {
+        precision: np.abs(s2fp8.encode(x, found.alpha, found.mean, precision=precision).astype(int) - exact_codes)
+        for precision in s2fp8.PRECISIONS
+    }
     kept = {title: convert(x) for title, convert in FORMATS.items()}
     return {
         "tensor": name,
         "alpha": round(found.squeeze, 3),
         "beta": round(found.shift, 2),
-        "differ": round(1000 * float(np.mean(difference > 0)), 3),
-        "largest_difference": int(difference.max()),
+        "differ": {precision: round(1000 * float(np.mean(each > 0)), 3) for precision, each in difference.items()},
+        "largest_difference": {precision: int(each.max()) for precision, each in difference.items()},
         "sqnr": {title: sqnr(x, values) for title, (values, _) in kept.items()},
         "flushed": {title: flushed(x, values) for title, (values, _) in kept.items()},
         "saturated": {title: int(saturated) for title, (_, saturated) in kept.items()},
@@ -127,13 +134,13 @@ def tables(found):
     yield new_table(
         "SQNR, dB; flushed, %; saturated, numbers",
         ["tensor"],
-        ["alpha", "beta", "differ", *FORMATS],
+        ["alpha", "beta", *(f"differ, {precision}" for precision in s2fp8.PRECISIONS), *FORMATS],
         (
             (
                 each["tensor"],
                 f"{each['alpha']:.2f}",
                 f"{each['beta']:.1f}",
-                f"{each['differ']:.2f}",
+                *(f"{each['differ'][precision]:.2f}" for precision in s2fp8.PRECISIONS),
                 *(cell(title, each) for title in FORMATS),
             )
             for each in found["tensors"]

@@ -1,4 +1,5 @@
-"""Tensors and layers truncated as S2FP8 and plain FP8 do it, in PyTorch: `golden.s2fp8` by tables, for speed.
+"""Tensors and layers truncated as S2FP8 and plain FP8 do it, in PyTorch: `golden.s2fp8` in full precision by tables, for
+speed.
 
 A layer's input, weights and output are truncated, and in the backward pass the gradients of all three: every tensor before and
 after each of the three matrix products. Products, sums and the layer's bias are FP32.
@@ -9,6 +10,7 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 from narrowfloat.golden import s2fp8
+from narrowfloat.golden.s2fp8 import full
 from narrowfloat.golden.statistics import MedianTracker
 from torch import nn
 
@@ -29,8 +31,8 @@ _SEGMENTS = 2**_SEGMENT_BITS
 _LARGEST = s2fp8.FORMAT.max_finite
 _CODES = np.append(np.arange(_LARGEST + 1), s2fp8.FORMAT.nan)
 _CODES = np.concatenate([_CODES | 0x80, _CODES]).astype(np.uint8)
-_THRESHOLDS = s2fp8.thresholds()[:_LARGEST]
-_FRACTIONS = s2fp8.log2_fraction(np.arange(2**s2fp8.LOG_BITS))
+_THRESHOLDS = full.thresholds()[:_LARGEST]
+_FRACTIONS = full.log2_fraction(np.arange(2**full.LOG_BITS))
 
 
 def _logarithms():
@@ -54,7 +56,7 @@ def statistics(x):
 
 
 def truncate(x, parameters):
-    """What `golden.s2fp8.encode` and `decode` leave of `x`, float32, with some `golden.s2fp8.Parameters`."""
+    """What `golden.s2fp8.encode` and `decode` in full precision leave of `x`, float32, with some `golden.s2fp8.Parameters`."""
     return _step_function(parameters)(x)
 
 
@@ -68,7 +70,7 @@ class _StepFunction:
         steps = _steps(parameters.alpha, parameters.mean)
         steps = np.concatenate([steps + _LOWEST, [0], steps])
         self._steps = torch.from_numpy(np.append(steps, 2**31 - 1).astype(np.int32))
-        values = s2fp8.decode(_CODES, parameters.inverse, parameters.mean)
+        values = s2fp8.decode(_CODES, parameters.inverse, parameters.mean, precision="full")
         self._values = torch.from_numpy(np.append(values, values[-1]))
         inner = steps[steps & _SEGMENTS - 1 != 0] >> _SEGMENT_BITS
         self._first = None
@@ -94,19 +96,19 @@ _step_function = lru_cache(maxsize=64)(_StepFunction)
 def _steps(alpha, mean):
     """The least words, without a sign, of each code from 1 on, then that of NaN: int64 [124].
 
-    `golden.s2fp8.encode` backwards: a bit that stands for those dropped is odd, so the least that gives an odd number is one
-    more than what gives the even one below.
+    `golden.s2fp8.encode` in full precision backwards: a bit that stands for those dropped is odd, so the least that gives an
+    odd number is one more than what gives the even one below.
     """
     power = -(
         -(_THRESHOLDS << s2fp8.ALPHA_FRACTION_BITS) // (2**s2fp8.ALPHA_FRACTION_BITS + alpha % 2**s2fp8.ALPHA_FRACTION_BITS)
     )
     most = s2fp8.ALPHA_RANGE[1] >> s2fp8.ALPHA_FRACTION_BITS
     distance = _before_jamming(power, most - (alpha >> s2fp8.ALPHA_FRACTION_BITS))
-    distance = -(-distance >> most + s2fp8.POWER_BITS - s2fp8.LOG_BITS)
-    logs = distance + (mean << s2fp8.LOG_BITS - s2fp8.MEAN_FRACTION_BITS)
-    exponent, fraction = logs >> s2fp8.LOG_BITS, logs & 2**s2fp8.LOG_BITS - 1
-    kept = (exponent << s2fp8.LOG_BITS) + np.searchsorted(_FRACTIONS, fraction)
-    words = np.clip(_before_jamming(kept, 23 - s2fp8.LOG_BITS), _SMALLEST_NORMAL, _INFINITY)
+    distance = -(-distance >> most + full.POWER_BITS - full.LOG_BITS)
+    logs = distance + (mean << full.LOG_BITS - s2fp8.MEAN_FRACTION_BITS)
+    exponent, fraction = logs >> full.LOG_BITS, logs & 2**full.LOG_BITS - 1
+    kept = (exponent << full.LOG_BITS) + np.searchsorted(_FRACTIONS, fraction)
+    words = np.clip(_before_jamming(kept, 23 - full.LOG_BITS), _SMALLEST_NORMAL, _INFINITY)
     return np.append(words, _INFINITY + 1)
 
 

@@ -39,6 +39,10 @@ _ONE = 1 << ALPHA_FRACTION_BITS
 class S2Codec(Reference):
     """What both directions share: beats of one tensor's parameters each, `fields` of TUSER."""
 
+    @property
+    def precision(self):
+        return self.parameters["precision"]
+
     def of_tensor(self, values, found):
         """Beats of words or codes, any number of them, with some `Parameters`; the last is filled up with zeros."""
         return self.stream({"lane": self.filled(values)}, **{name: getattr(found, name) for name in self.fields})
@@ -81,7 +85,7 @@ class S2Encoder(S2Codec):
             for fraction in (0, int(self.rng.integers(1, _ONE - 1)), _ONE - 1):
                 for mean in (0, 127 << MEAN_FRACTION_BITS, int(self.rng.integers(MEAN_RANGE[1])), MEAN_RANGE[1]):
                     alpha = exponent * _ONE + fraction
-                    words = self.rng.permutation(s2_corners(alpha, mean, (0, int(self.rng.integers(1, 23)))))
+                    words = self.rng.permutation(s2_corners(alpha, mean, (0, int(self.rng.integers(1, 23))), self.precision))
                     parts.append(self.of_tensor(words, Parameters(alpha, mean, 0)))
         yield self.shuffled(parts)
 
@@ -104,7 +108,8 @@ class S2Encoder(S2Codec):
     def model(self, stream):
         values = stream.data["lane"].view(np.float32)
         settings = (stream.user[name][:, None] for name in self.fields)
-        codes, flags = encode(values, *settings, overflow=self.parameters["overflow"], flags=True)
+        overflow = self.parameters["overflow"]
+        codes, flags = encode(values, *settings, overflow=overflow, precision=self.precision, flags=True)
         return Stream({"lane": codes}, {"user": stream.user["user"], "flags": flags}, stream.last)
 
     def describe(self, stream, beat, lane):
@@ -143,14 +148,15 @@ class S2Decoder(S2Codec):
         return self.stream({"lane": codes}, inverse=inverse, mean=mean)
 
     def model(self, stream):
-        words = decode(stream.data["lane"], *(stream.user[name][:, None] for name in self.fields)).view(np.uint32)
+        settings = (stream.user[name][:, None] for name in self.fields)
+        words = decode(stream.data["lane"], *settings, precision=self.precision).view(np.uint32)
         return Stream({"lane": words}, {"user": stream.user["user"]}, stream.last)
 
     def describe(self, stream, beat, lane):
         return f"{self._said(stream, beat)} of 0x{int(stream.data['lane'][beat, lane]):02x}"
 
     def _vectors(self, values, found):
-        return encode(values, found.alpha, found.mean)
+        return encode(values, found.alpha, found.mean, precision=self.precision)
 
 
 class S2Parameters(Reference):

@@ -153,7 +153,7 @@ def log_corners(fmt, exponent):
     return np.concatenate([magnitudes, magnitudes | SIGN])
 
 
-def s2_corners(alpha, mean, places=range(MAN_BITS)):
+def s2_corners(alpha, mean, places=range(MAN_BITS), precision="short"):
     """FP32 words where the encoder's result changes at these parameters of `golden.s2fp8`, by bisection: uint32 [n].
 
     With both signs: the first word of every code that there is, and the words at a distance of 2**k from it, for k in `places`.
@@ -162,7 +162,8 @@ def s2_corners(alpha, mean, places=range(MAN_BITS)):
     low, high = np.zeros(codes.shape, np.int64), np.full(codes.shape, INFINITY)
     while (high - low > 1).any():
         middle = low + high >> 1
-        found, flags = s2fp8.encode(middle.astype(np.uint32).view(np.float32), alpha, mean, flags=True)
+        x = middle.astype(np.uint32).view(np.float32)
+        found, flags = s2fp8.encode(x, alpha, mean, precision=precision, flags=True)
         reached = found + (flags == LogFlag.SATURATED) >= codes
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
     far = 2 ** np.array(places)

@@ -10,25 +10,15 @@ where mu is the mean and m the largest log2|X| of what is not zero, so that log2
 takes alpha, mu and 1 / alpha as integers, see `Parameters`: with mu in the place of beta, which may be 15000, all factors are
 short. With alpha = 1 and whole beta they are the plain codec of ``float8_e5m2`` with the bias 15 + beta, bit for bit.
 
+There are two precisions, for each of which hardware and model are the same: "short" has logarithms of 8 bits and takes half the
+area, "full" has those of 14 and 15 bits. Both have the same parameters of a tensor and the same codes; few of them differ, by
+one.
+
 Source: L. Cambier et al., "Shifted and Squeezed 8-bit Floating Point format for Low-Precision Training of Deep Neural
 Networks", ICLR 2020, arXiv 2001.05674.
 """
 
-from narrowfloat.golden.s2fp8.codec import (
-    ANTILOG_BITS,
-    ANTILOG_SEGMENTS,
-    LOG_BITS,
-    LOG_SEGMENTS,
-    POWER_BITS,
-    RESULT_BITS,
-    antilog,
-    antilog_nodes,
-    decode,
-    encode,
-    log2_fraction,
-    log_nodes,
-    thresholds,
-)
+from narrowfloat.golden.s2fp8.codec import decode, encode
 from narrowfloat.golden.s2fp8.exact import exact_decode, exact_encode, exact_parameters
 from narrowfloat.golden.s2fp8.tensor import (
     ALPHA_BITS,
@@ -42,6 +32,7 @@ from narrowfloat.golden.s2fp8.tensor import (
     MEAN_FRACTION_BITS,
     MEAN_RANGE,
     MIN_SPREAD,
+    PRECISIONS,
     Parameters,
     inverse,
     parameters,
@@ -52,32 +43,22 @@ __all__ = [
     "ALPHA_BITS",
     "ALPHA_FRACTION_BITS",
     "ALPHA_RANGE",
-    "ANTILOG_BITS",
-    "ANTILOG_SEGMENTS",
     "FORMAT",
     "INVERSE_BITS",
     "INVERSE_FRACTION_BITS",
     "INVERSE_RANGE",
-    "LOG_BITS",
-    "LOG_SEGMENTS",
     "MEAN_BITS",
     "MEAN_FRACTION_BITS",
     "MEAN_RANGE",
     "MIN_SPREAD",
-    "POWER_BITS",
-    "RESULT_BITS",
+    "PRECISIONS",
     "Parameters",
-    "antilog",
-    "antilog_nodes",
     "decode",
     "encode",
     "exact_decode",
     "exact_encode",
     "exact_parameters",
     "inverse",
-    "log2_fraction",
-    "log_nodes",
     "parameters",
     "tensor_parameters",
-    "thresholds",
 ]

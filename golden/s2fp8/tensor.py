@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 from narrowfloat.golden.arrays import as_fp32
 from narrowfloat.golden.checks import check_fields, check_int
 from narrowfloat.golden.formats import FLOATS, FP32_BIAS
@@ -11,6 +12,8 @@ from numpy.typing import ArrayLike
 
 FORMAT = FLOATS["float8_e5m2"]
 INFINITY = FORMAT.max_finite + 1  # its code without the sign
+# How exactly logarithms and powers are computed, `golden.s2fp8.short` and `golden.s2fp8.full`.
+PRECISIONS = ("short", "full")
 # alpha is an exponent and a fraction, the others are fixed-point numbers.
 ALPHA_BITS, ALPHA_FRACTION_BITS = 11, 7
 ALPHA_RANGE = -(2 ** (ALPHA_BITS - 1)), 2 ** (ALPHA_BITS - 1) - 1
@@ -132,6 +135,13 @@ def tensor_statistics(x: ArrayLike) -> tuple[int, int]:
 def alpha_significand(alpha: Any) -> Any:
     """The significand of an alpha, 128 to 255."""
     return _ONE + (alpha & _ONE - 1)
+
+
+def normalized(magnitude: Any) -> tuple[Any, Any]:
+    """Exponent and quarters of the significand of nonzero FP8 magnitudes, integers [n]: two arrays of integers [n]."""
+    subnormal = magnitude < 4
+    exponent = np.where(subnormal, np.where(magnitude < 2, -16, -15), (magnitude >> 2) - FORMAT.bias)
+    return exponent, np.where(subnormal, (magnitude == 3) * 2, magnitude & 3)
 
 
 def _shifted(value, places):

@@ -6,6 +6,7 @@ import time
 from narrowfloat import shell
 from narrowfloat.cosim.exhaustive import bfp, float_codec, lbfp, s2fp8
 from narrowfloat.cosim.report import Mismatch
+from narrowfloat.golden.s2fp8 import PRECISIONS
 from rich import box
 from rich.table import Table
 
@@ -19,6 +20,7 @@ def add_arguments(parser):
     parser.add_argument("--biases", metavar="N,...", help=f"of float_encoder, or all; default {float_codec.BIASES}")
     parser.add_argument("--exponents", metavar="E,...", help="of lbfp_encoder; default 0")
     parser.add_argument("--parameters", metavar="ALPHA:MEAN,...", help=f"of S2FP8; default {s2fp8.PARAMETERS}")
+    parser.add_argument("--precision", metavar="NAME,...", help=f"of S2FP8, {' or '.join(PRECISIONS)}; default both")
     parser.add_argument("--first", metavar="WORD", help="an encoder's first input; default 0")
     parser.add_argument("--stride", metavar="N", help="from one input of an encoder to the next; default 1")
     parser.add_argument("--count", metavar="N", help="how many inputs of an encoder, or random groups of fast_mac")

@@ -31,14 +31,26 @@ def test_committed_results_are_the_models(measured):
 @pytest.mark.parametrize("source", ["measured", "committed"])
 def test_one_code_in_1000_differs_at_most_and_by_one_and_none_saturates(source, measured):
     for row in {"measured": measured, "committed": COMMITTED}[source]["tensors"]:
-        assert row["differ"] <= 1 and row["largest_difference"] <= 1
+        assert row["differ"]["full"] <= 1 and row["differ"]["short"] <= 60 and max(row["largest_difference"].values()) <= 1
+        assert row["saturated"]["S2FP8"] == row["saturated"]["S2FP8, full precision"] == 0
         assert row["saturated"]["S2FP8"] == row["saturated"]["S2FP8, Eq. 5"] == row["saturated"]["E4M3, scaled"] == 0
+
+
+@pytest.mark.parametrize("source", ["measured", "committed"])
+def test_short_precision_loses_a_tenth_of_a_decibel(source, measured):
+    lost = [
+        row["sqnr"]["S2FP8, full precision"] - row["sqnr"]["S2FP8"]
+        for row in {"measured": measured, "committed": COMMITTED}[source]["tensors"]
+    ]
+    assert np.mean(lost) <= 0.05 and max(lost) <= 0.12
 
 
 def test_what_the_readme_says_of_the_committed_results():
     for row in COMMITTED["tensors"]:
         sqnr, flushed = row["sqnr"], row["flushed"]
-        assert abs(sqnr["S2FP8"] - sqnr["S2FP8, Eq. 5"]) < 0.7 and abs(flushed["S2FP8"] - flushed["S2FP8, Eq. 5"]) < 0.5
+        # Of wide tensors the few largest numbers are most of the power, and which codes are next to them depends on alpha.
+        assert abs(sqnr["S2FP8"] - sqnr["S2FP8, Eq. 5"]) < (0.7 if row["alpha"] > 1.5 else 1.5)
+        assert abs(flushed["S2FP8"] - flushed["S2FP8, Eq. 5"]) < 0.5
         # narrow tensors gain from the squeeze, at the price of small numbers
         if row["alpha"] > 1.5 and row["tensor"] != "uniform":
             assert sqnr["S2FP8"] > sqnr["E5M2, adaptive bias"] + 3 and flushed["S2FP8"] < 10

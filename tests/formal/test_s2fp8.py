@@ -1,4 +1,7 @@
-"""With alpha = 1 and whole beta S2FP8's converters are the plain ones of E5M2, proven for every input and every bias."""
+"""With alpha = 1 and whole beta S2FP8's converters are the plain ones of E5M2, proven for every input and every bias.
+
+In full precision ties go to even, in short precision away from zero.
+"""
 
 import subprocess
 
@@ -43,12 +46,24 @@ def verdict(texts, folder):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("kind, user", [("encoder", "{mean, 8'd0, 11'd0}"), ("decoder", "{mean, 8'd0, 22'd131072}")])
-def test_alpha_1_is_the_plain_codec_at_every_input_and_bias(kind, user, tmp_path, require_tool):
+ALPHA, INVERSE = "{mean, 8'd0, 11'd0}", "{mean, 8'd0, 22'd131072}"
+
+
+@pytest.mark.parametrize(
+    "kind, user, precision, rounding",
+    [
+        ("encoder", ALPHA, "full", ("roundings=rne",)),
+        ("encoder", ALPHA, "short", ("roundings=rna",)),
+        ("decoder", INVERSE, "full", ()),
+        ("decoder", INVERSE, "short", ()),
+    ],
+)
+def test_alpha_1_is_the_plain_codec_at_every_input_and_bias(kind, user, precision, rounding, tmp_path, require_tool):
     require_tool("berkeley-abc")
     found = Parameters.of_bias(BIAS)
     assert (found.alpha, found.mean, found.inverse) == (0, 142 - BIAS << 8, 131072)
-    plain = wrapped(f"float_{kind}", ("formats=float8_e5m2", *LANE), "bias")
-    assert "Networks are equivalent" in verdict([wrapped(f"s2_{kind}", LANE, user), plain], tmp_path)
-    another = wrapped(f"s2_{kind}", LANE, user).replace("8'd142", "8'd143")
+    plain = wrapped(f"float_{kind}", ("formats=float8_e5m2", *LANE, *rounding), "bias")
+    squeezed = wrapped(f"s2_{kind}", (*LANE, f"precision={precision}"), user)
+    assert "Networks are equivalent" in verdict([squeezed, plain], tmp_path)
+    another = squeezed.replace("8'd142", "8'd143")
     assert "Networks are NOT EQUIVALENT" in verdict([another, plain], tmp_path)

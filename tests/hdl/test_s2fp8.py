@@ -11,10 +11,10 @@ from narrowfloat.hdl.emit import emit
 CORNERS = (
     ("s2_encoder", "lanes=1", "stages=0"),
     ("s2_encoder", "lanes=3", "stages=3", "flags=1", "user_bits=64", "reset=async_low"),
-    ("s2_encoder", "lanes=2", "stages=2", "user_bits=1"),
+    ("s2_encoder", "lanes=2", "stages=2", "user_bits=1", "precision=full"),
     ("s2_decoder", "lanes=1", "stages=0"),
     ("s2_decoder", "lanes=3", "stages=3", "user_bits=5", "reset=sync_low"),
-    ("s2_decoder", "lanes=2", "stages=2"),
+    ("s2_decoder", "lanes=2", "stages=2", "precision=full"),
     ("s2_parameters", "user_bits=9", "reset=async_high"),
 )
 

@@ -15,11 +15,13 @@ PLAIN = {
 }
 
 
+@pytest.mark.parametrize("precision, rounding", [("full", "rne"), ("short", "rna")])
 @pytest.mark.parametrize("bias", range(64))
-def test_alpha_1_is_the_plain_codec(bias):
-    encoder, decoder = S2Encoder(PLAIN), S2Decoder(PLAIN)
+def test_alpha_1_is_the_plain_codec(bias, precision, rounding):
+    manifest = PLAIN | {"parameters": PLAIN["parameters"] | {"precision": precision}}
+    encoder, decoder = S2Encoder(manifest), S2Decoder(manifest)
     words = encoder.plain(bias)
-    codes = float_codec.encode(words.data["lane"].view(np.float32), FORMAT, bias=bias)
+    codes = float_codec.encode(words.data["lane"].view(np.float32), FORMAT, bias=bias, rounding=rounding)
     assert np.array_equal(encoder.model(words).data["lane"], codes)
     given = decoder.plain(bias)
     values = float_codec.decode(given.data["lane"], FORMAT, bias=bias)
