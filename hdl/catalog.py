@@ -47,7 +47,7 @@ class Measured:
     """How a design is measured.
 
     `shapes` are settings that each shipped configuration is built with; `more` are whole configurations that take longer, for
-    those who ask for the design. `operations` is how many there are per cycle, or the parameter that says so. Designs of the
+    those who ask for the design, as the shipped ones are. `operations` is how many there are per cycle, or the parameter that says so. Designs of the
     same `curve` are in one plot of area against delay; of those with the same `purpose`, lone lanes without registers, tables
     name the best.
     """
@@ -94,7 +94,7 @@ class Design:
         Module and class of its reference object, MODULE:CLASS, which is imported by whoever needs it.
     shipped : tuple of tuples of str
         Settings, texts NAME=VALUE, of each configuration that is emitted by `make verilog`, co-simulated by `make sim` and
-        measured by `make synth`.
+        measured by `make synth` for who asks for the design.
     measured : Measured
     """
 
@@ -234,7 +234,7 @@ DESIGNS = {
             "narrowfloat.golden.reference.float_codec:FloatEncoder",
             shipped=(*_SINGLE_FORMATS, _CHOSEN_AT_RUN_TIME, (*_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
             measured=Measured(
-                (_BARE, ()),
+                (_BARE,),
                 _WIDE_CODECS,
                 Relative("fp32_to_e4m3", words="fp32_to_e4m3, per lane"),
                 curve="FP32 to narrow",
@@ -248,7 +248,7 @@ DESIGNS = {
             "narrowfloat.golden.reference.float_codec:FloatDecoder",
             shipped=(*_SINGLE_FORMATS, _CHOSEN_AT_RUN_TIME),
             measured=Measured(
-                (_BARE, ()),
+                (_BARE,),
                 _WIDE_CODECS,
                 Relative("e4m3_to_fp32", words="e4m3_to_fp32, per lane"),
                 curve="narrow to FP32",
@@ -325,14 +325,14 @@ DESIGNS = {
             "lbfp_encoder",
             "FP32 or sums in fixed point to logarithmic numbers with a shared exponent",
             "narrowfloat.golden.reference.lbfp:LbfpEncoder",
-            measured=Measured((_BARE, ()), ((*_BARE, "source=fixed"),)),
+            measured=Measured((_BARE,), ((*_BARE, "source=fixed"),)),
         ),
         Design(
             lbfp.LbfpDecoder,
             "lbfp_decoder",
             "logarithmic numbers with a shared exponent to FP32",
             "narrowfloat.golden.reference.lbfp:LbfpDecoder",
-            measured=Measured((_BARE, ())),
+            measured=Measured((_BARE,)),
         ),
         Design(
             lbfp.LbfpMultiplier,
@@ -419,7 +419,7 @@ DESIGNS = {
     )
 }
 
-# Every row is emitted by `make verilog`, co-simulated by `make sim` and measured by `make synth`: a design and its settings.
+# Every row is emitted by `make verilog` and co-simulated by `make sim`: a design and its settings.
 SHIPPED = tuple((design.name, settings) for design in DESIGNS.values() for settings in design.shipped)
 
 

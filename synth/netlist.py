@@ -29,9 +29,11 @@ class Netlist:
 
     @classmethod
     def read(cls, path, module):
-        """The netlist of `module` from what Yosys' write_json wrote to `path`."""
+        """The netlist of `module` from what Yosys' write_json wrote to `path`, without outputs that are its clock."""
         found = json.loads(path.read_text())["modules"][module]
         ports = [Port(name, port["direction"], tuple(port["bits"])) for name, port in found["ports"].items()]
+        clock = {port.bits for port in ports if port.name == "clk"}
+        ports = [port for port in ports if port.direction == "input" or port.bits not in clock]
         cells = [
             (cell["type"], {pin: (cell["port_directions"][pin], bits[0]) for pin, bits in cell["connections"].items()})
             for cell in found["cells"].values()

@@ -1,7 +1,7 @@
 """What is measured: blocks as they are emitted, and the baselines beside them."""
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 from narrowfloat import cache
@@ -13,6 +13,10 @@ from narrowfloat.synth.baselines import BASELINES
 from narrowfloat.tools import YOSYS
 
 NAMES = (*DESIGNS, *BASELINES)
+
+# A module with an array of registers: its name, and the text from there to its end; and in that the array.
+_MEMORY = re.compile(r"^module (\w+)((?:(?!^endmodule)[\s\S])*?\n *reg [^;]*\] \w+ \[[\s\S]*?)^(?=endmodule)", re.MULTILINE)
+_ARRAY = re.compile(r"^ *reg \[(\d+):0\] \w+ \[0:(\d+)\];", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,21 @@ class Unit:
     @property
     def has_memory(self):
         """Whether some of its registers are an array, which FPGAs have block RAM for and cells do not."""
-        return re.search(r"^ *reg [^;]*\] \w+ \[", self.verilog, re.MULTILINE) is not None
+        return self.memory_bits > 0
+
+    @property
+    def memory_bits(self):
+        """How many bits such arrays have together, each in a module of its own, as often as it is instantiated."""
+        total = 0
+        for module, body in _MEMORY.findall(self.verilog):
+            width, words = (int(top) + 1 for top in _ARRAY.search(body).groups())
+            total += width * words * len(re.findall(rf"^ *{module} \w+ \($", self.verilog, re.MULTILINE))
+        return total
+
+    def without_memories(self):
+        """The same with those modules as black boxes."""
+        empty = _MEMORY.sub(lambda found: f"(* blackbox *)\nmodule {found[1]}{found[2].partition(');')[0]});\n", self.verilog)
+        return replace(self, verilog=empty)
 
     def vectors(self):
         """Inputs to simulate it with and the model's results (`synth.vectors.Vectors`), or None if there is no model yet."""

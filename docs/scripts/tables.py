@@ -5,6 +5,7 @@ from pathlib import Path
 
 from narrowfloat.golden.formats import BLOCKS, FLOATS, LOGARITHMS
 from narrowfloat.hdl.files.markdown import left_table
+from narrowfloat.synth.results import KINDS, Results
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE_LANE = {"lanes": 1, "stages": 0}
@@ -16,8 +17,9 @@ def evidence(name):
     return json.loads((ROOT / "evidence" / f"{name}.json").read_text())
 
 
-# What `make synth` is held to, and beside it shapes that it leaves out by default, which are measured by hand.
-MEASURED = [row for path in ("synth/baseline.json", "docs/shapes.json") for row in json.loads((ROOT / path).read_text())]
+# What `make synth` is held to.
+MEASURED = json.loads((ROOT / "synth/baseline.json").read_text())
+_RESULTS = Results(MEASURED, [])
 
 
 def table(headings, rows):
@@ -29,23 +31,34 @@ def table(headings, rows):
 # ---- Synthesis ----
 
 
-def metrics(design, target, recipe, **parameters):
-    """The metrics of the one measured unit that has these parameters.
+def row(design, target, recipe, **parameters):
+    """The row of the one measured unit that has these parameters; all others that it has are at their default.
 
     Raises
     ------
     LookupError
         No unit has them on that target, or several units have.
     """
+    wanted = {each.name: each.to_json(each.default) for each in KINDS[design].parameters} | parameters
     found = [
-        row["metrics"]
-        for row in MEASURED
-        if (row["design"], row["target"], row["recipe"]) == (design, target, recipe)
-        and all(row["parameters"].get(name) == value for name, value in parameters.items())
+        each
+        for each in MEASURED
+        if (each["design"], each["target"], each["recipe"]) == (design, target, recipe) and each["parameters"] == wanted
     ]
     if len(found) != 1:
         raise LookupError(f"{len(found)} results of {design} on {target} by {recipe} with {parameters}, not 1")
     return found[0]
+
+
+def metrics(design, target, recipe, **parameters):
+    """The metrics of the `row` with these arguments."""
+    return row(design, target, recipe, **parameters)["metrics"]
+
+
+def ratio(design, target, recipe, metric, **parameters):
+    """A metric over that of the best alternative, or a dash."""
+    found = _RESULTS.ratio(row(design, target, recipe, **parameters), metric)
+    return "-" if found is None else f"{found:.2f}"
 
 
 def area(design, recipe="area", **parameters):
@@ -63,7 +76,7 @@ def area_and_delay(design, recipe="area", **parameters):
 
 
 def energy(design, **parameters):
-    """Picojoules per operation of the small form in OSU 0.18 um, without glitches."""
+    """Picojoules per operation of the small form in OSU 0.18 um, with glitches."""
     return f"{metrics(design, 'osu018', 'area', **parameters)['energy_pj_per_op']:.2f}"
 
 
@@ -174,7 +187,6 @@ def arithmetic():
         ("bfloat16 multiply-add", "multiply_add", {"format": "bfloat16"}),
         ("FP32 multiply-add", "multiply_add", {"format": "fp32"}),
     ]
-    measured = {row["design"] for row in MEASURED}
 
     def cells(design, unit):
         for target, metric in (("ice40", "lut4"), ("xcup", "lut6")):
@@ -185,7 +197,7 @@ def arithmetic():
 
     return table(
         ["design", "iCE40 LUT4", "Xilinx LUT6", "small: GE, ns", "fast: GE, ns"],
-        [[label, *cells(design, unit)] for label, design, unit in units if design in measured],
+        [[label, *cells(design, unit)] for label, design, unit in units],
     )
 
 
@@ -205,6 +217,22 @@ def estimators():
     return table(["types, lanes", *(f"`{design}`" for design in designs)], rows)
 
 
+def estimator_areas():
+    """Estimators in cells: gate equivalents, and of these those of memories."""
+    designs = ("median_estimator", "exponent_histogram", "log_moments", "median_tracker")
+
+    def cell(design, types, lanes):
+        found = metrics(design, "osu018", "area", types=types, lanes=lanes)
+        bits = found.get("memory_bits")
+        return f"{found['gate_equivalents']:.0f}" + (f", {bits}" if bits else "")
+
+    rows = [
+        [f"{types}, {lanes}", *(cell(design, types, lanes) for design in designs)]
+        for types, lanes in ((1, 1), (1, 16), (4, 1), (4, 4), (4, 16))
+    ]
+    return table(["types, lanes", *(f"`{design}`" for design in designs)], rows)
+
+
 def estimator_memories(pick):
     """The least or the largest number of block RAMs, of 4 kbit each, that an estimator with memory takes on iCE40."""
     counts = [row["metrics"]["bram"] for row in MEASURED if row["target"] == "ice40" and row["metrics"].get("bram")]
@@ -212,17 +240,23 @@ def estimator_memories(pick):
 
 
 def units(*named):
-    """Area and speed of units, each a label, a design and its parameters."""
+    """Area, speed and energy of units, each a label, a design and its parameters."""
     return table(
-        ["unit", "iCE40 LUT4, FF", "Xilinx LUT6", "small: GE, ns", "fast: GE, ns", "HX8K, MHz"],
+        [
+            *("unit", "iCE40 LUT4, FF", "ECP5 LUT4", "Xilinx LUT6", "small: GE, ns", "fast: GE, ns", "pJ"),
+            *("HX8K, MHz", "ECP5, MHz"),
+        ],
         [
             [
                 label,
                 f"{luts(design, **unit)}, {flip_flops(design, **unit)}",
-                _or_dash(luts, design, "xcup", **unit),
+                luts(design, "ecp5", **unit),
+                luts(design, "xcup", **unit),
                 _or_dash(area_and_delay, design, **unit),
                 _or_dash(area_and_delay, design, "delay", **unit),
+                _or_dash(energy, design, **unit),
                 frequency(design, **unit),
+                frequency(design, "ecp5-25k", **unit),
             ]
             for label, design, unit in named
         ],
@@ -241,21 +275,21 @@ def lbfp_units():
         ("`lbfp_encoder`, one lane", "lbfp_encoder", ONE_LANE),
         ("`lbfp_decoder`, one lane", "lbfp_decoder", ONE_LANE),
         *(
-            (f"`lbfp_multiplier`, one lane, `output={output}`", "lbfp_multiplier", LBFP8_LUT | {"output": output})
+            (f"`lbfp_multiplier`, one lane, `output={output}`", "lbfp_multiplier", ONE_LANE | {"output": output})
             for output in ("twos_complement", "sign_magnitude")
         ),
         ("`lbfp_dot_product`, `exponents=0`", "lbfp_dot_product", {"exponents": False}),
-        ("`lbfp_dot_product`", "lbfp_dot_product", {"exponents": True}),
+        ("`lbfp_dot_product`", "lbfp_dot_product", {}),
     )
 
 
 def lbfp_shapes():
     """One lane of the multiplier with sign and magnitude, by antilog, guard bits and width."""
-    lut = ONE_LANE | {"output": "sign_magnitude", "antilog": "lut"}
+    lut = ONE_LANE | {"output": "sign_magnitude"}
     shapes = [
         ("LBFP8, Mitchell's antilog", ONE_LANE | {"output": "sign_magnitude", "antilog": "mitchell"}),
         ("LBFP8, two segments", ONE_LANE | {"output": "sign_magnitude", "antilog": "two_segment"}),
-        *((f"LBFP8, table, G = {bits or 5}", lut | {"fmt": "lbfp8", "guard_bits": bits}) for bits in (4, None, 6, 7, 8)),
+        *((f"LBFP8, table, G = {bits or 5}", lut | {"guard_bits": bits}) for bits in (4, None, 6, 7, 8)),
         *((f"{name.upper()}, table, G = 5", lut | {"fmt": name}) for name in ("lbfp7", "lbfp6", "lbfp5")),
     ]
     return table(
@@ -272,17 +306,79 @@ def lbfp_shapes():
     )
 
 
-LBFP8_LUT = ONE_LANE | {"antilog": "lut", "fmt": "lbfp8", "guard_bits": None}
+_HEADLINES = [
+    *(
+        (
+            f"LBFP8 multiplier, {words}, over INT8 with the same form of product",
+            "lbfp_multiplier",
+            ONE_LANE | {"output": output},
+        )
+        for words, output in (("two's complement", "twos_complement"), ("sign and magnitude", "sign_magnitude"))
+    ),
+    ("LBFP8 dot product of 16, over INT8 with an accumulator of 32 bits", "lbfp_dot_product", {"exponents": False}),
+    *(
+        (
+            f"`fast_mac` of 16 lanes, a pass, `accumulator={accumulator}`, over the same",
+            "fast_mac",
+            {"accumulator": accumulator},
+        )
+        for accumulator in ("fixed", "segmented", "fp32")
+    ),
+    (
+        "`float_encoder` of `ab_e5m2`, bias at run time, over a plain encoder of E4M3",
+        "float_encoder",
+        ONE_LANE | {"formats": ["ab_e5m2"]},
+    ),
+    (
+        "`float_decoder` of `ab_e5m2`, bias at run time, over a plain decoder of E4M3",
+        "float_decoder",
+        ONE_LANE | {"formats": ["ab_e5m2"]},
+    ),
+]
+
+
+def ratios():
+    """What our units take over the best alternative, per lane: below 1 is less."""
+    columns = [
+        *(("osu018", "area", metric) for metric in ("gate_equivalents", "delay_ns", "energy_pj_per_op")),
+        *((target, "luts", "lut6" if target.startswith("xc") else "lut4") for target in ("ice40", "ecp5", "xcup")),
+    ]
+    return table(
+        ["unit", "GE", "ns", "pJ", "iCE40 LUT4", "ECP5 LUT4", "Xilinx LUT6"],
+        [[label, *(ratio(design, *column, **unit) for column in columns)] for label, design, unit in _HEADLINES],
+    )
+
+
+# What we published of area and energy until integer products were built as one heap of full adders, over the smallest of five
+# recipes of INT8, with energy by a simulation without delays.
+_FORMERLY = {
+    ("lbfp_multiplier", "twos_complement"): (0.39, 0.75),
+    ("lbfp_multiplier", "sign_magnitude"): (0.43, 1.02),
+    ("lbfp_dot_product", None): (0.49, 0.79),
+}
+
+
+def yardsticks():
+    """Our LBFP units over INT8 by the yardstick that we had and by the one that we have."""
+    rows = []
+    for label, design, unit in _HEADLINES:
+        if former := _FORMERLY.get((design, unit.get("output"))):
+            now = [ratio(design, "osu018", "area", metric, **unit) for metric in ("gate_equivalents", "energy_pj_per_op")]
+            rows.append([label, *(cell for pair in zip(former, now, strict=True) for cell in pair)])
+    return table(["unit", "area, formerly", "area", "energy, formerly", "energy"], rows)
+
+
+_SMALL_CONVERTER = {"lanes": 4, "roundings": ["rtz", "rne", "sr"], "precisions": [2, 4], "user_bits": 4}
 
 
 def bfp_units():
     return units(
         *(
             (f"`fast_mac`, `accumulator={accumulator}`", "fast_mac", {"accumulator": accumulator})
-            for accumulator in ("fixed", "fp32")
+            for accumulator in ("fixed", "segmented", "fp32")
         ),
-        ("`bfp_converter`, 16 lanes", "bfp_converter", {"lanes": 16, "sums": True}),
-        ("`bfp_converter`, 4 lanes, three roundings", "bfp_converter", {"lanes": 4}),
+        ("`bfp_converter`, 16 lanes", "bfp_converter", {"precisions": [2, 4]}),
+        ("`bfp_converter`, 4 lanes, three roundings", "bfp_converter", _SMALL_CONVERTER),
         ("`precision_policy`", "precision_policy", {}),
     )
 
@@ -290,8 +386,10 @@ def bfp_units():
 def s2fp8_units():
     return units(
         ("`s2_encoder`, one lane", "s2_encoder", ONE_LANE),
+        ("the same, `precision=full`", "s2_encoder", ONE_LANE | {"precision": "full"}),
         ("`float_encoder` of `ab_e5m2`, one lane", "float_encoder", ONE_LANE | {"formats": ["ab_e5m2"]}),
         ("`s2_decoder`, one lane", "s2_decoder", ONE_LANE),
+        ("the same, `precision=full`", "s2_decoder", ONE_LANE | {"precision": "full"}),
         ("`float_decoder` of `ab_e5m2`, one lane", "float_decoder", ONE_LANE | {"formats": ["ab_e5m2"]}),
         ("`s2_parameters`", "s2_parameters", {}),
     )
@@ -299,8 +397,8 @@ def s2fp8_units():
 
 def port_units():
     return units(
-        ("`memory_port`, `estimators=tracker`, 4 lanes, 4 types", "memory_port", {"estimators": ["tracker"]}),
-        ("`median_tracker` alone, 4 lanes, 4 types", "median_tracker", {"lanes": 4, "types": 4}),
+        ("`memory_port`, `estimators=tracker`, 4 lanes, 4 types", "memory_port", {"estimators": ["tracker"], "s2fp8": False}),
+        ("`median_tracker` alone, 4 lanes, 4 types", "median_tracker", {}),
     )
 
 
@@ -308,16 +406,20 @@ def summary_of_units():
     """Area and LUTs of a few units, for the first page."""
     found = [
         *((f"`{design}` of `ab_e5m2`, one lane", design, ONE_LANE | {"formats": ["ab_e5m2"]}) for design in CODECS),
-        ("`memory_port` with the median tracker, 4 lanes, 4 types", "memory_port", {"estimators": ["tracker"]}),
-        ("`lbfp_multiplier` of `lbfp8`, sign and magnitude", "lbfp_multiplier", LBFP8_LUT | {"output": "sign_magnitude"}),
-        ("`lbfp_dot_product` of 16 `lbfp8` products", "lbfp_dot_product", {"exponents": True}),
+        ("`memory_port` with the median tracker, 4 lanes, 4 types", "memory_port", {"estimators": ["tracker"], "s2fp8": False}),
+        ("`lbfp_multiplier` of `lbfp8`, sign and magnitude", "lbfp_multiplier", ONE_LANE | {"output": "sign_magnitude"}),
+        ("`lbfp_dot_product` of 16 `lbfp8` products", "lbfp_dot_product", {}),
         ("`fast_mac` of 16 lanes, fixed accumulator", "fast_mac", {"accumulator": "fixed"}),
+        ("`fast_mac` of 16 lanes, segmented accumulator", "fast_mac", {"accumulator": "segmented"}),
         ("`fast_mac` of 16 lanes, FP32 accumulator", "fast_mac", {"accumulator": "fp32"}),
         ("`s2_encoder`, one lane", "s2_encoder", ONE_LANE),
     ]
     return table(
-        ["unit", "GE, small form", "iCE40 LUT4"],
-        [[label, area(design, **unit), luts(design, **unit)] for label, design, unit in found],
+        ["unit", "GE, small form", "pJ", "iCE40 LUT4", "ECP5 LUT4"],
+        [
+            [label, area(design, **unit), energy(design, **unit), luts(design, **unit), luts(design, "ecp5", **unit)]
+            for label, design, unit in found
+        ],
     )
 
 

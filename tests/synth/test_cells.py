@@ -222,6 +222,48 @@ def test_pulses_by_hand(number, pulses, cells, tmp_path):
     assert run.toggles["y"] == pytest.approx(2 * pulses * 50 / 99)
 
 
+MEMORY = """module top (
+  input clk,
+  input [2:0] address,
+  input [3:0] data,
+  output [3:0] read_data
+);
+  wire [3:0] stored;
+  top_ram first (
+    .clk(clk), .address(address), .data(~data), .read_data(stored));
+  top_ram second (
+    .clk(clk), .address(address), .data(stored), .read_data(read_data));
+endmodule
+
+module top_ram (
+  input clk,
+  input [2:0] address,
+  input [3:0] data,
+  output reg [3:0] read_data
+);
+  reg [3:0] words [0:7];
+  always @(posedge clk) begin
+    words[address] <= data;
+    read_data <= words[address];
+  end
+endmodule
+"""
+
+
+def test_memories_stand_as_bits_beside_the_logic(cells, folders):
+    """Two memories of 8 words of 4 bits, and four inverters in front of one of them."""
+    unit = units.Unit(
+        "top", {}, "block", "top", MEMORY, {"clk": 1, "address": 3, "data": 4}, {"read_data": 4}, 1, manifest={"reference": ":"}
+    )
+    assert unit.has_memory and unit.memory_bits == 64
+    (metrics,) = StandardCells(cells).measure(unit, folders()).values()
+    inverter = min(
+        cell["area"] for cell in cells.cells.values() if len(cell["inputs"]) == 1 and 0b01 in cell["outputs"].values()
+    )
+    assert metrics["gate_equivalents"] == pytest.approx(64 + 4 * inverter / cells.nand2_um2, abs=0.01)
+    assert metrics["ff"] == 0 and 0 < metrics["delay_ns"] < 0.5
+
+
 def test_no_net_drives_more_than_24_cells(cells, tmp_path):
     unit = units.unit("bfp_converter", ("lanes=4", "precisions=2,4"))
     netlist, _ = mapped(unit, cells, tmp_path)
