@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from amaranth.lib import data, stream
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.parameters import Choice, Format, Integer, Parameter, Several, Switch
 from narrowfloat.hdl.parts.logic import Circuit
-from narrowfloat.hdl.parts.stream import beats, registered
+from narrowfloat.hdl.parts.pipeline import Phase, Stages, pipeline
+from narrowfloat.hdl.parts.stream import beats
 
 __all__ = [
     "Block",
@@ -22,6 +23,7 @@ __all__ = [
     "Parameter",
     "Relation",
     "Several",
+    "Stages",
     "Switch",
 ]
 
@@ -125,7 +127,8 @@ class Block(Circuit):
         for base in reversed(cls.__mro__):
             for name, value in vars(base).items():
                 if isinstance(value, Parameter):
-                    found.pop(name, None)
+                    if name in found and found[name].place != value.place:
+                        del found[name]
                     found[name] = value
             related |= dict.fromkeys(vars(base).get("relations", ()))
             effective |= dict.fromkeys(vars(base).get("effects", ()))
@@ -225,15 +228,17 @@ def _section(parameters):
 
 
 class Lanewise(Block):
-    """`lanes` values per beat and a beat per clock, through two combinational halves with 0 to 3 pipeline registers.
+    """`lanes` values per beat and a beat per clock, through phases with pipeline registers between them.
 
-    `last` and the tag pass through. The first register goes to the output, the second between the halves, the third to the
-    input: first cut what is longest.
+    `last` and the tag pass through.
 
     A subclass has these methods:
 
     input_shapes(), output_shapes()
         Shape of a lane at the input and output, and the fields of `user` beside the tag.
+    phases()
+        Its phases, made by `phase`, of which the last is "output". The names of those before are boundaries at which registers
+        may be. One that does not say has two halves, and also has these methods:
     middle_shapes()
         Shape of a lane between the halves, and fields that all lanes share there.
     first_half(m, source, sink)
@@ -250,7 +255,7 @@ class Lanewise(Block):
     """
 
     lanes = Integer(4, 1, 64, "Values per beat.", place=1)
-    stages = Integer(1, 0, 3, "Pipeline registers: none; at the output; between the halves, too; at the input, too.", place=1)
+    stages = Stages(1, output="at the output", middle="between the halves", input="at the input")
     user_bits = Integer(0, 0, 64, "Width of a tag that passes through.", place=3)
 
     @property
@@ -268,30 +273,36 @@ class Lanewise(Block):
             m.d.comb += connect(lane, component)
 
     def incoming(self, m):
-        """The stream that the halves take: `i`, or what a subclass makes of it."""
+        """The stream that the first phase takes: `i`, or what a subclass makes of it."""
         return self.i
 
     def members(self):
         (lane, user), (result, raised) = self.input_shapes(), self.output_shapes()
         return {"i": In(beats(lane, self.lanes, user | self.tag)), "o": Out(beats(result, self.lanes, raised | self.tag))}
 
-    def build(self, m):
-        lane, shared = self.middle_shapes()
-        fields = {"lanes": data.ArrayLayout(lane, self.lanes), **shared, "last": 1, "user": data.StructLayout(self.tag)}
-        source = self.incoming(m)
-        if self.stages >= 3:
-            source = registered(m, "input_register", source)
-        halfway = self._between(m, "halfway", source, data.StructLayout(fields), self.first_half)
-        if self.stages >= 2:
-            halfway = registered(m, "middle_register", halfway)
-        result = self._between(m, "result", halfway, self.o.payload.shape(), self.second_half)
-        if self.stages >= 1:
-            result = registered(m, "output_register", result)
-        m.d.comb += [self.o.valid.eq(result.valid), result.ready.eq(self.o.ready), self.o.payload.eq(result.payload)]
+    def phase(self, name, shapes, logic, waits=False):
+        """A phase behind which there are lanes of a shape and fields that all lanes share, `shapes`, or where these are None
+        what leaves. ``logic(m, source, sink)`` is as of the halves; for `waits` see `Phase`."""
+        if shapes is None:
+            shape = self.o.payload.shape()
+        else:
+            lane, shared = shapes
+            fields = {"lanes": data.ArrayLayout(lane, self.lanes), **shared}
+            shape = data.StructLayout({**fields, "last": 1, "user": data.StructLayout(self.tag)})
 
-    def _between(self, m, name, source, shape, half):
-        sink = stream.Signature(shape).create(path=(name,))
-        m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready), sink.p.last.eq(source.p.last)]
-        m.d.comb += [sink.p.user[name].eq(source.p.user[name]) for name in self.tag]
-        half(m, source, sink)
-        return sink
+        def passing(m, source, sink):
+            m.d.comb += sink.p.last.eq(source.p.last)
+            m.d.comb += [sink.p.user[name].eq(source.p.user[name]) for name in self.tag]
+            logic(m, source, sink)
+
+        return Phase(name, shape, passing, waits)
+
+    def phases(self):
+        return [
+            self.phase("middle", self.middle_shapes(), self.first_half),
+            self.phase("output", None, self.second_half),
+        ]
+
+    def build(self, m):
+        result = pipeline(m, self.incoming(m), self.phases(), type(self).stages.cuts[: self.stages])
+        m.d.comb += [self.o.valid.eq(result.valid), result.ready.eq(self.o.ready), self.o.payload.eq(result.payload)]

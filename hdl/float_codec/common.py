@@ -62,7 +62,7 @@ class FloatCodec(Lanewise):
         return control.bias if self.biased else self.choose(control, [Const(fmt.bias, BIAS_BITS) for fmt in self.formats])
 
     def pass_control(self, m, source, sink):
-        """Pass what a beat sets from the input to the middle."""
+        """Pass what a beat sets from the input to the first boundary."""
         m.d.comb += [sink.p.control[name].eq(source.p.user[name]) for name in self.control]
 
     @property

@@ -3,10 +3,12 @@
 from amaranth.hdl import Const
 from amaranth.lib import data
 from narrowfloat.golden.rounding import OVERFLOWS, TININESS
-from narrowfloat.hdl.block import Choice, Effect, Integer, Several, Switch
-from narrowfloat.hdl.float_codec.align import Align, located
+from narrowfloat.hdl.block import Choice, Effect, Integer, Relation, Several, Stages, Switch
+from narrowfloat.hdl.float_codec.align import Align, Round, aligned, located, locates, placed
 from narrowfloat.hdl.float_codec.common import FloatCodec
 from narrowfloat.hdl.float_codec.pack import Pack
+from narrowfloat.hdl.float_codec.range import Range, ranged
+from narrowfloat.hdl.float_codec.sum import Sum, summed
 from narrowfloat.hdl.parts.lfsr import MAX_SEED, SEED_PORTS, lane_words, seed_port
 from narrowfloat.hdl.parts.shapes import ROUNDINGS, Flags, Float32
 
@@ -64,6 +66,16 @@ class FloatEncoder(FloatCodec):
         What the conversion of the lane raised.
     """
 
+    stages = Stages(
+        1,
+        output="at the output",
+        middle="behind the decision to round up",
+        input="at the input",
+        summed="behind the adder that rounds",
+        ranged="in front of the choice of what is out of range",
+        aligned="behind the alignment of subnormals",
+        placed="behind the adder of the bias",
+    )
     roundings = Several(
         ("rne",), Choice("rne", ROUNDINGS), "Roundings that are built; with more than one, each beat chooses among them."
     )
@@ -83,6 +95,12 @@ class FloatEncoder(FloatCodec):
     )
     seed_port = seed_port()
 
+    relations = (
+        Relation(
+            "stages above 5 need subnormals to align: several formats or underflow=gradual, of fewer than 8 exponent bits",
+            lambda stages, formats: stages <= 5 or locates(formats),
+        ),
+    )
     effects = (
         Effect(
             "where a format has infinity or NaN",
@@ -119,28 +137,46 @@ class FloatEncoder(FloatCodec):
         random = {"random": data.ArrayLayout(self.random_bits, self.lanes)}
         return Float32, self.control | (random if self.random_bits and not self.seeded else {})
 
-    def middle_shapes(self):
-        return located(self), {"control": self.control_layout}
-
     def output_shapes(self):
         return self.code_bits, {"flags": data.ArrayLayout(Flags, self.lanes)} if self.flags else {}
 
-    def first_half(self, m, source, sink):
-        random = self._random(m, source, sink)
-        self.pass_control(m, source, sink)
-        self.in_each_lane(
-            m,
-            "align",
-            lambda: Align(self),
-            lambda lane, align: [
-                align.word.eq(source.p.data[lane]),
-                align.control.eq(sink.p.control),
-                align.random.eq(random[lane]),
-                sink.p.lanes[lane].eq(align.o),
-            ],
-        )
+    def phases(self):
+        shared = {"control": self.control_layout}
+        random = {"random": data.ArrayLayout(self.random_bits, self.lanes)} if self.random_bits and not self.seeded else {}
+        return [
+            self.phase("placed", (placed(self), {**shared, **random}), self._place),
+            self.phase("aligned", (aligned(self), {**shared, **random}), self._align),
+            self.phase("middle", (located(self), shared), self._round, waits=self.seeded),
+            self.phase("summed", (summed(self), shared), self._sum),
+            self.phase("ranged", (ranged(self), shared), self._range),
+            self.phase("output", None, self._pack),
+        ]
 
-    def second_half(self, m, source, sink):
+    def _place(self, m, source, sink):
+        self.pass_control(m, source, sink)
+        self._pass(m, source.p.user, sink.p, "random")
+        bias = self.bias(sink.p.control) if locates(self.formats) else 0
+        for word, lane in zip(source.p.data, sink.p.lanes, strict=True):
+            m.d.comb += [lane.word.eq(word), lane.exponent.eq(word.exponent + bias)]
+
+    def _align(self, m, source, sink):
+        self._pass(m, source.p, sink.p, "control", "random")
+        self._each(m, "align", Align, source, sink)
+
+    def _round(self, m, source, sink):
+        random = self._random_words(m, source, sink)
+        self._pass(m, source.p, sink.p, "control")
+        self._each(m, "round", Round, source, sink, lambda lane, rounder: [rounder.random.eq(random[lane])])
+
+    def _sum(self, m, source, sink):
+        self._pass(m, source.p, sink.p, "control")
+        self._each(m, "sum", Sum, source, sink)
+
+    def _range(self, m, source, sink):
+        self._pass(m, source.p, sink.p, "control")
+        self._each(m, "range", Range, source, sink)
+
+    def _pack(self, m, source, sink):
         self.in_each_lane(
             m,
             "pack",
@@ -153,12 +189,30 @@ class FloatEncoder(FloatCodec):
             ],
         )
 
-    def _random(self, m, source, sink):
-        """Random bits of each lane for the beat at the input of the first half, which waits there until they are seeded."""
+    def _each(self, m, name, kind, source, sink, more=lambda lane, component: []):
+        """A component from each lane of `source` to that of `sink`."""
+        self.in_each_lane(
+            m,
+            name,
+            lambda: kind(self),
+            lambda lane, component: [
+                component.i.eq(source.p.lanes[lane]),
+                component.control.eq(source.p.control),
+                sink.p.lanes[lane].eq(component.o),
+                *more(lane, component),
+            ],
+        )
+
+    def _pass(self, m, given, result, *names):
+        """Pass on those of the shared fields `names` that there are."""
+        m.d.comb += [result[name].eq(given[name]) for name in names if name in result.shape().members]
+
+    def _random_words(self, m, source, sink):
+        """Random bits of each lane for the beat that is rounded, which waits in front of that until they are seeded."""
         if not self.random_bits:
             return [Const(0, 0)] * self.lanes
         if not self.seeded:
-            return source.p.user.random
+            return source.p.random
         ports = self if self.seed_port else None
         words, seeded = lane_words(m, self.seed, self.lanes, self.random_bits, source.valid & source.ready, ports)
         m.d.comb += [sink.valid.eq(source.valid & seeded), source.ready.eq(sink.ready & seeded)]

@@ -1,14 +1,15 @@
 """Dot products of logarithmic numbers in fixed point."""
 
 from amaranth.hdl import Cat, Mux, Signal, signed
-from amaranth.lib import data, stream
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 from narrowfloat.golden.lbfp import OUTPUTS
-from narrowfloat.hdl.block import Choice, Integer, Switch
-from narrowfloat.hdl.lbfp.products import Products, Shift, log_sum, pairs
+from narrowfloat.hdl.block import Choice, Integer, Stages, Switch
+from narrowfloat.hdl.lbfp.products import Power, Products, Shift, log_sum, log_sum_layout, pairs, power_layout
 from narrowfloat.hdl.parts.logic import named, wire
-from narrowfloat.hdl.parts.stream import beats_of, registered
+from narrowfloat.hdl.parts.pipeline import Phase, pipeline
+from narrowfloat.hdl.parts.stream import beats_of
 
 
 class LbfpDotProduct(Products):
@@ -64,8 +65,14 @@ class LbfpDotProduct(Products):
     """
 
     lanes = Integer(16, 1, 64, "Products per beat.", place=1)
-    stages = Integer(
-        0, 0, 2, "Registers beside the accumulator: none; between products and adders; at the input, too.", place=1
+    stages = Stages(
+        0,
+        products="between products and adders",
+        input="at the input",
+        sum="in front of the accumulator",
+        sums="amid the tree of adders",
+        powers="behind the table of powers",
+        logarithms="behind the sum of logarithms",
     )
     output = Choice(
         "sign_magnitude", OUTPUTS, "How products are cut: toward zero, or in two's complement toward minus infinity."
@@ -104,61 +111,87 @@ class LbfpDotProduct(Products):
         }
 
     def build(self, m):
-        source = registered(m, "input_register", self.i) if self.stages >= 2 else self.i
-        product = signed(self.table.out_bits)
-        products = stream.Signature(
-            data.StructLayout(
-                {
-                    "terms": data.ArrayLayout(product, self.lanes),
-                    "carries": self.lanes if self.output == "sign_magnitude" else 0,
-                    "last": 1,
-                    "user": source.p.user.shape(),
-                }
-            )
-        ).create(path=("products",))
-        m.d.comb += [
-            products.valid.eq(source.valid),
-            source.ready.eq(products.ready),
-            products.p.last.eq(source.p.last),
-            products.p.user.eq(source.p.user),
+        levels = (self.lanes - 1).bit_length()
+        half = (levels + 1) // 2
+        phases = [
+            self._phase("logarithms", {"lanes": data.ArrayLayout(log_sum_layout(self.fmt), self.lanes)}, self._add),
+            self._phase("powers", {"lanes": data.ArrayLayout(self._power_layout, self.lanes)}, self._look_up),
+            self._phase("products", self._terms(0), self._shift),
+            self._phase("sums", self._terms(half), lambda m, source, sink: self._tree(m, half, source, sink)),
+            self._phase("sum", self._terms(levels), lambda m, source, sink: self._tree(m, levels - half, source, sink)),
         ]
-        self._multiply(m, source, products)
-        if self.stages >= 1:
-            products = registered(m, "product_register", products)
-        self._accumulate(m, products)
+        self._accumulate(m, pipeline(m, self.i, phases, type(self).stages.cuts[: self.stages]))
 
-    def _multiply(self, m, source, products):
-        for lane in range(self.lanes):
+    def _phase(self, name, fields, logic):
+        """A phase that makes `fields`, while the rest of a beat passes through."""
+        shape = data.StructLayout({**fields, "last": 1, "user": self.i.p.user.shape()})
+
+        def passing(m, source, sink):
+            m.d.comb += [sink.p.last.eq(source.p.last), sink.p.user.eq(source.p.user)]
+            logic(m, source, sink)
+
+        return Phase(name, shape, passing)
+
+    @property
+    def _power_layout(self):
+        return power_layout(self.fmt, self.table, self.output)
+
+    def _add(self, m, source, sink):
+        for a, b, result in zip(source.p.data.a, source.p.data.b, sink.p.lanes, strict=True):
+            log_sum(m, self.fmt, a, b, result)
+
+    def _look_up(self, m, source, sink):
+        for lane, (given, result) in enumerate(zip(source.p.lanes, sink.p.lanes, strict=True)):
+            m.submodules[f"power{lane}"] = power = Power(self.fmt, self.table, self.output)
+            m.d.comb += [power.i.eq(given), result.eq(power.o)]
+
+    def _shift(self, m, source, sink):
+        for lane, given in enumerate(source.p.lanes):
             m.submodules[f"shift{lane}"] = shift = Shift(self.fmt, self.table, self.output)
-            log_sum(m, self.fmt, source.p.data.a[lane], source.p.data.b[lane], shift.i)
+            m.d.comb += shift.i.eq(given)
+            term = sink.p[f"term{lane}"]
             if self.output == "twos_complement":
-                m.d.comb += products.p.terms[lane].eq(shift.product.as_signed())
+                m.d.comb += term.eq(shift.product.as_signed())
                 continue
             sign = shift.product[-1]
             m.d.comb += [
-                products.p.terms[lane].eq(Cat((bit ^ sign for bit in shift.product[:-1]), sign).as_signed()),
-                products.p.carries[lane].eq(sign),
+                term.eq(Cat((bit ^ sign for bit in shift.product[:-1]), sign).as_signed()),
+                sink.p.carries[lane].eq(sign),
             ]
+
+    def _terms(self, levels):
+        """What is left to add behind so many levels of a tree of adders of two, each of which takes a carry: on FPGAs they
+        become carry chains, in cells full adders."""
+        widths, carries = [self.table.out_bits] * self.lanes, self.lanes if self.output == "sign_magnitude" else 0
+        for _ in range(levels):
+            # Two numbers of w bits and a carry are from -2**w to 2**w - 1, which w + 1 bits hold.
+            sums = [max(pair) + 1 for pair in zip(widths[::2], widths[1::2])]
+            widths, carries = sums + widths[2 * len(sums) :], max(carries - len(sums), 0)
+        return {**{f"term{number}": signed(width) for number, width in enumerate(widths)}, "carries": carries}
+
+    def _tree(self, m, levels, source, sink):
+        terms = [source.p[name] for name in source.p.shape().members if name.startswith("term")]
+        carries = list(source.p.carries)
+        for _ in range(levels):
+            sums = []
+            for left, right in zip(terms[::2], terms[1::2]):
+                shape = signed(max(len(left), len(right)) + 1)
+                carry = carries.pop(0) if carries else 0
+                sums.append(wire(m, shape, left + right + carry, f"sum{len(terms)}_{len(sums)}"))
+            terms = sums + terms[2 * len(sums) :]
+        m.d.comb += [sink.p[f"term{number}"].eq(term) for number, term in enumerate(terms)]
+        m.d.comb += sink.p.carries.eq(Cat(carries))
 
     def _accumulate(self, m, products):
         done = Signal()
         fresh = Signal(init=1)
         total = Signal(signed(self._sum_bits), reset_less=True)
-        # A tree of adders of two, each with a carry: on FPGAs it becomes carry chains, in cells full adders. Two numbers of w
-        # bits and a carry are from -2**w to 2**w - 1, which w + 1 bits hold.
-        carries = iter(products.p.carries)
-        terms = list(products.p.terms)
-        while len(terms) > 1:
-            sums = []
-            for left, right in zip(terms[::2], terms[1::2]):
-                shape = signed(max(len(left), len(right)) + 1)
-                sums.append(wire(m, shape, left + right + next(carries, 0), f"sum{len(terms)}_{len(sums)}"))
-            terms = sums + terms[2 * len(sums) :]
+        term, carry = products.p.term0, products.p.carries
         taken = Signal()
         m.d.comb += [products.ready.eq(~done | self.o.ready), taken.eq(products.valid & products.ready)]
         with m.If(taken):
             m.d.sync += [
-                total.eq(Mux(fresh, 0, total) + terms[0] + next(carries, 0)),
+                total.eq(Mux(fresh, 0, total) + term + carry),
                 fresh.eq(products.p.last),
             ]
         with m.If(products.ready):

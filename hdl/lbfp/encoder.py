@@ -3,9 +3,21 @@
 from amaranth.hdl import signed
 from amaranth.lib import data, wiring
 from narrowfloat.golden.formats import LogBlockFormat
-from narrowfloat.hdl.block import Choice, Effect, Format, Integer, Lanewise, Relation, Switch
+from narrowfloat.hdl.block import Choice, Effect, Format, Integer, Lanewise, Relation, Stages, Switch
 from narrowfloat.hdl.lbfp.block_exponent import BLOCK_LATENCY, BlockMaximum
-from narrowfloat.hdl.lbfp.logarithm import LSB_BITS, Clamp, Locate, integer_bits, rounded
+from narrowfloat.hdl.lbfp.logarithm import (
+    LSB_BITS,
+    Clamp,
+    Locate,
+    Magnitude,
+    Normalise,
+    Sum,
+    integer_bits,
+    magnitude,
+    normalised,
+    rounded,
+    summed,
+)
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 
 
@@ -60,6 +72,15 @@ class LbfpEncoder(Lanewise):
     """
 
     fmt = Format("lbfp8", LogBlockFormat, "Format of the codes.", place=0)
+    stages = Stages(
+        1,
+        output="at the output",
+        middle="behind the logarithm",
+        input="at the input",
+        summed="in front of the choice of what is out of range",
+        normalised="behind the shift of a sum's leading one to the top",
+        magnitude="behind the magnitude of a sum",
+    )
     source = Choice("fp32", ("fp32", "fixed"), "FP32, or integers in two's complement whose last bit weighs 2**lsb_exponent.")
     fixed_bits = Integer(32, 4, 64, "Width of those integers.")
     exponent = Choice(
@@ -67,6 +88,7 @@ class LbfpEncoder(Lanewise):
     )
     flags = Switch(False, "Whether each element comes with its flags saturated, flushed and invalid.")
     relations = (
+        Relation("stages above 4 need source=fixed", lambda stages, source: stages <= 4 or source == "fixed"),
         Relation("exponent=max needs source=fp32", lambda exponent, source: exponent == "given" or source == "fp32"),
         Relation(
             "exponent=max needs a format whose block is a multiple of lanes",
@@ -102,9 +124,6 @@ class LbfpEncoder(Lanewise):
             return Float32, user
         return signed(self.fixed_bits), {**user, "lsb_exponent": signed(self.fmt.exp_bits + LSB_BITS)}
 
-    def middle_shapes(self):
-        return rounded(self.fmt, self._integer_bits), self._exponents if self._blocks else {}
-
     def output_shapes(self):
         raised = {"flags": data.ArrayLayout(LogFlags, self.lanes)} if self.flags else {}
         return self.fmt.bits, (self._exponents if self._blocks else {}) | raised
@@ -116,23 +135,67 @@ class LbfpEncoder(Lanewise):
         wiring.connect(m, wiring.flipped(self.i), maximum.i)
         return maximum.o
 
-    def first_half(self, m, source, sink):
-        user = source.p.user
+    def phases(self):
+        bits = self._integer_bits
+        shared = self._exponents if self._blocks else {}
+        given = self._exponents | {"lsb_exponent": signed(self.fmt.exp_bits + LSB_BITS)}
+        leading = [
+            self.phase("magnitude", (magnitude(self.fixed_bits), given), self._magnitude),
+            self.phase("normalised", (normalised(self.fixed_bits), given), self._normalise),
+        ]
+        return [
+            *(leading if self.source == "fixed" else []),
+            self.phase("middle", (rounded(self.fmt, bits), shared), self._locate),
+            self.phase("summed", (summed(self.fmt, bits), shared), self._sum),
+            self.phase("output", None, self._clamp),
+        ]
+
+    def _magnitude(self, m, source, sink):
+        self.in_each_lane(
+            m,
+            "magnitude",
+            lambda: Magnitude(self.fixed_bits),
+            lambda lane, part: [part.value.eq(source.p.data[lane]), sink.p.lanes[lane].eq(part.o)],
+        )
+        m.d.comb += [sink.p[name].eq(source.p.user[name]) for name in ("exponent", "lsb_exponent")]
+
+    def _normalise(self, m, source, sink):
+        self.in_each_lane(
+            m,
+            "normalise",
+            lambda: Normalise(self.fixed_bits),
+            lambda lane, part: [part.i.eq(source.p.lanes[lane]), sink.p.lanes[lane].eq(part.o)],
+        )
+        m.d.comb += [sink.p[name].eq(source.p[name]) for name in ("exponent", "lsb_exponent")]
+
+    def _locate(self, m, source, sink):
+        fixed = self.source == "fixed"
+        values, given = (source.p.lanes, source.p) if fixed else (source.p.data, source.p.user)
         self.in_each_lane(
             m,
             "locate",
             lambda: Locate(self.fmt, self.source, self.fixed_bits),
             lambda lane, locate: [
-                locate.value.eq(source.p.data[lane]),
-                locate.exponent.eq(user.exponent),
+                locate.value.eq(values[lane]),
+                locate.exponent.eq(given.exponent),
                 sink.p.lanes[lane].eq(locate.o),
-                *([locate.lsb_exponent.eq(user.lsb_exponent)] if self.source == "fixed" else []),
+                *([locate.lsb_exponent.eq(given.lsb_exponent)] if fixed else []),
             ],
         )
         if self._blocks:
-            m.d.comb += sink.p.exponent.eq(user.exponent)
+            m.d.comb += sink.p.exponent.eq(given.exponent)
 
-    def second_half(self, m, source, sink):
+    def _sum(self, m, source, sink):
+        self.in_each_lane(
+            m,
+            "sum",
+            lambda: Sum(self.fmt, self._integer_bits),
+            lambda lane, part: [part.i.eq(source.p.lanes[lane]), sink.p.lanes[lane].eq(part.o)],
+        )
+        if self._blocks:
+            m.d.comb += sink.p.exponent.eq(source.p.exponent)
+
+    def _clamp(self, m, source, sink):
         self.in_each_lane(
             m,
             "clamp",

@@ -1,4 +1,4 @@
-"""The halves of an encoder lane: the logarithm of a value, and its code."""
+"""What an encoder lane is made of: the leading one of a sum, the logarithm of a value, its c, and the code."""
 
 from math import ceil
 
@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 from narrowfloat.golden.formats import FP32_BIAS, FP32_MAN_BITS
 from narrowfloat.golden.lbfp import thresholds
-from narrowfloat.hdl.parts.logic import Circuit, normalised_to_top, wire
+from narrowfloat.hdl.parts.logic import Circuit, normalised_to_top
 from narrowfloat.hdl.parts.shapes import Float32, LogFlags
 
 # Fraction bits below those of the logarithm at which an encoder looks.
@@ -18,8 +18,7 @@ LSB_BITS = 3
 
 
 def rounded(fmt, integer_bits):
-    """Layout of a value between the halves of an encoder: its logarithm as integer and fraction part, less those of the number
-    c = 0."""
+    """Layout of a value whose logarithm is known, as integer and fraction part, less those of the number c = 0."""
     return data.StructLayout(
         {
             "sign": 1,
@@ -53,19 +52,49 @@ def _fraction(m, fmt, name, significand):
     return fraction
 
 
+def magnitude(fixed_bits):
+    """Layout of a sum in sign and magnitude."""
+    return data.StructLayout({"negative": 1, "magnitude": fixed_bits})
+
+
+def normalised(fixed_bits):
+    """Layout of a sum with its leading one at the top, by so many places; of zero all are shifted."""
+    return data.StructLayout({"negative": 1, "magnitude": fixed_bits, "places": (fixed_bits - 1).bit_length()})
+
+
+class Magnitude(Circuit):
+    """The sign and magnitude of a sum in two's complement."""
+
+    def __init__(self, fixed_bits):
+        super().__init__({"value": In(signed(fixed_bits)), "o": Out(magnitude(fixed_bits))})
+
+    def build(self, m):
+        negative = self.value[-1]
+        inverted = self.value.as_unsigned() ^ negative.replicate(len(self.value))
+        m.d.comb += [self.o.negative.eq(negative), self.o.magnitude.eq(inverted + negative)]
+
+
+class Normalise(Circuit):
+    """Shifts the leading one of a sum to the top."""
+
+    def __init__(self, fixed_bits):
+        super().__init__({"i": In(magnitude(fixed_bits)), "o": Out(normalised(fixed_bits))})
+
+    def build(self, m):
+        moved, places = normalised_to_top(m, self.i.magnitude, "moved{distance}", "place{distance}")
+        m.d.comb += [self.o.negative.eq(self.i.negative), self.o.magnitude.eq(moved), self.o.places.eq(places)]
+
+
 class Locate(Circuit):
-    """First half of an encoder lane: the logarithm of a value."""
+    """The logarithm of a value: an FP32 word, or a sum whose leading one is at the top."""
 
     def __init__(self, fmt, source, fixed_bits):
         self._fmt, self._source = fmt, source
-        shape = Float32 if source == "fp32" else signed(fixed_bits)
-        self._exponent = signed(fmt.exp_bits)
-        self._lsb = signed(fmt.exp_bits + LSB_BITS)
         super().__init__(
             {
-                "value": In(shape),
-                "exponent": In(self._exponent),
-                "lsb_exponent": In(self._lsb),
+                "value": In(Float32 if source == "fp32" else normalised(fixed_bits)),
+                "exponent": In(signed(fmt.exp_bits)),
+                "lsb_exponent": In(signed(fmt.exp_bits + LSB_BITS)),
                 "o": Out(rounded(fmt, integer_bits(fmt, source, fixed_bits))),
             }
         )
@@ -86,16 +115,13 @@ class Locate(Circuit):
                 self.o.integer.eq(word.exponent - self.exponent + (offset - FP32_BIAS)),
             ]
         else:
-            negative = self.value[-1]
-            width = len(self.value)
-            magnitude = wire(m, width, (self.value.as_unsigned() ^ negative.replicate(width)) + negative)
-            magnitude, places = normalised_to_top(m, magnitude, "moved{distance}", "place{distance}")
-            below = Cat(Const(0, bits), magnitude[:-1])
+            moved = self.value.magnitude
+            below = Cat(Const(0, bits), moved[:-1])
             m.d.comb += [
                 significand.eq(below[-bits:]),
-                self.o.sign.eq(negative),
-                self.o.nonzero.eq(magnitude[-1]),
-                self.o.integer.eq(self.lsb_exponent - self.exponent - places + (len(magnitude) - 1 + offset)),
+                self.o.sign.eq(self.value.negative),
+                self.o.nonzero.eq(moved[-1]),
+                self.o.integer.eq(self.lsb_exponent - self.exponent - self.value.places + (len(moved) - 1 + offset)),
             ]
         smallest = ceil((2 ** (1 / 2**fmt.frac_bits) - 1) * 2**bits)
         m.d.comb += [
@@ -117,17 +143,38 @@ def integer_bits(fmt, source, fixed_bits):
     return max(bits_for(end, True) for end in ends)
 
 
-class Clamp(Circuit):
-    """Second half of an encoder lane: c within its range, and zero."""
+def summed(fmt, integer_bits):
+    """Layout of a value whose c is known, before it is clamped."""
+    kinds = dict.fromkeys(("sign", "nonzero", "subnormal", "special"), 1)
+    # Where c is too small: it is below half of the smallest number.
+    return data.StructLayout({**kinds, "c": signed(integer_bits + fmt.frac_bits + 1), "far": 1})
+
+
+class Sum(Circuit):
+    """Integer and fraction part of a logarithm to c."""
 
     def __init__(self, fmt, integer_bits):
         self._fmt = fmt
-        super().__init__({"i": In(rounded(fmt, integer_bits)), "code": Out(fmt.bits), "flags": Out(LogFlags)})
+        super().__init__({"i": In(rounded(fmt, integer_bits)), "o": Out(summed(fmt, integer_bits))})
 
     def build(self, m):
-        fmt = self._fmt
-        integer = Cat(Const(0, fmt.frac_bits), self.i.integer).as_signed()
-        c = wire(m, signed(len(integer) + 1), integer + self.i.fraction)
+        integer = self.i.integer
+        m.d.comb += [
+            *(self.o[name].eq(self.i[name]) for name in ("sign", "nonzero", "subnormal", "special")),
+            self.o.c.eq(Cat(Const(0, self._fmt.frac_bits), integer).as_signed() + self.i.fraction),
+            self.o.far.eq(integer[-1] & ~(integer.all() & self.i.smallest)),
+        ]
+
+
+class Clamp(Circuit):
+    """The code of a lane: c within its range, or zero."""
+
+    def __init__(self, fmt, integer_bits):
+        self._fmt = fmt
+        super().__init__({"i": In(summed(fmt, integer_bits)), "code": Out(fmt.bits), "flags": Out(LogFlags)})
+
+    def build(self, m):
+        fmt, c = self._fmt, self.i.c
         negative = c[-1]
         too_large = Signal()
         below = Signal()
@@ -136,19 +183,19 @@ class Clamp(Circuit):
             too_large.eq(~negative & c[fmt.magnitude_bits : -1].any()),
             # c < 1: the smallest number from its half on, one integer lower, zero below.
             below.eq(negative | ~c[:-1].any()),
-            zero.eq(~self.i.nonzero | (below & self.i.integer[-1] & ~(self.i.integer.all() & self.i.smallest))),
+            zero.eq(~self.i.nonzero | (below & self.i.far)),
         ]
-        magnitude = Signal(fmt.magnitude_bits)
+        clamped = Signal(fmt.magnitude_bits)
         with m.If(zero):
-            m.d.comb += magnitude.eq(0)
+            m.d.comb += clamped.eq(0)
         with m.Elif(below):
-            m.d.comb += magnitude.eq(1)
+            m.d.comb += clamped.eq(1)
         with m.Elif(too_large):
-            m.d.comb += magnitude.eq(fmt.max_magnitude)
+            m.d.comb += clamped.eq(fmt.max_magnitude)
         with m.Else():
-            m.d.comb += magnitude.eq(c)
+            m.d.comb += clamped.eq(c)
         m.d.comb += [
-            self.code.eq(Cat(magnitude, self.i.sign & ~zero)),
+            self.code.eq(Cat(clamped, self.i.sign & ~zero)),
             self.flags.saturated.eq(too_large & self.i.nonzero & ~self.i.special),
             self.flags.flushed.eq(zero & (self.i.nonzero | self.i.subnormal)),
             self.flags.invalid.eq(self.i.special),

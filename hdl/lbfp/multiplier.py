@@ -3,8 +3,8 @@
 from amaranth.hdl import signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
-from narrowfloat.hdl.block import Lanewise
-from narrowfloat.hdl.lbfp.products import Products, Shift, log_sum, log_sum_layout, pairs
+from narrowfloat.hdl.block import Lanewise, Stages
+from narrowfloat.hdl.lbfp.products import Power, Products, Shift, log_sum, log_sum_layout, pairs, power_layout
 from narrowfloat.hdl.parts.stream import beats
 
 
@@ -39,6 +39,14 @@ class LbfpMultiplier(Products, Lanewise):
         A product.
     """
 
+    stages = Stages(
+        1,
+        output="at the output",
+        middle="behind the sum of logarithms",
+        input="at the input",
+        powers="behind the table of powers",
+    )
+
     def members(self):
         bits = self.table.out_bits
         signed_magnitude = data.StructLayout({"magnitude": bits - 1, "sign": 1})
@@ -49,14 +57,27 @@ class LbfpMultiplier(Products, Lanewise):
     def fraction_bits(self):
         return {"m_axis_tdata": -self.table.lsb_offset}
 
-    def middle_shapes(self):
-        return log_sum_layout(self.fmt), {}
+    def phases(self):
+        powers = power_layout(self.fmt, self.table, self.output)
+        return [
+            self.phase("middle", (log_sum_layout(self.fmt), {}), self._add),
+            self.phase("powers", (powers, {}), self._look_up),
+            self.phase("output", None, self._shift),
+        ]
 
-    def first_half(self, m, source, sink):
+    def _add(self, m, source, sink):
         for lane in range(self.lanes):
             log_sum(m, self.fmt, source.p.data.a[lane], source.p.data.b[lane], sink.p.lanes[lane])
 
-    def second_half(self, m, source, sink):
+    def _look_up(self, m, source, sink):
+        self.in_each_lane(
+            m,
+            "power",
+            lambda: Power(self.fmt, self.table, self.output),
+            lambda lane, power: [power.i.eq(source.p.lanes[lane]), sink.p.lanes[lane].eq(power.o)],
+        )
+
+    def _shift(self, m, source, sink):
         self.in_each_lane(
             m,
             "shift",

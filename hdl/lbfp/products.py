@@ -98,7 +98,7 @@ def _least_guard_bits(antilog, fmt):
 
 
 def log_sum_layout(fmt):
-    """Layout of a product between the halves of a multiplier: sign, t, and whether a factor is zero."""
+    """Layout of a product whose logarithms are added: sign, t, and whether a factor is zero."""
     return data.StructLayout({"sign": 1, "t": fmt.magnitude_bits + 1, "zero": 1})
 
 
@@ -114,26 +114,51 @@ def log_sum(m, fmt, a, b, result):
     ]
 
 
+def _is_twos_complement(output):
+    return output == "twos_complement"
+
+
+def power_layout(fmt, antilog, output):
+    """Layout of a product before it is shifted: its significand, in two's complement negated if the signs differ, T, and as in
+    `log_sum_layout`."""
+    bits = antilog.guard_bits + 1 + _is_twos_complement(output)
+    return data.StructLayout({"sign": 1, "power": bits, "distance": fmt.int_bits + 1, "zero": 1})
+
+
+class Power(Circuit):
+    """The fraction bits of the sum of two logarithms to the power of two that a table has for them."""
+
+    def __init__(self, fmt, antilog, output):
+        self._fmt, self._antilog, self._output = fmt, antilog, output
+        super().__init__({"i": In(log_sum_layout(fmt)), "o": Out(power_layout(fmt, antilog, output))})
+
+    def build(self, m):
+        bits = self._fmt.frac_bits
+        power = Signal(self._antilog.guard_bits + 1)
+        switch(m, self.i.t[:bits], {key: power.eq(value) for key, value in enumerate(self._antilog.table)})
+        m.d.comb += [
+            self.o.power.eq(Mux(self.i.sign, -power, power) if _is_twos_complement(self._output) else power),
+            self.o.distance.eq(self.i.t[bits:]),
+            self.o.sign.eq(self.i.sign),
+            self.o.zero.eq(self.i.zero),
+        ]
+
+
 class Shift(Circuit):
-    """From the sum of two logarithms to a product: table and shift.
+    """A power of two, shifted to be a product.
 
     `product` is {sign, magnitude} or in two's complement.
     """
 
     def __init__(self, fmt, antilog, output):
         self._fmt, self._antilog, self._output = fmt, antilog, output
-        super().__init__({"i": In(log_sum_layout(fmt)), "product": Out(antilog.out_bits)})
+        super().__init__({"i": In(power_layout(fmt, antilog, output)), "product": Out(antilog.out_bits)})
 
     def build(self, m):
         fmt, antilog = self._fmt, self._antilog
-        two = self._output == "twos_complement"
+        two = _is_twos_complement(self._output)
         sign = self.i.sign if two else Const(0, 1)
-        f, shift = self.i.t[: fmt.frac_bits], self.i.t[fmt.frac_bits :]
-        power = Signal(antilog.guard_bits + 1)
-        switch(m, f, {key: power.eq(value) for key, value in enumerate(antilog.table)})
-        shifted = power
-        if two:
-            shifted = wire(m, antilog.guard_bits + 2, Mux(sign, -power, power))
+        shift, shifted = self.i.distance, self.i.power
         for stage in range(fmt.int_bits):
             # Each stage keeps what it shifts out, below, until the end.
             distance = 2**stage

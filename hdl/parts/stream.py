@@ -20,9 +20,19 @@ class _Stage(Circuit):
     o : Out(stream.Signature(shape))
     """
 
-    def __init__(self, shape):
+    def __init__(self, shape, **more):
         self._shape = shape
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), **more})
+
+    def _hold(self, m, valid):
+        """A register that takes a transfer whenever it is ready for one."""
+        payload = Signal(self._shape, reset_less=True)
+        m.d.comb += [self.o.valid.eq(valid), self.o.payload.eq(payload)]
+        with m.If(self.i.ready):
+            m.d.sync += valid.eq(self.i.valid)
+        # A separate enable keeps the data quiet while nothing arrives: no toggling, no reset.
+        with m.If(self.i.ready & self.i.valid):
+            m.d.sync += payload.eq(self.i.payload)
 
 
 class Register(_Stage):
@@ -33,13 +43,37 @@ class Register(_Stage):
 
     def build(self, m):
         valid = Signal()
-        payload = Signal(self._shape, reset_less=True)
-        m.d.comb += [self.o.valid.eq(valid), self.o.payload.eq(payload), self.i.ready.eq(self.o.ready | ~valid)]
-        with m.If(self.i.ready):
-            m.d.sync += valid.eq(self.i.valid)
-        # A separate enable keeps the data quiet while nothing arrives: no toggling, no reset.
-        with m.If(self.i.ready & self.i.valid):
-            m.d.sync += payload.eq(self.i.payload)
+        m.d.comb += self.i.ready.eq(self.o.ready | ~valid)
+        self._hold(m, valid)
+
+
+class RunRegister(_Stage):
+    """A pipeline stage in a run of them, whose `ready` is a gate away from the consumer's however long the run is.
+
+    It moves as a chain of `Register` does, and knows from a register of its own whether it and all stages behind it are taken.
+
+    Members
+    -------
+    ready_at_end : In(1)
+        That of what takes transfers from the run's last stage.
+    rest_fills : In(1)
+        All stages behind it hold a transfer after this cycle; 1 if there are none.
+    fills : Out(1)
+        So do it and those behind it.
+    """
+
+    def __init__(self, shape):
+        super().__init__(shape, ready_at_end=In(1), rest_fills=In(1), fills=Out(1))
+
+    def build(self, m):
+        valid = Signal()
+        full = Signal()
+        m.d.comb += [
+            self.i.ready.eq(self.ready_at_end | ~full),
+            self.fills.eq((self.i.valid | ~self.i.ready) & self.rest_fills),
+        ]
+        m.d.sync += full.eq(self.fills)
+        self._hold(m, valid)
 
 
 class SkidBuffer(_Stage):
@@ -88,10 +122,15 @@ def beats_of(layout, user):
 
 def registered(m, name, source):
     """The stream `source` behind a `Register`, which becomes the submodule `name`."""
-    m.submodules[name] = stage = Register(source.payload.shape())
+    return staged(m, name, source, Register).o
+
+
+def staged(m, name, source, kind):
+    """A stage of that kind that takes the stream `source`, which becomes the submodule `name`."""
+    m.submodules[name] = stage = kind(source.payload.shape())
     m.d.comb += [
         stage.i.valid.eq(source.valid),
         source.ready.eq(stage.i.ready),
         stage.i.payload.eq(source.payload),
     ]
-    return stage.o
+    return stage

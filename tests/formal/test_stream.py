@@ -2,7 +2,8 @@
 
 The beats in a pipeline are those that come out when it runs empty. From any state at all a clock edge must take the first of
 them away if it was delivered, add one at the end if it was accepted, and leave the others alone; reset must take all away. The
-rest is induction, for which it need not be known what the registers inside mean.
+rest is induction, for which it need not be known what the registers inside mean, but for one in each stage of a long pipeline:
+whether it and all behind it are taken.
 """
 
 import os
@@ -55,11 +56,27 @@ def output(cycle):
 
 def without_gaps(outputs):
     """How many of `outputs` are valid, and their beats."""
-    number, beats = z3.BitVecVal(0, 3), [z3.BitVecVal(0, outputs[0][1].size())] * len(outputs)
+    number, beats = z3.BitVecVal(0, 4), [z3.BitVecVal(0, outputs[0][1].size())] * len(outputs)
     for valid, beat in outputs:
         beats = [z3.If(z3.And(valid == YES, number == place), beat, old) for place, old in enumerate(beats)]
-        number += z3.ZeroExt(2, valid)
+        number += z3.ZeroExt(3, valid)
     return number, beats
+
+
+# Boundaries in the order in which beats pass them; where random numbers are drawn beats may wait in front of the middle.
+BOUNDARIES = ("input", "placed", "aligned", "middle", "summed", "ranged", "output")
+
+
+def knows_what_is_full(cycle, draws):
+    """Whether each stage that has a register for it knows whether it and all behind it, up to the end of its run, are taken."""
+    facts, rest = [], YES
+    for name in reversed(BOUNDARIES):
+        if f"{name}_register.full" in cycle:
+            rest = rest & cycle[f"{name}_register.o_valid"]
+            facts.append(cycle[f"{name}_register.full"] == rest)
+        if name == "middle" and draws:
+            rest = YES
+    return z3.And(facts)
 
 
 def broken_promises(pipeline, core, stages):
@@ -69,6 +86,8 @@ def broken_promises(pipeline, core, stages):
     then = cycles.cycle(pipeline, after=now)
     after_reset = cycles.cycle(pipeline, after=cycles.cycle(pipeline, reset=YES))
     empty_now, empty_then, empty_after_reset = (cycles.run_empty(pipeline, start, stages) for start in (now, then, after_reset))
+    draws = bool(core.registers)
+    cycles.facts.append(knows_what_is_full(now, draws))
     is_accepted = now["s_axis_tvalid"] & now["s_axis_tready"]
     is_delivered = now["m_axis_tvalid"] & now["m_axis_tready"]
     # A core that draws random numbers has registers. Those of the pipeline come to the same when it has run empty.
@@ -100,6 +119,7 @@ def broken_promises(pipeline, core, stages):
             z3.And(number == 0, is_accepted == YES),
             z3.And(valids_then[-2] == YES, *(valid == NO for valid in valids_then[:-2])),
         ),
+        "stages know which are taken": z3.And(knows_what_is_full(then, draws), knows_what_is_full(after_reset, draws)),
         "reset leaves no beat": z3.And([cycle["m_axis_tvalid"] == NO for cycle in empty_after_reset]),
         "each beat has the random numbers of its number": z3.And(
             [empty_then[-1][name] == computed[name] for name in core.registers]
@@ -140,12 +160,19 @@ def test_stream_from_every_state(design, stages, tmp_path):
     check(design, ("formats=ab_e5m2", "lanes=1", "user_bits=2"), stages, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("formats", "stages"), [("ab_e5m2", 4), ("ab_e5m2", 5), *(("float8_e4m3fn", stages) for stages in range(4, 8))]
+)
+def test_long_pipelines_from_every_state(formats, stages, tmp_path):
+    check("float_encoder", (f"formats={formats}", "lanes=1", "user_bits=2"), stages, tmp_path)
+
+
 @pytest.mark.parametrize("reset", ["sync_low", "async_high", "async_low"])
 def test_stream_of_every_reset(reset, tmp_path):
     check("float_encoder", ("formats=float8_e4m3fn", "lanes=1", f"reset={reset}"), 2, tmp_path)
 
 
-@pytest.mark.parametrize("stages", [1, 2, 3])
+@pytest.mark.parametrize("stages", [1, 2, 3, 5, 7])
 def test_stream_with_every_option_from_every_state(stages, tmp_path):
     settings = ("formats=ab_e5m2,float8_e4m3fn,float8_e5m2", "lanes=2", "user_bits=4")
     check("float_encoder", (*settings, "roundings=rne,rna,rtz,sr", "overflow=format", "flags=1"), stages, tmp_path)

@@ -25,6 +25,8 @@ CORNERS_OF_THE_PARAMETERS = (
     ("float_encoder", "lanes=64"),
     ("float_encoder", "stages=3", "user_bits=64", "roundings=sr", "sr_bits=16"),
     ("float_encoder", "roundings=sr", "random=port", "stages=0", "sr_bits=1"),
+    ("float_encoder", "roundings=rne,sr", "random=port", "stages=7", "formats=float8_e4m3fn,ab_e5m2", "flags=1"),
+    ("float_encoder", "roundings=rne,sr", "seed_port=1", "stages=5", "tininess=after", "formats=e8m7_ieee", "flags=1"),
     ("float_encoder", "roundings=rtz"),
     ("float_encoder", "roundings=rna,rtz", "bias_port=0", "overflow=format", "formats=float8_e4m3fnuz", "flags=1"),
     ("float_encoder", "formats=e2m0", "flags=1"),
@@ -231,7 +233,7 @@ def test_module_names_differ():
         (["emit", "float_encodr"], "unknown design 'float_encodr': use one of float_encoder, float_decoder"),
         (["emit", "float_encoder", "--set", "lanes=0"], "lanes must be an integer from 1 to 64, not 0"),
         (["emit", "float_encoder", "--set", "lanes=four"], "lanes must be an integer from 1 to 64, not 'four'"),
-        (["emit", "float_encoder", "--set", "stages=4"], "stages must be an integer from 0 to 3, not 4"),
+        (["emit", "float_encoder", "--set", "stages=8"], "stages must be an integer from 0 to 7, not 8"),
         (
             ["emit", "float_encoder", "--set", "lanes"],
             "float_encoder has no parameter 'lanes': use NAME=VALUE with one of formats,",

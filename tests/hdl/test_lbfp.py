@@ -14,17 +14,21 @@ CORNERS = (
     ("lbfp_encoder", "fmt=i1f2e2", "flags=1", "reset=async_low"),
     ("lbfp_encoder", "source=fixed", "fixed_bits=4", "fmt=i4f3", "lanes=1"),
     ("lbfp_encoder", "source=fixed", "fixed_bits=64", "flags=1", "stages=2"),
+    ("lbfp_encoder", "source=fixed", "stages=6", "user_bits=3"),
     ("lbfp_encoder", "exponent=max", "fmt=i3f4b4"),
     ("lbfp_encoder", "exponent=max", "fmt=i3f3e5b64", "flags=1", "user_bits=3", "stages=0"),
     ("lbfp_decoder", "fmt=i4f0", "lanes=1", "stages=0"),
     ("lbfp_decoder", "fmt=i1f6e3", "stages=3", "user_bits=5"),
     ("lbfp_multiplier", "fmt=i1f2", "lanes=1", "stages=0", "out_bits=7"),
     ("lbfp_multiplier", "fmt=i4f0", "antilog=mitchell", "stages=3"),
+    ("lbfp_multiplier", "stages=4", "lanes=1"),
     ("lbfp_multiplier", "fmt=i1f6", "output=sign_magnitude", "user_bits=7"),
     ("lbfp_multiplier", "antilog=two_segment", "guard_bits=8", "out_bits=25"),
     ("lbfp_dot_product", "lanes=1", "max_beats=1", "fmt=i4f0", "exponents=0"),
     ("lbfp_dot_product", "lanes=3", "output=twos_complement", "stages=2", "user_bits=9", "reset=sync_low"),
     ("lbfp_dot_product", "lanes=9", "max_beats=16777216", "stages=1", "out_bits=22"),
+    ("lbfp_dot_product", "lanes=1", "stages=6", "output=twos_complement"),
+    ("lbfp_dot_product", "lanes=7", "stages=6", "user_bits=2"),
 )
 
 
@@ -53,6 +57,7 @@ def test_block_latency_covers_a_block():
     ("name", "settings", "message"),
     [
         ("lbfp_encoder", "exponent=max fmt=i3f4b8 source=fixed", "exponent=max needs source=fp32"),
+        ("lbfp_encoder", "stages=5", "stages above 4 need source=fixed"),
         ("lbfp_encoder", "exponent=max", "exponent=max needs a format whose block is a multiple of lanes"),
         ("lbfp_encoder", "exponent=max fmt=i3f4b6", "exponent=max needs a format whose block is a multiple of lanes"),
         ("lbfp_multiplier", "guard_bits=3", "guard_bits must be at least"),
