@@ -27,8 +27,8 @@ _GOAL_MHZ = 400
 class PlaceAndRoute:
     """nextpnr for one device: the recipe "placed" gives the counts of `synthesis` and Fmax.
 
-    Fmax is the median over `SEEDS`; of units of more than `_WIDE` LUTs, which take minutes, that of the first. Units of more
-    than `limit` LUTs are not measured.
+    Fmax is the median over `SEEDS`; of units of more than `_WIDE` LUTs, which take minutes, that of the first, and of baselines
+    none. Units of more than `limit` LUTs are not measured.
     """
 
     target: str
@@ -55,13 +55,14 @@ class PlaceAndRoute:
     def measure(self, unit, folder):
         """Metrics of `unit` by recipe; works in the empty `folder`. What does not fit has no Fmax."""
         (metrics,) = results(unit, self.synthesis).values()
-        if metrics["lut4"] > self.limit:
+        is_wide = metrics["lut4"] > _WIDE
+        if metrics["lut4"] > self.limit or (is_wide and unit.role == "baseline"):
             return {}
         (folder / "unit.v").write_text(unit.verilog)
         (folder / "registers.v").write_text(_between_registers(unit))
         synthesis = self.synthesis.script.format(top="between_registers")
         yosys(f"read_verilog -sv unit.v registers.v\n{synthesis}\nwrite_json registers.json", folder)
-        speeds = [self._fmax(seed, folder) for seed in (SEEDS if metrics["lut4"] <= _WIDE else SEEDS[:1])]
+        speeds = [self._fmax(seed, folder) for seed in (SEEDS[:1] if is_wide else SEEDS)]
         if None not in speeds:
             metrics["fmax_mhz"] = round(statistics.median(speeds), 1)
         return {"placed": metrics}

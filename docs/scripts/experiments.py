@@ -208,6 +208,26 @@ def array_cycles():
     return table(["network", "2 bits", "FAST's policy", "4 bits", "cells busy, 2 bits"], rows)
 
 
+def array_speeds():
+    """Speed of a training step on arrays of equal area, that of fMACs over others, by network and precision."""
+    found = evidence("fast_speed")
+    rows = {(row["network"], row["cell"]): row for row in found["rows"]}
+    cells = ("FAST, 2 bits", "FAST, policy of MNIST-5k", "FAST, 4 bits", "BFP, 4 bits in one pass")
+    others = ("MSFP-12", "INT8", "bfloat16", "FP32")
+
+    def speed(network, cell, other):
+        return f"{rows[network, other]['cycles'] / rows[network, cell]['cycles']:.2f}"
+
+    return table(
+        ["network", "array", *(f"over {other}" for other in others)],
+        [
+            [network, cell, *(speed(network, cell, other) for other in others)]
+            for network in dict.fromkeys(network for network, _ in rows)
+            for cell in cells
+        ],
+    )
+
+
 def array_use():
     """The share of an array of 8 by 8 cells that multiplies, by layer, precision and product."""
     rows = [

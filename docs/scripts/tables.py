@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from narrowfloat.golden.formats import BLOCKS, FLOATS, LOGARITHMS
+from narrowfloat.hdl.catalog import DESIGNS, SHIPPED
 from narrowfloat.hdl.files.markdown import left_table
 from narrowfloat.synth.results import KINDS, Results
 
@@ -400,6 +401,18 @@ def port_units():
         ("`memory_port`, `estimators=tracker`, 4 lanes, 4 types", "memory_port", {"estimators": ["tracker"], "s2fp8": False}),
         ("`median_tracker` alone, 4 lanes, 4 types", "median_tracker", {}),
     )
+
+
+def shipped_frequencies():
+    """MHz of every shipped build, placed and routed."""
+    rows = []
+    for name, settings in SHIPPED:
+        design = DESIGNS[name]
+        values = design.parse(settings)
+        unit = {each.name: each.to_json(values[each.name]) for each in design.parameters}
+        label = " ".join([f"`{name}`", *(f"`{setting}`" for setting in settings)])
+        rows.append([label, *(frequency(name, target, **unit) for target in ("ecp5-25k", "ecp5-85k", "ice40-hx8k"))])
+    return table(["build", "ECP5 25k, MHz", "ECP5 85k, MHz", "HX8K, MHz"], rows)
 
 
 def summary_of_units():

@@ -5,7 +5,8 @@ precision, and more than 2 times as fast as MSFP-12. Here: cycles of the three p
 which the emitted array takes to the cycle, on the largest array of each kind that fits the area of a given one of fMACs; areas
 are those of `narrowfloat synth`, all from one flow.
 
-All arrays run at one clock and have the same dataflows; a cell is a dot product of 16 with an accumulator, or one
+All arrays run at one clock and have the same dataflows. Cells of block floating point have the segmented accumulator, the
+smallest whose sums are at least as exact as those in FP32. A cell is a dot product of 16 with an accumulator, or one
 multiply-add. Left out on all sides: registers between cells, which are wider the wider the numbers are, converters, memories
 and their bandwidth, and what is no matrix product. Attention's products are of activations, so that the held operand changes
 with every head.
@@ -40,12 +41,14 @@ class Cell:
     passes: float
 
 
-_FAST = {"accumulator": "fp32", "chunk_bits": 2, "max_bits": 4}
+# The smallest accumulator whose results are at least as exact as sums in FP32.
+_ACCUMULATOR = {"accumulator": "segmented"}
+_FAST = {**_ACCUMULATOR, "chunk_bits": 2, "max_bits": 4}
 CELLS = (
     Cell("FAST, 2 bits", "fast_mac", _FAST, 16, 1),
     Cell("FAST, 4 bits", "fast_mac", _FAST, 16, 4),
-    Cell("BFP, 4 bits in one pass", "fast_mac", {"accumulator": "fp32", "chunk_bits": 4, "max_bits": 4}, 16, 1),
-    Cell("MSFP-12", "fast_mac", {"accumulator": "fp32", "chunk_bits": 3, "max_bits": 3}, 16, 1),
+    Cell("BFP, 4 bits in one pass", "fast_mac", {**_ACCUMULATOR, "chunk_bits": 4, "max_bits": 4}, 16, 1),
+    Cell("MSFP-12", "fast_mac", {**_ACCUMULATOR, "chunk_bits": 3, "max_bits": 3}, 16, 1),
     Cell("INT8", "dot_product", {"width": 8}, 16, 1),
     Cell("bfloat16", "multiply_add", {"format": "bfloat16"}, 1, 1),
     Cell("FP32", "multiply_add", {"format": "fp32"}, 1, 1),
