@@ -47,9 +47,9 @@ class Measured:
     """How a design is measured.
 
     `shapes` are settings that each shipped configuration is built with; `more` are whole configurations that take longer, for
-    those who ask for the design, as the shipped ones are. `operations` is how many there are per cycle, or the parameter that says so. Designs of the
-    same `curve` are in one plot of area against delay; of those with the same `purpose`, lone lanes without registers, tables
-    name the best.
+    those who ask for the design, as the shipped ones are. `operations` is how many there are per cycle, or the parameter that
+    says so. Designs of the same `curve` are in one plot of area against delay; of those with the same `purpose`, lone lanes
+    without registers, tables name the best.
     """
 
     shapes: tuple[tuple[str, ...], ...] = ((),)
@@ -219,7 +219,8 @@ _ACCUMULATORS = tuple((f"accumulator={accumulator}",) for accumulator in bfp.ACC
 def _like_plain(codec):
     return Relative(
         codec,
-        lambda parameters: ("formats=ab_e5m2", *(f"{name}={parameters[name]}" for name in ("lanes", "stages"))),
+        # The plain one has no use for more stages.
+        lambda parameters: ("formats=ab_e5m2", f"lanes={parameters['lanes']}", f"stages={min(parameters['stages'], 3)}"),
         f"{codec} ab_e5m2 of the same shape",
     )
 

@@ -45,10 +45,17 @@ def summands(m, value, digits, places, name):
     return terms
 
 
+def folded(m, terms, name):
+    """The sum of `terms`, as `summands` gives them, as such a term: from the shortest to the longest, each with a carry."""
+    (total, carry), *others = terms
+    for place, (term, up) in enumerate(others, 1):
+        # All below are worth less than this one.
+        total = wire(m, signed(len(term) + 1), total + term + carry, f"{name}_to_digit{place}")
+        carry = up
+    return total, carry
+
+
 def added(m, terms, start, name):
-    """The sum of `terms`, as `summands` gives them, and of `start`: from the shortest to the longest."""
-    total = Const(0, signed(1))
-    for place, (term, up) in enumerate(terms):
-        # All digits below are worth less than this one.
-        total = wire(m, signed(len(term) + 1), total + term + up, f"{name}_to_digit{place}")
-    return named(m, total + start, name)
+    """The sum of `terms`, as `summands` gives them, and of `start`."""
+    total, carry = folded(m, terms, name)
+    return named(m, total + start + carry, name)

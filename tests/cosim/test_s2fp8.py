@@ -17,8 +17,8 @@ from narrowfloat.hdl.emit import emit
 
 GAUSSIAN = Parameters(275, 32283, inverse(275))
 BUILDS = (
-    ("s2_encoder", "lanes=3", "stages=3", "flags=1", "user_bits=5", "reset=async_low"),
-    ("s2_encoder", "lanes=2", "stages=2", "precision=full"),
+    ("s2_encoder", "lanes=3", "stages=8", "flags=1", "user_bits=5", "reset=async_low"),
+    ("s2_encoder", "lanes=2", "stages=7", "precision=full"),
     ("s2_decoder", "lanes=3", "stages=3", "reset=sync_low", "precision=full"),
     ("s2_decoder", "lanes=5", "stages=2", "user_bits=64"),
     ("s2_parameters", "user_bits=7", "reset=async_high"),

@@ -10,8 +10,8 @@ from narrowfloat.hdl.emit import emit
 
 CORNERS = (
     ("s2_encoder", "lanes=1", "stages=0"),
-    ("s2_encoder", "lanes=3", "stages=3", "flags=1", "user_bits=64", "reset=async_low"),
-    ("s2_encoder", "lanes=2", "stages=2", "user_bits=1", "precision=full"),
+    ("s2_encoder", "lanes=3", "stages=8", "flags=1", "user_bits=64", "reset=async_low"),
+    ("s2_encoder", "lanes=2", "stages=7", "user_bits=1", "precision=full"),
     ("s2_decoder", "lanes=1", "stages=0"),
     ("s2_decoder", "lanes=3", "stages=3", "user_bits=5", "reset=sync_low"),
     ("s2_decoder", "lanes=2", "stages=2", "precision=full"),
@@ -45,7 +45,7 @@ def test_only_wires_whose_lower_bits_just_carry_are_kept_from_the_linter():
     text = emit(find("s2_encoder"), ["lanes=1"]).text
     silenced = re.findall(r"lint_off UNUSEDSIGNAL \*/\n  (\w+)", text)
     assert silenced and set(silenced) <= {"wire", "input"}
-    assert "UNUSEDSIGNAL" not in emit(find("lbfp_dot_product")).text
+    assert "UNUSEDSIGNAL" not in emit(find("float_decoder")).text
 
 
 def test_wrong_setting_gets_one_line(tmp_path, capsys):
