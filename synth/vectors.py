@@ -100,7 +100,7 @@ def _of_estimator(reference):
         "bias": bias,
         "settled": settled,
     }
-    return columns, 1
+    return columns, reference.manifest["latency"]["bias"]
 
 
 def _columns(manifest, name, stream, places, cycles):

@@ -39,7 +39,7 @@ class Estimator(PortsReference):
     epochs = 1  # after which there is a bias
 
     def reset(self):
-        options = {name: value for name, value in self.parameters.items() if name not in ("lanes", "reset")}
+        options = {name: value for name, value in self.parameters.items() if name not in ("lanes", "stages", "reset")}
         self.model = self.model_class(**options)
 
     def observe(self, parts):
@@ -172,7 +172,7 @@ class LogMoments(Estimator):
 
 
 class MedianTracker(Estimator):
-    """`narrowfloat.golden.statistics.MedianTracker` behind ports; its bias follows every beat in the next cycle."""
+    """`narrowfloat.golden.statistics.MedianTracker` behind ports; its bias follows every beat."""
 
     model_class = statistics.MedianTracker
 
@@ -185,7 +185,7 @@ class MedianTracker(Estimator):
         return Cycles(words, np.ones(words.shape, bool), types, ~never, never, np.zeros(count, int))
 
     def follow(self, cycles):
-        """The ports ``bias`` and ``settled`` in the cycle after each of `cycles`: two lists of integers."""
+        """The ports ``bias`` and ``settled`` once each of `cycles` counts, which takes the latency: two lists of integers."""
         columns = [], []
         for beat, type_ in zip(cycles.words, cycles.types.tolist(), strict=True):
             self.model.observe(beat[None], type_)

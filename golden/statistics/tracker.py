@@ -15,9 +15,11 @@ class MedianTracker(Estimator):
     The position is in octaves with `fraction` bits, magnitudes are taken half an octave larger, so that the octave e of the
     position stands for the bias ``143 - e`` of the nearest reference median. One lane per beat is looked at, the next one with
     every beat of any type, and one more after each turn, so that no regular order of types or channels keeps it on the same
-    values. Above the position, the value pulls it up by a step, else down; where it would leave the range of biases it stays.
-    The step is 8 octaves at first; it halves when the direction changes or the position stays, and doubles, up to 8 octaves,
-    after `run` pulls in the same direction.
+    values. Above the position, the value pulls it up by a step, else down; where it would leave the range of biases it stays,
+    and then the direction counts as the other one. The step is 8 octaves at first; it halves when the direction changes, and
+    doubles, up to 8 octaves, after `run` pulls in the same direction.
+
+    The hardware takes the same steps some cycles later, as many as its parameter `stages` says, and misses no value.
 
     `end` changes nothing. ``settled`` says that the step has once become the smallest. Raw statistics: "position", in units of
     2**-fraction octaves and half an octave above the word's.
@@ -92,15 +94,15 @@ class MedianTracker(Estimator):
             inside = lowest <= moved <= highest
             if inside:
                 position = moved
-            if up != rising or not inside:
+            if up != rising:
                 step -= step > 0
                 equal = 0
-                rising = up
             elif equal == run - 1:
                 step += step < largest
                 equal = 0
             else:
                 equal += 1
+            rising = up if inside else not up
             smallest_reached |= step == 0
         self._state[type_] = position, step, rising, equal
         self._settled[type_] = smallest_reached

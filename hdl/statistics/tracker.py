@@ -1,10 +1,23 @@
 """A register per type that walks to the median."""
 
-from amaranth.hdl import Cat, Mux, Signal
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Mux, Signal
+from narrowfloat.golden.formats import BIAS_BITS
 from narrowfloat.golden.statistics import REFERENCE_EXPONENT, RUNS, readout
 from narrowfloat.hdl.block import Choice, Integer
-from narrowfloat.hdl.parts.logic import is_number, pick, wire
+from narrowfloat.hdl.parts.logic import is_number, named, pick, wire
 from narrowfloat.hdl.statistics.base import MAGNITUDE_BITS, Estimator
+
+
+@dataclass
+class State:
+    """What is known of a type: signals."""
+
+    depth: Signal
+    minus_step: Signal
+    run: Signal
+    rising: Signal
 
 
 class MedianTracker(Estimator):
@@ -18,8 +31,9 @@ class MedianTracker(Estimator):
     position        starts in the middle of the octave of the bias after reset. It stays where a step would take it out of the
                     octaves from 143 - `bias_max` to 143 - `bias_min`
     step            8 octaves at first. It halves, down to ``2**-fraction`` octaves, with a value whose direction is not that of
-                    the one before, which is down at first, or at which the position stays. It doubles, up to 8 octaves, with
-                    the last of `run` values in a row at which neither happens, since it halved or doubled
+                    the one before, which is down at first; of one at which the position stayed the other direction counts. It
+                    doubles, up to 8 octaves, with the last of `run` values in a row at which it has not halved, since it
+                    halved or doubled
     looked at       of beat n that is observed, from 0 after reset and of all types, lane
                     ``(n + floor(n / lanes)) mod lanes``, if it is kept and holds neither zero, a subnormal, infinity nor
                     NaN; all else changes nothing
@@ -32,7 +46,7 @@ class MedianTracker(Estimator):
     Majorities of several lanes cost a comparator each and follow the data faster than is good: in real tensors neighbours are
     alike, and the position runs after each row.
 
-    Latency: a cycle from a beat to the bias. Throughput: a beat per clock.
+    Latency: `stages` cycles from a beat to the bias. Throughput: a beat per clock.
 
     Members
     -------
@@ -42,75 +56,120 @@ class MedianTracker(Estimator):
 
     fraction = Integer(7, 1, 15, "Bits of the position below an octave; the smallest step is 2**-fraction octaves.")
     run = Choice(64, RUNS, "The step doubles after so many steps in the same direction.")
+    stages = Integer(2, 1, 2, "Cycles from a beat to the bias: 1 takes the least area, 2 reaches the highest frequency.")
 
-    latency = 1
     statistics = readout.MEDIAN_TRACKER
 
+    @property
+    def latency(self):
+        return self.stages
+
     def build(self, m):
-        fraction, type_ = self.fraction, self.observe.type
-        bits = 8 + fraction
-        lowest, highest = REFERENCE_EXPONENT - self.bias_max, REFERENCE_EXPONENT - self.bias_min
-        start = ((REFERENCE_EXPONENT - self.first_bias << fraction) + (1 << fraction - 1)) % 2 ** (bits - 2)
-        largest_step = fraction + 3  # 8 octaves
+        octaves = slice(self.fraction, None)
+        stored = [self._state(f"state{t}") for t in range(self.types)]
+        counts, target = self._look(m)
+        if self.stages == 1:
+            move = self._move(m, self._picked(m, stored), target)
+            moves = [counts & is_number(self.observe.type, t) for t in range(self.types)]
+        else:
+            move, moves = self._move_later(m, stored, counts, target)
+        for t, each in enumerate(stored):
+            with m.If(moves[t]):
+                move(each)
+            has_settled = Signal(name=f"has_settled{t}")
+            m.d.sync += has_settled.eq(self.settled[t])
+            m.d.comb += [self.settled[t].eq(has_settled | each.minus_step[0]), self.bias[t].eq(each.depth[octaves])]
+        depth = wire(m, BIAS_BITS + self.fraction, pick([each.depth for each in stored], self.read.type))
+        # The octave is 143 - bias: the lower four bits of 143 are all set.
+        upper = [Const((REFERENCE_EXPONENT >> 4) - part, 4) for part in range(4)]
+        m.d.comb += [
+            self.read.done.eq(self.read.enable),
+            self.read.data.eq(Cat(~depth[: self.fraction + 4], pick(upper, depth[self.fraction + 4 :]))),
+        ]
 
-        # Exponents are from 80 to 143: the upper two bits follow from the next two.
-        stored = self._registers(bits - 2, "position", start)
-        steps = self._registers(range(largest_step + 1), "step", largest_step)
-        rising = self._registers(1, "rising")
-        equal = self._registers(range(self.run), "equal")
-        wholes = [Cat(part, part[-2:].any(), ~part[-2:].any()) for part in stored]
+    def _state(self, name):
+        """What is known of a type."""
+        shapes = {
+            # How far the position is below octave 144, less one unit: in octaves, that is the bias.
+            "depth": BIAS_BITS + self.fraction,
+            # Without the bits from 8 octaves on, which are all set: the step halves and doubles by shifts.
+            "minus_step": self.fraction + 3,
+            "run": (self.run - 1).bit_length(),
+            "rising": 1,
+        }
+        first = {"depth": (self.first_bias << self.fraction) + (1 << self.fraction - 1) - 1}
+        return State(*(Signal(shape, name=f"{name}_{field}", init=first.get(field, 0)) for field, shape in shapes.items()))
 
-        # half an octave more, so that the octave is that of the nearest reference median
-        lane = self._lane(m)
-        magnitude = wire(m, bits, pick([word[23 - fraction : MAGNITUDE_BITS] for word in self.observe.words], lane))
-        keep = wire(m, 1, pick(self.observe.keep, lane))
+    def _picked(self, m, stored):
+        """What is known of the type that is observed."""
+        columns = {field: [vars(each)[field] for each in stored] for field in vars(stored[0])}
+        return State(*(named(m, pick(each, self.observe.type), f"picked_{field}") for field, each in columns.items()))
+
+    def _look(self, m):
+        """Whether the value that is looked at counts, and what its magnitude is, half an octave more and 112 octaves more: with
+        the depth it is 256 octaves or more if the value is above the position."""
+        fraction, lane = self.fraction, self._lane(m)
+        magnitude = wire(m, 8 + fraction, pick([word[23 - fraction : MAGNITUDE_BITS] for word in self.observe.words], lane))
         exponent = magnitude[fraction:]
-        target = Signal(bits)
-        position = Signal(bits)
-        moved = Signal(bits)
-        step = Signal.like(steps[0])
-        run_so_far = Signal.like(equal[0])
-        was_rising = Signal()
-        moves = Signal()
-        up = Signal()
-        inside = Signal()
-        change = Signal(bits)
-        m.d.comb += [
-            moves.eq(self.observe.valid & keep & exponent.any() & ~exponent.all()),
-            target.eq(magnitude + (1 << fraction - 1)),
-            position.eq(pick(wholes, type_)),
-            step.eq(pick(steps, type_)),
-            run_so_far.eq(pick(equal, type_)),
-            was_rising.eq(pick(rising, type_)),
-            up.eq(target > position),
-            # 2**step, or less than zero all ones from there on
-            change.eq(Cat(*(Mux(up, step == k, step < k + 1) for k in range(largest_step + 1)), (~up).replicate(4))),
-            moved.eq(position + change),
-            inside.eq((moved[fraction:] >= lowest) & (moved[fraction:] <= highest)),
-        ]
-        turns = Signal()
-        halves = Signal()
-        doubles = Signal()
-        next_step = Signal.like(step)
-        next_run = Signal.like(run_so_far)
-        m.d.comb += [
-            turns.eq((up != was_rising) | ~inside),
-            halves.eq(turns & step.any()),
-            doubles.eq(~turns & run_so_far.all() & (step != largest_step)),
-            next_step.eq(step + Cat(halves | doubles, halves.replicate(len(step) - 1))),
-            next_run.eq(Mux(turns, 0, run_so_far + 1)),
-        ]
-        for t in range(self.types):
-            with m.If(moves & is_number(type_, t)):
-                m.d.sync += [steps[t].eq(next_step), equal[t].eq(next_run), rising[t].eq(up)]
-                with m.If(inside):
-                    m.d.sync += stored[t].eq(moved)
-                with m.If(next_step == 0):
-                    m.d.sync += self.settled[t].eq(1)
-            # 143 - e = 15 - e = ~e + 16 modulo 64
-            inverted = ~stored[t][fraction:]
-            m.d.comb += self.bias[t].eq(Cat(inverted[:4], inverted[4:] + 1))
-        m.d.comb += [self.read.done.eq(self.read.enable), self.read.data.eq(pick(wholes, self.read.type))]
+        keep = wire(m, 1, pick(self.observe.keep, lane))
+        counts = wire(m, 1, self.observe.valid & keep & exponent.any() & ~exponent.all())
+        halves = magnitude[fraction - 1 :] + (2 * (255 - REFERENCE_EXPONENT) + 1)
+        return counts, wire(m, 9 + fraction, Cat(magnitude[: fraction - 1], halves), "target")
+
+    def _move_later(self, m, stored, counts, target):
+        """What `_move` gives for a value that is registered first, and for which types it is to be done."""
+        type_, found = self.observe.type, Signal.like(target, name="registered_target", reset_less=True)
+        counted, mover = Signal(name="registered_counts"), Signal.like(type_, name="registered_type")
+        m.d.sync += [counted.eq(counts), found.eq(target)]
+        if self.types == 1:
+            return self._move(m, stored[0], found), [counted]
+        # The state of the registered type, as it is stored, too: so none has to be picked before it moves.
+        now = self._state("now")
+        move = self._move(m, now, found)
+        others = wire(m, 1, self.observe.valid & (mover != type_))
+        picked = self._picked(m, stored)
+        with m.If(others):
+            # A type without a valid beat may be unknown in simulation.
+            m.d.sync += [mover.eq(type_), *(vars(now)[field].eq(value) for field, value in vars(picked).items())]
+        with m.Elif(counted):
+            move(now)
+        return move, [counted & (mover == t) for t in range(self.types)]
+
+    def _move(self, m, now, target):
+        """A function that makes of a register like `now` what `now` becomes with a value."""
+        up = wire(m, 1, (now.depth + target)[8 + self.fraction])
+        # A step is at most 8 octaves: where that may lead out of the 64 of the depth there is a bit more.
+        wraps = self.bias_min < 8 or self.bias_max >= 2**BIAS_BITS - 8
+        bits = BIAS_BITS + self.fraction + wraps
+        minus_step = wire(m, bits, Cat(now.minus_step, Const(-1, bits - len(now.minus_step))))
+
+        def reaches(depth, bias):
+            return at_least(depth[self.fraction :], bias)
+
+        if self.stages == 1:
+            moved = wire(m, bits, now.depth + Mux(up, minus_step, ~minus_step) + ~up)
+            inside = wire(m, 1, reaches(moved, self.bias_min) & ~reaches(moved, self.bias_max + 1))
+        else:
+            # both ways, while it is found out which
+            raised, lowered = wire(m, bits, now.depth + minus_step), wire(m, bits, now.depth - minus_step)
+            moved = wire(m, bits, Mux(up, raised, lowered))
+            can_rise = reaches(raised, self.bias_min) & (~reaches(raised, self.bias_max + 1) if wraps else 1)
+            inside = wire(m, 1, Mux(up, can_rise, ~reaches(lowered, self.bias_max + 1)))
+        goes_on = wire(m, 1, up == now.rising)
+        following, is_last = counted_on(now.run)
+        longer = Mux(is_last, Cat(Const(0, 1), now.minus_step[:-1]), now.minus_step)
+        shorter = Cat(now.minus_step[1:], Const(1, 1))
+
+        def move(register):
+            m.d.sync += [
+                register.minus_step.eq(Mux(goes_on, longer, shorter)),
+                register.run.eq(Mux(goes_on, following, 0)),
+                register.rising.eq(up == inside),
+            ]
+            with m.If(inside):
+                m.d.sync += register.depth.eq(moved)
+
+        return move
 
     def _lane(self, m):
         """The lane to look at: the next one with each beat, and one more after each turn."""
@@ -125,3 +184,26 @@ class MedianTracker(Estimator):
                     lane.eq(Mux(following >= self.lanes, following - self.lanes, following)),
                 ]
         return lane
+
+
+def at_least(value, limit):
+    """Whether an unsigned `value` is not below the constant `limit`: a few gates, and no carry chain."""
+    found = Const(limit < 2 ** len(value), 1)
+    for number, bit in enumerate(value):
+        found = bit & found if limit >> number & 1 else bit | found
+    return found
+
+
+# For registers of so many bits the bit that beside the top one is fed back, so that all words but 0 follow one another.
+_TAPS = {2: 0, 3: 1, 4: 2, 5: 2, 6: 4}
+
+
+def counted_on(run):
+    """The word that follows `run` in a sequence of all its words that begins with 0, and whether `run` is the last one.
+
+    A shift register that is fed back, which takes less than a counter; where only the top bit is set, 0 is put in between.
+    """
+    *lower, top = run
+    zeros = ~Cat(lower).any()
+    tapped = run[_TAPS[len(run)]] if lower else Const(0, 1)
+    return Cat(top ^ tapped ^ zeros, lower), top & zeros
