@@ -16,6 +16,8 @@ from narrowfloat.golden.statistics.readout import words as statistics_words
 # Cycles after which an estimator's result must be there, whatever has ended; meanwhile it may be the one before.
 SETTLING = 2000
 RECENT = 8  # beats of which an estimator may not yet know
+# Cycles after that in which a beat is taken in which it raises flags, but those of S2FP8.
+RAISING = 2
 _FLAGS = ("bypass", "packed", "squeezed", "flush", "own_bias")  # fields of TUSER that are one bit
 
 
@@ -183,8 +185,8 @@ class MemoryPort(PortsReference):
     def apply(self, kind, write):
         """Do to the model what writing a register does; the types whose epoch ends.
 
-        A write takes effect in three steps: at once on flags ("clears"), in the next cycle on ends of passes ("ends"), and one
-        later on tensors that start ("starts").
+        A write takes effect in three steps: at once on flags ("clears"), which beats raise `RAISING` cycles later, in the next
+        cycle on ends of passes ("ends"), and one later on tensors that start ("starts").
         """
         register, values, port = write.register, write.fields, self.port
         if self.refused(register, values):
@@ -347,8 +349,10 @@ class _Replay:
 
     def _events(self, writes):
         """(cycle, kind, what) in their order."""
-        kinds = ("clears", "ends", "starts")
-        events = [(write.cycle + later, later, kind, write) for write in writes for later, kind in enumerate(kinds)]
+        kinds = {"clears": -RAISING, "ends": 1, "starts": 2}
+        events = [
+            (write.cycle + later, place, kind, write) for write in writes for place, (kind, later) in enumerate(kinds.items())
+        ]
         events += [(cycle, len(kinds), "beat", index) for index, cycle in enumerate(self.cycles)]
         return [(cycle, kind, what) for cycle, _, kind, what in sorted(events, key=lambda event: event[:2])]
 

@@ -46,6 +46,7 @@ class MemoryPort(Block):
     reading         a packed beat is read as up to four, one for the codes of each beat that it was packed from, but none for
                     those without a kept code; a word is kept if its code is, and TLAST goes with the last
     latency         write 2 cycles from the beat that completes a pack, read 1; with S2FP8 3 and 2
+    flags           raised 2 cycles after a beat is taken; in S2FP8 when it leaves the encoder
     throughput      a beat per clock on the core's side
     ==============  =====================================================================================================
 
@@ -172,10 +173,10 @@ class MemoryPort(Block):
         self._write = WritePath(self.fmt, self.lanes, self.types, self.overflow, **built, initial_bias=self._first_bias)
         self._read = ReadPath(self.fmt, self.lanes, self.types, **built)
         limits = {"initial_bias": self._first_bias, "bias_min": self.bias_min, "bias_max": self.bias_max}
+        # Whether a beat is accepted is known late in a cycle.
+        own = {"tracker": {"stages": 3}}
         self._units = {
-            name: ESTIMATORS[name](
-                self.types, self.lanes, **limits, **({} if name == "tracker" else {"cnt_width": self.cnt_width})
-            )
+            name: ESTIMATORS[name](self.types, self.lanes, **limits, **own.get(name, {"cnt_width": self.cnt_width}))
             for name in self.estimators
         }
         self.latency = {"m_mem": self._write.latency, "m_core": self._read.latency}

@@ -1,8 +1,9 @@
 """From memory to core."""
 
 from amaranth.hdl import Array, Cat, Mux, Shape, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
+from narrowfloat.golden.formats import BIAS_BITS
 from narrowfloat.hdl.float_codec import FloatDecoder
 from narrowfloat.hdl.memory.streams import CODE_BITS, S2FP8_STAGES, SLOTS, WORD_BYTES, core_stream, memory_stream
 from narrowfloat.hdl.parts.logic import Circuit
@@ -17,6 +18,7 @@ class ReadPath(Circuit):
     packed leaves as it came.
 
     Latency: 1 cycle, with S2FP8 2. Throughput: a beat to the core per clock. `ready` is combinational from output to input.
+    Words leave the decoder, which is behind the registers.
 
     Parameters
     ----------
@@ -56,18 +58,20 @@ class ReadPath(Circuit):
             with m.If(ahead[number]):
                 m.d.comb += [slot.eq(number), final.eq(~ahead[number + 1 :].any())]
 
-        m.submodules.decoder = decoder = FloatDecoder((self._fmt,), lanes=self._lanes, stages=0)
-        result = Signal(self.m_core.payload.shape())
+        # What is left of it are codes and the bias for the decoder, behind the register.
+        chosen = Signal(data.StructLayout({"beat": self.m_core.payload.shape(), "packed": 1, "bias": BIAS_BITS}))
+        result = chosen.beat
         taken = Signal()
         kept = Signal(self._lanes)
         codes = Signal(code_bits)
         m.d.comb += [
             kept.eq(Array(beat.keep.word_select(number, self._lanes) for number in range(SLOTS))[slot]),
             codes.eq(Array(beat.data.as_value().word_select(number, code_bits) for number in range(SLOTS))[slot]),
-            decoder.i.p.data.eq(codes),
-            decoder.i.p.user.bias.eq(user.bias),
+            chosen.packed.eq(packed),
+            chosen.bias.eq(user.bias),
             self.s_mem.ready.eq(taken & final),
-            result.data.eq(Mux(packed, decoder.o.p.data.as_value(), beat.data.as_value())),
+            # of a beat that is not packed slot 0 is chosen, where its words are
+            result.data.eq(Cat(codes, beat.data.as_value()[code_bits:])),
             result.keep.eq(Mux(packed, Cat(bit.replicate(WORD_BYTES) for bit in kept), beat.keep)),
             result.last.eq(beat.last & final),
             result.user.type.eq(user.type),
@@ -76,17 +80,27 @@ class ReadPath(Circuit):
         with m.If(self.s_mem.valid & taken):
             m.d.sync += left.eq(Mux(final, 0, left | (1 << slot)))
         if self._s2fp8:
-            self._decode_s2fp8(m, result, codes, packed & user.squeezed, taken)
-            return
-        m.submodules.decoded = decoded = StreamRegister(result.shape())
-        m.d.comb += [decoded.i.valid.eq(self.s_mem.valid), taken.eq(decoded.i.ready), decoded.i.payload.eq(result)]
-        wiring.connect(m, decoded.o, wiring.flipped(self.m_core))
+            leaving = self._expand(m, chosen, codes, packed & user.squeezed, taken)
+        else:
+            m.submodules.chosen = register = StreamRegister(chosen.shape())
+            m.d.comb += [register.i.valid.eq(self.s_mem.valid), taken.eq(register.i.ready), register.i.payload.eq(chosen)]
+            m.d.comb += [self.m_core.valid.eq(register.o.valid), register.o.ready.eq(self.m_core.ready)]
+            leaving = register.o.payload
+        m.submodules.decoder = decoder = FloatDecoder((self._fmt,), lanes=self._lanes, stages=0)
+        m.d.comb += [
+            decoder.i.p.data.eq(leaving.beat.data.as_value()[:code_bits]),
+            decoder.i.p.user.bias.eq(leaving.bias),
+            self.m_core.payload.eq(leaving.beat),
+        ]
+        with m.If(leaving.packed):
+            m.d.comb += self.m_core.payload.data.eq(decoder.o.p.data)
 
-    def _decode_s2fp8(self, m, result, codes, squeezed, taken):
-        """Beats to the core: `result`, or if `squeezed` with the values of `codes` in S2FP8; `taken` says when one is."""
+    def _expand(self, m, chosen, codes, squeezed, taken):
+        """`chosen` behind the decoder of S2FP8, with the values of `codes` if `squeezed`; `taken` says when it is."""
         user = self.s_mem.payload.user
-        tag = Shape.cast(result.shape()).width + 1
+        tag = Shape.cast(chosen.shape()).width + 1
         m.submodules.s2_decoder = s2_decoder = S2Decoder(lanes=self._lanes, stages=S2FP8_STAGES, user_bits=tag)
+        leaving = Signal(chosen.shape())
         m.d.comb += [
             s2_decoder.i.valid.eq(self.s_mem.valid),
             taken.eq(s2_decoder.i.ready),
@@ -94,10 +108,11 @@ class ReadPath(Circuit):
             s2_decoder.i.p.data.eq(codes & squeezed.replicate(len(codes))),
             s2_decoder.i.p.user.inverse.eq(user.inverse),
             s2_decoder.i.p.user.mean.eq(user.mean),
-            s2_decoder.i.p.user.user.eq(Cat(result, squeezed)),
+            s2_decoder.i.p.user.user.eq(Cat(chosen, squeezed)),
             self.m_core.valid.eq(s2_decoder.o.valid),
             s2_decoder.o.ready.eq(self.m_core.ready),
-            self.m_core.payload.eq(s2_decoder.o.p.user.user[:-1]),
+            leaving.eq(s2_decoder.o.p.user.user[:-1]),
         ]
         with m.If(s2_decoder.o.p.user.user[-1]):
-            m.d.comb += self.m_core.payload.data.eq(s2_decoder.o.p.data)
+            m.d.comb += [leaving.beat.data.eq(s2_decoder.o.p.data), leaving.packed.eq(0)]
+        return leaving

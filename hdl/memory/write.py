@@ -4,9 +4,9 @@ from functools import reduce
 from operator import or_
 
 from amaranth.hdl import Cat, Const, Mux, Shape, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from narrowfloat.golden.formats import BIAS_BITS
+from narrowfloat.golden.formats import BIAS_BITS, FP32_MAN_BITS
 from narrowfloat.hdl.float_codec import FloatEncoder
 from narrowfloat.hdl.memory.streams import (
     CODE_BITS,
@@ -29,10 +29,11 @@ class WritePath(Circuit):
 
     Equation: a word becomes a code as in `FloatEncoder`, or in `S2Encoder`.
 
-    A beat is encoded into a register, from which it joins those of the same tensor in the pack, four to a memory beat, slot 0
-    lowest. The pack leaves when it has four, with the tensor's last, with a beat that says so, and where a beat of another kind
-    follows: order is kept exactly, and a pack that a change of type cuts short leaves slots without kept bytes. Types should
-    therefore alternate by bursts: beat by beat, every memory beat carries one slot. What is not encoded leaves as it came.
+    A beat is taken into a register, and encoded from there: so it joins those of the same tensor in the pack, four to a memory
+    beat, slot 0 lowest. The pack leaves when it has four, with the tensor's last, with a
+    beat that says so, and where a beat of another kind follows: order is kept exactly, and a pack that a change of type cuts
+    short leaves slots without kept bytes. Types should therefore alternate by bursts: beat by beat, every memory beat carries
+    one slot. What is not encoded leaves as it came.
 
     A beat with a bias of its own is of no tensor, and is encoded with that bias whatever the mode. It joins others with the
     same type and bias.
@@ -41,9 +42,9 @@ class WritePath(Circuit):
     with the bias that came along is read right. Only tensors in modes that encode count, and no beat with bypass. All this
     goes for the parameters of S2FP8 as well.
 
-    Latency: 2 cycles from the beat that completes a pack, with S2FP8 3. Throughput: a beat per clock. At most one memory beat
-    leaves for each beat, so the core never waits unless the memory does. `ready` is combinational from output to input, and
-    depends on no bias.
+    Latency: 2 cycles from the beat that completes a pack, with S2FP8 3. Throughput: a beat per clock. At most
+    one memory beat leaves for each beat, so the core never waits unless the memory does. `ready` is combinational from output
+    to input, and depends on no bias.
 
     Parameters
     ----------
@@ -73,13 +74,17 @@ class WritePath(Circuit):
     tensor_end : Out({valid, type})
         The beat on the tap is its tensor's last.
     raised : Out(ArrayLayout(PortFlags, types))
-        What encoding raises in this cycle.
+        What encoding raises: 2 cycles after a beat was accepted, in S2FP8 once it leaves its encoder.
     """
 
     def __init__(self, fmt, lanes, types, overflow="saturate", s2fp8=False, bias_port=False, initial_bias=15):
         self._fmt, self._lanes, self._types, self._overflow, self._s2fp8 = fmt, lanes, types, overflow, s2fp8
         self._bias_port = bias_port
         self.latency = S2FP8_STAGES + 1 if s2fp8 else 2
+        # Where no subnormal has to be aligned it is known which bit to round to.
+        self._rounds_here = fmt.underflow != "gradual"
+        # Bits of a word without a part of their own in its code, whatever that is: all but two behind its mantissa.
+        self._cut = FP32_MAN_BITS - fmt.man_bits - 2
         modes, biases = data.ArrayLayout(mode_bits(s2fp8), types), data.ArrayLayout(BIAS_BITS, types)
         parameters = data.ArrayLayout(PARAMETERS, types)
         tap = {"valid": Out(1), "type": Out(type_bits(types)), "keep": Out(lanes), "words": Out(data.ArrayLayout(32, lanes))}
@@ -115,18 +120,31 @@ class WritePath(Circuit):
             self.tensor_end.valid.eq(self.tap.valid & payload.last),
             self.tensor_end.type.eq(payload.user.type),
         ]
-        beat = Signal(data.StructLayout({"memory": self.m_mem.payload.shape(), "flush": 1}))
-        m.d.comb += beat.flush.eq(payload.user.flush)
-        raised = self._encode(m, beat.memory, alone, mode, Cat(kept))
+        beat = Signal(data.StructLayout({"memory": self.m_mem.payload.shape(), "flush": 1, "partial": 1}))
+        cut = [payload.keep.word_select(lane, WORD_BYTES).any() & ~kept[lane] for lane in range(self._lanes)]
+        m.d.comb += [beat.flush.eq(payload.user.flush), beat.partial.eq(Cat(cut).any())]
+        self._prepare(m, beat.memory, alone, mode, Cat(kept))
         if self._s2fp8:
-            encoded, by_squeezing = self._encode_s2fp8(m, beat)
-            raised = map(or_, raised, by_squeezing)
+            s2_encoder = self._squeeze(m, beat)
+            prepared = data.View(beat.shape(), s2_encoder.o.p.user.user)
+            valid, ready = s2_encoder.o.valid, s2_encoder.o.ready
         else:
-            m.submodules.encoded = register = StreamRegister(beat.shape())
+            m.submodules.prepared = register = StreamRegister(beat.shape())
             m.d.comb += [register.i.valid.eq(core.valid), core.ready.eq(register.i.ready), register.i.payload.eq(beat)]
-            encoded = register.o
-        m.d.comb += [self.raised[t].eq(flags) for t, flags in enumerate(raised)]
-        self._pack(m, encoded)
+            prepared, valid, ready = register.o.payload, register.o.valid, register.o.ready
+        codes, flags = self._encode(m, prepared.memory)
+        if self._s2fp8:
+            with m.If(prepared.memory.user.squeezed):
+                m.d.comb += codes.eq(s2_encoder.o.p.data.as_value())
+                for flag, found in zip(flags, s2_encoder.o.p.user.flags):
+                    m.d.comb += flag.eq(Cat(found.saturated, found.flushed, 0, found.invalid))
+            begins = wire(m, 1, valid & ready)
+        else:
+            # In the register a beat may wait, and registers clear flags meanwhile: it raises them in its first cycle there.
+            begins = Signal()
+            m.d.sync += begins.eq(core.valid & core.ready)
+        self._raise(m, begins, prepared, flags)
+        self._pack(m, prepared, valid, ready, codes)
 
     def _hold_until_last(self, m, accepted):
         """What each type's tensors take at their start, which follows the input except while a tensor is open."""
@@ -141,16 +159,14 @@ class WritePath(Circuit):
                 if self._s2fp8:
                     m.d.sync += self.parameters[t].eq(self.next_parameters[t])
 
-    def _encode(self, m, result, alone, mode, kept):
-        """Make of a beat from the core the one for memory, but for the codes of S2FP8; returns what encoding raises."""
+    def _prepare(self, m, result, alone, mode, kept):
+        """Make of a beat from the core the one for memory, but for codes.
+
+        Of words to be encoded the bits that no code keeps are only looked at for rounding. They leave here in two bits, so that
+        the encoder has less to do: the first, and whether there are others. Where codes have no subnormals the first one says
+        already whether to round up, and the second whether anything is discarded.
+        """
         payload, user = self.s_core.payload, self.s_core.payload.user
-        m.submodules.encoder = encoder = FloatEncoder(
-            (self._fmt,),
-            lanes=self._lanes,
-            stages=0,
-            overflow="saturate" if self._fmt.specials == "none" else self._overflow,
-            flags=True,
-        )
         bias = Signal(BIAS_BITS)
         packed = Signal()
         squeezed = Signal()
@@ -158,9 +174,7 @@ class WritePath(Circuit):
         m.d.comb += [
             bias.eq(Mux(alone, user.bias, of_type) if self._bias_port else of_type),
             packed.eq(alone | mode[1:].any() & ~user.bypass),
-            encoder.i.p.data.eq(payload.data),
-            encoder.i.p.user.bias.eq(bias),
-            result.data.eq(Mux(packed, encoder.o.p.data.as_value(), payload.data.as_value())),
+            result.data.eq(payload.data),
             result.keep.eq(Mux(packed, kept, payload.keep)),
             result.last.eq(payload.last),
             result.user.type.eq(user.type),
@@ -168,6 +182,13 @@ class WritePath(Circuit):
             result.user.packed.eq(packed),
             result.user.bias.eq(Mux(packed & ~squeezed, bias, 0)),
         ]
+        with m.If(packed & ~squeezed):
+            for word, given in zip(result.data, payload.data):
+                others, first, last = given[: self._cut + 1].any(), given[self._cut + 1], given[self._cut + 2]
+                if self._rounds_here:
+                    m.d.comb += word[self._cut : self._cut + 2].eq(Cat(first | others, first & (others | last)))
+                else:
+                    m.d.comb += word[self._cut].eq(others)
         if self._bias_port:
             m.d.comb += result.user.own_bias.eq(alone)
         if self._s2fp8:
@@ -175,21 +196,34 @@ class WritePath(Circuit):
             m.d.comb += [squeezed.eq(packed & mode[2] & ~alone), result.user.squeezed.eq(squeezed)]
             with m.If(squeezed):
                 m.d.comb += [result.user.mean.eq(found.mean), result.user.inverse.eq(found.inverse)]
-        cut = [payload.keep.word_select(lane, WORD_BYTES).any() & ~kept[lane] for lane in range(self._lanes)]
-        flags = [encoder.o.p.user.flags[lane].as_value() for lane in range(self._lanes)]
-        raised = Cat(self._raised(m, kept, flags, "raised") & (~squeezed).replicate(len(flags[0])), Cat(cut).any())
-        return self._for_types(self.s_core.valid & self.s_core.ready & packed, user.type, raised)
 
-    def _raised(self, m, kept, flags, name):
-        """What the lanes of a beat raise."""
-        return named(m, reduce(or_, (flag & keep.replicate(len(flag)) for keep, flag in zip(kept, flags))), name)
+    def _encode(self, m, beat):
+        """The codes of a beat of words that `_prepare` has made, and what they raise in each lane."""
+        m.submodules.encoder = encoder = FloatEncoder(
+            (self._fmt,),
+            lanes=self._lanes,
+            stages=0,
+            roundings=("rna" if self._rounds_here else "rne",),
+            overflow="saturate" if self._fmt.specials == "none" else self._overflow,
+            flags=True,
+        )
+        m.d.comb += [
+            *(lane.eq(Cat(Const(0, self._cut), word[self._cut :])) for lane, word in zip(encoder.i.p.data, beat.data)),
+            encoder.i.p.user.bias.eq(beat.user.bias),
+        ]
+        codes = wire(m, CODE_BITS * self._lanes, encoder.o.p.data.as_value(), "codes")
+        return codes, [named(m, flags.as_value(), f"flags{lane}") for lane, flags in enumerate(encoder.o.p.user.flags)]
 
-    def _for_types(self, valid, type_, raised):
-        """What is raised if it is `valid`, for each type."""
-        return [Mux(valid & is_number(type_, t), raised, 0) for t in range(self._types)]
+    def _raise(self, m, begins, beat, flags):
+        """Raise for its type what a beat has raised, if it `begins`, a cycle later."""
+        of_lanes = reduce(or_, (flag & keep.replicate(len(flag)) for keep, flag in zip(beat.memory.keep, flags)))
+        raised, whose = Signal(PortFlags), Signal.like(beat.memory.user.type, name="raised_by", reset_less=True)
+        m.d.sync += whose.eq(beat.memory.user.type)
+        m.d.sync += raised.eq(Mux(begins & beat.memory.user.packed, Cat(of_lanes, beat.partial), 0))
+        m.d.comb += [self.raised[t].eq(Mux(is_number(whose, t), raised.as_value(), 0)) for t in range(self._types)]
 
-    def _encode_s2fp8(self, m, beat):
-        """The stream of beats that `_encode` makes, completed by codes of S2FP8, and what encoding in S2FP8 raises."""
+    def _squeeze(self, m, beat):
+        """The encoder of S2FP8 with the beats that `_prepare` makes as its tag."""
         user = beat.memory.user
         m.submodules.s2_encoder = s2_encoder = S2Encoder(
             lanes=self._lanes,
@@ -198,7 +232,6 @@ class WritePath(Circuit):
             flags=True,
             user_bits=Shape.cast(beat.shape()).width,
         )
-        encoded = stream.Signature(beat.shape()).create(path=("encoded",))
         alphas = [self.parameters[t].alpha for t in range(self._types)]
         m.d.comb += [
             s2_encoder.i.valid.eq(self.s_core.valid),
@@ -208,20 +241,13 @@ class WritePath(Circuit):
             s2_encoder.i.p.user.alpha.eq(pick(alphas, self.s_core.payload.user.type)),
             s2_encoder.i.p.user.mean.eq(user.mean),
             s2_encoder.i.p.user.user.eq(beat),
-            encoded.valid.eq(s2_encoder.o.valid),
-            s2_encoder.o.ready.eq(encoded.ready),
-            encoded.payload.eq(s2_encoder.o.p.user.user),
         ]
-        memory = encoded.payload.memory
-        with m.If(memory.user.squeezed):
-            m.d.comb += memory.data.as_value()[: CODE_BITS * self._lanes].eq(s2_encoder.o.p.data.as_value())
-        flags = [s2_encoder.o.p.user.flags[lane] for lane in range(self._lanes)]
-        flags = [Cat(flag.saturated, flag.flushed, 0, flag.invalid) for flag in flags]
-        raised = self._raised(m, memory.keep, flags, "raised_by_s2fp8")
-        return encoded, self._for_types(encoded.valid & encoded.ready & memory.user.squeezed, memory.user.type, raised)
+        return s2_encoder
 
-    def _pack(self, m, encoded):
-        beat, pack = encoded.payload.memory, Signal(self.m_mem.payload.shape(), reset_less=True)
+    def _pack(self, m, prepared, valid, ready, codes):
+        """Take beats that `_prepare` has made, with their codes, if they are `valid`, and say whether they are; offer packs."""
+        beat = prepared.memory
+        pack = Signal(self.m_mem.payload.shape(), reset_less=True)
         taken = Signal()
         complete = Signal()
         position = Signal(range(SLOTS))  # of the next beat to join
@@ -232,25 +258,27 @@ class WritePath(Circuit):
         if self._bias_port:
             own = beat.user.own_bias
             same &= (own == pack.user.own_bias) & (~own | (beat.user.bias == pack.user.bias))
-        closes = ~beat.user.packed | beat.last | encoded.payload.flush
+        closes = ~beat.user.packed | beat.last | prepared.flush
         m.d.comb += [
             joins.eq(taken & ~complete & beat.user.packed & same),
-            leaves.eq(taken & (complete | encoded.valid & ~joins)),
-            encoded.ready.eq(~taken | joins | self.m_mem.ready),
+            leaves.eq(taken & (complete | valid & ~joins)),
+            ready.eq(~taken | joins | self.m_mem.ready),
             self.m_mem.valid.eq(leaves),
             self.m_mem.payload.eq(pack),
         ]
-        with m.If(encoded.valid & encoded.ready):
+        with m.If(valid & ready):
             m.d.sync += [taken.eq(1), complete.eq(closes | joins & (position == SLOTS - 1))]
             with m.If(joins):
-                code_bits = CODE_BITS * self._lanes
-                m.d.sync += [
-                    pack.data.as_value().word_select(position, code_bits).eq(beat.data.as_value()[:code_bits]),
-                    pack.keep.word_select(position, self._lanes).eq(beat.keep[: self._lanes]),
-                    pack.last.eq(beat.last),
-                    position.eq(position + 1),
-                ]
+                for slot in range(1, SLOTS):
+                    with m.If(position == slot):
+                        m.d.sync += [
+                            pack.data.as_value().word_select(slot, len(codes)).eq(codes),
+                            pack.keep.word_select(slot, self._lanes).eq(beat.keep[: self._lanes]),
+                        ]
+                m.d.sync += [pack.last.eq(beat.last), position.eq(position + 1)]
             with m.Else():
                 m.d.sync += [pack.eq(beat), position.eq(1)]
+                with m.If(beat.user.packed):
+                    m.d.sync += pack.data.eq(codes)
         with m.Elif(self.m_mem.ready & leaves):
             m.d.sync += taken.eq(0)

@@ -56,7 +56,9 @@ class MedianTracker(Estimator):
 
     fraction = Integer(7, 1, 15, "Bits of the position below an octave; the smallest step is 2**-fraction octaves.")
     run = Choice(64, RUNS, "The step doubles after so many steps in the same direction.")
-    stages = Integer(2, 1, 2, "Cycles from a beat to the bias: 1 takes the least area, 2 reaches the highest frequency.")
+    stages = Integer(
+        2, 1, 3, "Cycles from a beat to the bias: 1 takes the least area, 2 is fastest, and 3 where beats come late in a cycle."
+    )
 
     statistics = readout.MEDIAN_TRACKER
 
@@ -69,7 +71,7 @@ class MedianTracker(Estimator):
         stored = [self._state(f"state{t}") for t in range(self.types)]
         counts, target = self._look(m)
         if self.stages == 1:
-            move = self._move(m, self._picked(m, stored), target)
+            move = self._move(m, self._picked(m, stored, self.observe.type), target)
             moves = [counts & is_number(self.observe.type, t) for t in range(self.types)]
         else:
             move, moves = self._move_later(m, stored, counts, target)
@@ -88,7 +90,7 @@ class MedianTracker(Estimator):
         ]
 
     def _state(self, name):
-        """What is known of a type."""
+        """Registers of what is known of a type."""
         shapes = {
             # How far the position is below octave 144, less one unit: in octaves, that is the bias.
             "depth": BIAS_BITS + self.fraction,
@@ -100,10 +102,10 @@ class MedianTracker(Estimator):
         first = {"depth": (self.first_bias << self.fraction) + (1 << self.fraction - 1) - 1}
         return State(*(Signal(shape, name=f"{name}_{field}", init=first.get(field, 0)) for field, shape in shapes.items()))
 
-    def _picked(self, m, stored):
-        """What is known of the type that is observed."""
+    def _picked(self, m, stored, type_):
+        """What is known of a type."""
         columns = {field: [vars(each)[field] for each in stored] for field in vars(stored[0])}
-        return State(*(named(m, pick(each, self.observe.type), f"picked_{field}") for field, each in columns.items()))
+        return State(*(named(m, pick(each, type_), f"picked_{field}") for field, each in columns.items()))
 
     def _look(self, m):
         """Whether the value that is looked at counts, and what its magnitude is, half an octave more and 112 octaves more: with
@@ -118,22 +120,33 @@ class MedianTracker(Estimator):
 
     def _move_later(self, m, stored, counts, target):
         """What `_move` gives for a value that is registered first, and for which types it is to be done."""
-        type_, found = self.observe.type, Signal.like(target, name="registered_target", reset_less=True)
-        counted, mover = Signal(name="registered_counts"), Signal.like(type_, name="registered_type")
-        m.d.sync += [counted.eq(counts), found.eq(target)]
+        type_, known = self.observe.type, self.observe.valid
+        if self.stages == 3:
+            counts, target, type_ = self._registered(m, "picked", counts, target=target, type=type_)
+            known = counts
+        counted, found = self._registered(m, "registered", counts, target=target)
         if self.types == 1:
             return self._move(m, stored[0], found), [counted]
-        # The state of the registered type, as it is stored, too: so none has to be picked before it moves.
-        now = self._state("now")
+        # The state of the type whose value is registered, as it is stored, too: so none has to be picked before it moves.
+        mover, now = Signal.like(self.observe.type, name="type_now"), self._state("now")
         move = self._move(m, now, found)
-        others = wire(m, 1, self.observe.valid & (mover != type_))
-        picked = self._picked(m, stored)
+        picked = self._picked(m, stored, type_)
+        # A type without a valid beat may be unknown in simulation.
+        others = wire(m, 1, known & (mover != type_))
         with m.If(others):
-            # A type without a valid beat may be unknown in simulation.
             m.d.sync += [mover.eq(type_), *(vars(now)[field].eq(value) for field, value in vars(picked).items())]
         with m.Elif(counted):
             move(now)
-        return move, [counted & (mover == t) for t in range(self.types)]
+        moves = [Signal(name=f"moves{t}") for t in range(self.types)]
+        m.d.sync += [each.eq(counts & (type_ == t)) for t, each in enumerate(moves)]
+        return move, moves
+
+    def _registered(self, m, name, counts, **values):
+        """Registers of whether a value counts, and of what is known of it."""
+        registers = [Signal(name=f"{name}_counts")]
+        registers += [Signal.like(value, name=f"{name}_{what}", reset_less=True) for what, value in values.items()]
+        m.d.sync += [register.eq(value) for register, value in zip(registers, [counts, *values.values()], strict=True)]
+        return registers
 
     def _move(self, m, now, target):
         """A function that makes of a register like `now` what `now` becomes with a value."""

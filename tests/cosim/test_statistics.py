@@ -22,6 +22,7 @@ BUILDS = (
     ("median_tracker", "lanes=1", "types=1", "fraction=1", "run=2", "stages=1", "bias_min=0", "bias_max=63", "initial_bias=63"),
     ("median_tracker", "lanes=1", "types=1", "run=4"),
     ("median_tracker", "lanes=2", "types=4", "stages=1", "bias_min=8", "bias_max=55"),
+    ("median_tracker", "lanes=1", "types=2", "stages=3"),
     ("median_tracker", "lanes=13", "types=5", "fraction=15", "run=8", "bias_min=20", "bias_max=22", "initial_bias=21"),
 )
 

@@ -18,6 +18,7 @@ from tests.formal.machine import NO, TIMEOUT, YES, Machine
 from tests.formal.mutation import mutants
 
 TYPES, SLOTS, CODE_BITS = 2, 4, 8
+CUT = 19  # bits of a word that rounding looks at together
 # Fields of a beat of one lane, lowest bit first. Those of the core's side are the first five, of what it writes these, too.
 # The last three are S2FP8's. A bias of its own has a beat only where that is built.
 WRITTEN = {"flush": 1, "own_bias": 1, "bias": 6}
@@ -50,9 +51,9 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("memory_port")
 
 
-def codec(design, folder):
-    """Encoder or decoder of one lane as a machine without registers."""
-    emission = emitted(design, ("formats=ab_e5m2", "lanes=1", "stages=0"))
+def codec(design, folder, *more):
+    """Encoder or decoder of one lane as a machine without registers, with `more` settings."""
+    emission = emitted(design, ("formats=ab_e5m2", "lanes=1", "stages=0", *more))
     return Machine(emission.text, emission.module, folder)
 
 
@@ -138,22 +139,23 @@ def broken(facts, promises):
 def stages(now):
     """The registers before the pack, the one next to it first: whether there is a beat, and its fields."""
     size = now["m_mem__payload"].size()
-    if "encoded_o__valid" in now:
-        return [(now["encoded_o__valid"], fields(z3.Extract(size - 1, 0, now["encoded_o__payload"])))]
+    if "prepared_o__valid" in now:
+        return [(now["prepared_o__valid"], fields(z3.Extract(size - 1, 0, now["prepared_o__payload"])))]
     found = []
     for name in ("output", "middle"):
-        # the beat, and then whether it flushes, is the tag in the S2FP8 encoder, whose own fields are below
+        # the beat, then whether it flushes and whether it has parts of words, is the tag in the S2FP8 encoder, whose own fields
+        # are below
         payload = now[f"s2_encoder_{name}_register_o__payload"]
-        beat = z3.Extract(payload.size() - 2, payload.size() - 1 - size, payload)
+        beat = z3.Extract(payload.size() - 3, payload.size() - 2 - size, payload)
         found.append((now[f"s2_encoder_{name}_register_o__valid"], fields(beat)))
     return found
 
 
 def flushes(now):
     """Whether the beat next to the pack moves there, as it does if memory is ready, and is not to wait in it."""
-    stage = "encoded" if "encoded_o__valid" in now else "s2_encoder_output_register"
+    stage = "prepared" if "prepared_o__valid" in now else "s2_encoder_output_register"
     payload = now[f"{stage}_o__payload"]
-    return both(now[f"{stage}_o__valid"], now["m_mem__ready"], bit(payload, payload.size() - 1))
+    return both(now[f"{stage}_o__valid"], now["m_mem__ready"], bit(payload, payload.size() - 2))
 
 
 def read_with(now, type_):
@@ -202,7 +204,9 @@ def write_invariant(now):
     return z3.And(promises)
 
 
-def broken_promises_of_writing(machine, encoder):
+def broken_promises_of_writing(machine, folder):
+    """Words to encode wait in the registers before the pack with what is left to round, which an encoder does then."""
+    encoder, second = codec("float_encoder", folder), codec("float_encoder", folder, "roundings=rna")
     state, following, other, code_state, after_reset = (
         m.state(name)
         for m, name in ((machine, "now"), (machine, "then"), (machine, "other"), (encoder, "code"), (machine, "after_reset"))
@@ -229,10 +233,18 @@ def broken_promises_of_writing(machine, encoder):
         *(now[name] == elsewise[name] for name in machine.registers),
     ]
 
-    def inside(signals):
+    def encoded(name, beat):
+        """A beat before the pack with the code that is to be in there."""
+        left = second.signals(second.state(name))
+        facts.append(left["s_axis_tdata"] == z3.Concat(z3.Extract(31, CUT, beat["data"]), z3.BitVecVal(0, CUT)))
+        facts.append(left["s_axis_tuser"] == beat["bias"])
+        return beat | {"data": z3.If(beat["packed"] == YES, z3.ZeroExt(24, left["m_axis_tdata"]), beat["data"])}
+
+    def inside(signals, name):
         """What is in the pack, and then in the registers before it."""
         first = contents(signals["taken"], fields(signals["m_mem__payload"]), SLOTS)
-        return first, [entry for valid, beat in stages(signals) for entry in contents(valid, beat, 1)]
+        behind = [(valid, encoded(f"{name}{place}", beat)) for place, (valid, beat) in enumerate(stages(signals))]
+        return first, [entry for valid, beat in behind for entry in contents(valid, beat, 1)]
 
     accepted, delivered = now["s_core__valid"] & now["s_core__ready"], now["m_mem__valid"] & now["m_mem__ready"]
     encodes = both(~core["bypass"], encoding) | alone
@@ -243,12 +255,12 @@ def broken_promises_of_writing(machine, encoder):
         "keep": z3.If(encodes == YES, kept, core["keep"]),
         "data": z3.If(encodes == YES, z3.ZeroExt(24, code["m_axis_tdata"]), core["data"]),
     }
-    packed_now, encoded_now = inside(now)
+    packed_now, encoded_now = inside(now, "code_now")
     due = [*((valid & ~delivered, value) for valid, value in packed_now), *encoded_now, *contents(accepted, pushed, 1)]
     number_due, due = without_gaps(due)
-    first_then, second_then = inside(then)
+    first_then, second_then = inside(then, "code_then")
     number_then, got = without_gaps([*first_then, *second_then])
-    number_blank, _ = without_gaps([entry for part in inside(blank) for entry in part])
+    number_blank, _ = without_gaps([entry for part in inside(blank, "code_after_reset") for entry in part])
     same_tensor, opening = [], []
     for t in range(TYPES):
         here = both(accepted, ~core["bypass"], ~alone, core["type"] == t)
@@ -284,23 +296,26 @@ def broken_promises_of_writing(machine, encoder):
 def test_writing_from_every_state(s2fp8, bias_port, folder):
     block = WritePath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8=s2fp8, bias_port=bias_port)
     machine = Machine(component(block, folder), "component", folder)
-    assert broken_promises_of_writing(machine, codec("float_encoder", folder)) is None
+    assert broken_promises_of_writing(machine, folder) is None
 
 
 def leaving(now):
     """The registers behind the slots, the one next to the core first.
 
-    Of each: whether there is a beat, its fields, and whether its words are to be S2FP8's.
+    Of each: whether there is a beat, its fields, whether it is packed and its codes' bias, and whether its words are to be
+    S2FP8's.
     """
     if "s2_decoder_output_register_o__valid" not in now:
-        return [(now["m_core__valid"], fields(now["m_core__payload"]), NO)]
-    found = []
+        # what leaves is decoded already
+        return [(now["m_core__valid"], fields(now["m_core__payload"]), NO, z3.BitVecVal(0, 6), NO)]
+    found, size = [], now["m_core__payload"].size()
     for name in ("output", "middle"):
-        # the tag in the S2FP8 decoder is the beat and, on top, whether it is squeezed
-        payload, size = now[f"s2_decoder_{name}_register_o__payload"], now["m_core__payload"].size()
+        # the beat and, on top, whether it is squeezed is the tag in the S2FP8 decoder, whose own fields are below
+        payload = now[f"s2_decoder_{name}_register_o__payload"]
         top = payload.size() - 1
-        beat = fields(z3.Extract(top - 1, top - size, payload))
-        found.append((now[f"s2_decoder_{name}_register_o__valid"], beat, bit(payload, top)))
+        tag = z3.Extract(top - 1, top - size - 7, payload)
+        beat, packed, bias = fields(z3.Extract(size - 1, 0, tag)), bit(tag, size), z3.Extract(size + 6, size + 1, tag)
+        found.append((now[f"s2_decoder_{name}_register_o__valid"], beat, packed, bias, bit(payload, top)))
     return found
 
 
@@ -310,7 +325,8 @@ def on_its_way(valid, beat, squeezed):
     return valid, z3.Concat(squeezed, *(beat[name] for name in ("type", "bypass", "last", "keep")), data)
 
 
-def broken_promises_of_reading(machine, decoder):
+def broken_promises_of_reading(machine, folder):
+    decoder = codec("float_decoder", folder)
     state, following, code_state = machine.state("now"), machine.state("then"), decoder.state("code")
     now, then, word = machine.signals(state), machine.signals(following), decoder.signals(code_state)
     beat, held = fields(now["s_mem__payload"]), now["m_core__valid"] & ~now["m_core__ready"]
@@ -337,7 +353,7 @@ def broken_promises_of_reading(machine, decoder):
         code_kept = z3.If(here, YES, code_kept)
     final = z3.ULE(number, 1)
     room = now["m_core__ready"]
-    for valid, _, _ in leaving(now):
+    for valid, *_ in leaving(now):
         room |= ~valid
     taken, accepted = now["s_mem__valid"] & room, now["s_mem__valid"] & now["s_mem__ready"]
     pushed = beat | {
@@ -345,14 +361,28 @@ def broken_promises_of_reading(machine, decoder):
         "keep": z3.If(expands == YES, z3.SignExt(3, code_kept), beat["keep"]),
         "last": both(beat["last"], final),
     }
-    entries_now, entries_then = ([on_its_way(*entry) for entry in leaving(signals)] for signals in (now, then))
+    facts = []
+
+    def decoded(name, signals):
+        """As `leaving`, with words where there are still codes, and without that and their bias."""
+        results = []
+        for place, (valid, beat, packed, bias, squeezed) in enumerate(leaving(signals)):
+            left = decoder.signals(decoder.state(f"{name}{place}"))
+            facts.append(left["s_axis_tdata"] == z3.Extract(CODE_BITS - 1, 0, beat["data"]))
+            facts.append(left["s_axis_tuser"] == bias)
+            data = z3.If(packed == YES, left["m_axis_tdata"], beat["data"])
+            results.append((valid, beat | {"data": data}, squeezed))
+        return results
+
+    leaving_now = decoded("now", now)
+    entries_now, entries_then = ([on_its_way(*entry) for entry in found] for found in (leaving_now, decoded("then", then)))
     (valid, value), *others = entries_now
     due = [(valid & held, value), *others, on_its_way(taken, pushed, both(expands, beat["squeezed"]))]
     number_due, due = without_gaps(due)
     number_then, got = without_gaps(entries_then)
-    out_valid, out, out_squeezed = leaving(now)[0]
+    out_valid, out, out_squeezed = leaving_now[0]
     core = fields(now["m_core__payload"])
-    facts = [
+    facts += [
         machine.follows(state, following),
         now["rst"] == NO,
         invariant(now),
@@ -390,7 +420,7 @@ def broken_promises_of_reading(machine, decoder):
 @pytest.mark.parametrize("s2fp8", [False, True])
 def test_reading_from_every_state(s2fp8, folder):
     machine = Machine(component(ReadPath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8), folder), "component", folder)
-    assert broken_promises_of_reading(machine, codec("float_decoder", folder)) is None
+    assert broken_promises_of_reading(machine, folder) is None
 
 
 class Forgetful(WritePath):
@@ -403,7 +433,7 @@ class Forgetful(WritePath):
 
 def test_parameters_that_change_in_the_middle_are_found(folder):
     machine = Machine(component(Forgetful(CATALOG["ab_e5m2"], 1, TYPES, s2fp8=True), folder), "component", folder)
-    assert broken_promises_of_writing(machine, codec("float_encoder", folder)) is not None
+    assert broken_promises_of_writing(machine, folder) is not None
 
 
 @pytest.mark.parametrize("s2fp8", [False, True])
@@ -412,19 +442,19 @@ def test_reading_with_a_wrong_handshake_is_found(old, new, s2fp8, folder):
     text = component(ReadPath(CATALOG["ab_e5m2"], 1, TYPES, s2fp8), folder)
     assert old in text
     machine = Machine(text.replace(old, new, 1), "component", folder)
-    assert broken_promises_of_reading(machine, codec("float_decoder", folder)) is not None
+    assert broken_promises_of_reading(machine, folder) is not None
 
 
 @pytest.mark.parametrize("path", ["writing", "reading"])
 def test_mutants_break_promises(path, folder):
     """Not all do: a bit that is not kept may be anything, and what is observed or flagged is not promised."""
-    block, design = {"writing": (WritePath, "float_encoder"), "reading": (ReadPath, "float_decoder")}[path]
+    block = {"writing": WritePath, "reading": ReadPath}[path]
     check = {"writing": broken_promises_of_writing, "reading": broken_promises_of_reading}[path]
     text = component(block(CATALOG["ab_e5m2"], 1, TYPES), folder)
     registers = set(Machine(text, "component", folder).registers)
     machines = [Machine(mutant, "component", folder) for mutant in mutants(text, "component", 24, folder)]
     # the invariants speak of registers by their names, which some faults take away
-    lines = [check(machine, codec(design, folder)) for machine in machines if registers == set(machine.registers)]
+    lines = [check(machine, folder) for machine in machines if registers == set(machine.registers)]
     assert len(lines) > 9 and sum(line is not None for line in lines) > len(lines) / 2
 
 

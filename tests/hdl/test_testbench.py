@@ -184,7 +184,7 @@ def test_every_kind_on_verilator(configuration, emitted, tmp_path):
         ("bfp_converter", ("lanes=4", "precisions=2,4", "sums=0"), 12, 9),
         ("precision_policy", (), 12, 7),
         ("median_tracker", (), 24, 16),
-        ("memory_port", ("lanes=2", "types=2", "estimators=tracker"), 12, 9),
+        ("memory_port", ("lanes=2", "types=2", "estimators=tracker"), 24, 17),
     ],
 )
 def test_faults_of_netlists_are_found(name, settings, count, found, emitted, tmp_path, simulate):
