@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 from narrowfloat.golden.lbfp import OUTPUTS
 from narrowfloat.hdl.block import Choice, Integer, Stages, Switch
-from narrowfloat.hdl.lbfp.products import Power, Products, Shift, log_sum, log_sum_layout, pairs, power_layout
+from narrowfloat.hdl.lbfp.products import Power, Products, Shift, log_sum, log_sum_layout, look_up, pairs, power_layout
 from narrowfloat.hdl.parts.logic import named, wire
 from narrowfloat.hdl.parts.pipeline import Phase, pipeline
 from narrowfloat.hdl.parts.stream import beats_of
@@ -143,7 +143,7 @@ class LbfpDotProduct(Products):
     def _look_up(self, m, source, sink):
         for lane, (given, result) in enumerate(zip(source.p.lanes, sink.p.lanes, strict=True)):
             m.submodules[f"power{lane}"] = power = Power(self.fmt, self.table, self.output)
-            m.d.comb += [power.i.eq(given), result.eq(power.o)]
+            look_up(m, self.fmt, power, given, result)
 
     def _shift(self, m, source, sink):
         for lane, given in enumerate(source.p.lanes):

@@ -4,7 +4,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from narrowfloat.hdl.block import Lanewise, Stages
-from narrowfloat.hdl.lbfp.products import Power, Products, Shift, log_sum, log_sum_layout, pairs, power_layout
+from narrowfloat.hdl.lbfp.products import Power, Products, Shift, log_sum, log_sum_layout, look_up, pairs, power_layout
 from narrowfloat.hdl.parts.stream import beats
 
 
@@ -70,12 +70,9 @@ class LbfpMultiplier(Products, Lanewise):
             log_sum(m, self.fmt, source.p.data.a[lane], source.p.data.b[lane], sink.p.lanes[lane])
 
     def _look_up(self, m, source, sink):
-        self.in_each_lane(
-            m,
-            "power",
-            lambda: Power(self.fmt, self.table, self.output),
-            lambda lane, power: [power.i.eq(source.p.lanes[lane]), sink.p.lanes[lane].eq(power.o)],
-        )
+        for lane, (given, result) in enumerate(zip(source.p.lanes, sink.p.lanes, strict=True)):
+            m.submodules[f"power{lane}"] = power = Power(self.fmt, self.table, self.output)
+            look_up(m, self.fmt, power, given, result)
 
     def _shift(self, m, source, sink):
         self.in_each_lane(

@@ -126,22 +126,30 @@ def power_layout(fmt, antilog, output):
 
 
 class Power(Circuit):
-    """The fraction bits of the sum of two logarithms to the power of two that a table has for them."""
+    """Fraction bits of the sum of two logarithms to the power of two that a table has for them, in two's complement negated if
+    the signs differ."""
 
     def __init__(self, fmt, antilog, output):
-        self._fmt, self._antilog, self._output = fmt, antilog, output
-        super().__init__({"i": In(log_sum_layout(fmt)), "o": Out(power_layout(fmt, antilog, output))})
+        self._antilog, self._twos_complement = antilog, _is_twos_complement(output)
+        power = power_layout(fmt, antilog, output).members["power"]
+        super().__init__({"fraction": In(fmt.frac_bits), "sign": In(1), "power": Out(power)})
 
     def build(self, m):
-        bits = self._fmt.frac_bits
         power = Signal(self._antilog.guard_bits + 1)
-        switch(m, self.i.t[:bits], {key: power.eq(value) for key, value in enumerate(self._antilog.table)})
-        m.d.comb += [
-            self.o.power.eq(Mux(self.i.sign, -power, power) if _is_twos_complement(self._output) else power),
-            self.o.distance.eq(self.i.t[bits:]),
-            self.o.sign.eq(self.i.sign),
-            self.o.zero.eq(self.i.zero),
-        ]
+        switch(m, self.fraction, {key: power.eq(value) for key, value in enumerate(self._antilog.table)})
+        m.d.comb += self.power.eq(Mux(self.sign, -power, power) if self._twos_complement else power)
+
+
+def look_up(m, fmt, power, given, result):
+    """The sum of two logarithms to a power of two, by a component `power`."""
+    m.d.comb += [
+        power.fraction.eq(given.t[: fmt.frac_bits]),
+        power.sign.eq(given.sign),
+        result.power.eq(power.power),
+        result.distance.eq(given.t[fmt.frac_bits :]),
+        result.sign.eq(given.sign),
+        result.zero.eq(given.zero),
+    ]
 
 
 class Shift(Circuit):
