@@ -1,19 +1,40 @@
 """Dot products of groups in block floating point, a pass of 2 by 2 mantissa bits per clock."""
 
-from amaranth.hdl import Const, Signal, signed
-from amaranth.lib import data
+from itertools import pairwise
+from types import SimpleNamespace
+
+from amaranth.hdl import Cat, Const, Signal, signed
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from narrowfloat.golden.bfp import ACCUMULATORS, CHUNKS
 from narrowfloat.golden.formats import MAX_GROUP, MIN_GROUP
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.bfp.dot import CHUNK_BITS, PassUnit
-from narrowfloat.hdl.bfp.segmented import HEAD, SegmentedToFloat, SegmentedUnit
-from narrowfloat.hdl.block import Block, Choice, Effect, Integer, Relation
+from narrowfloat.hdl.bfp.segmented import (
+    HEAD,
+    Move,
+    Round,
+    SegmentedToFloat,
+    SegmentedUnit,
+    moved,
+    normalising_steps,
+    not_moved,
+)
+from narrowfloat.hdl.block import Block, Choice, Effect, Integer, Relation, Stages
+from narrowfloat.hdl.parts.pipeline import Phase, pipeline
 
 MAX_BITS = 2, 3, 4, 6, 8
 FIXED_WIDTHS = 16, 62
 # Of a chunk's exponent: E - 2 j is from -6 to 254, a window's from 0 to 508.
 CHUNK_EXPONENT_BITS = 10
+
+# Where registers may be: in front of the accumulator, and behind it.
+_BACK = ("moved1", "moved2", "normalised", "output")
+_BOUNDARIES = {
+    "fixed": ("input", "sums1", "sums2", "products", "aligned"),
+    "fp32": ("input", "products", "aligned"),
+    "segmented": ("input", "sums1", "sums2", "products", *_BACK),
+}
 
 
 class FastMac(Block):
@@ -50,9 +71,9 @@ class FastMac(Block):
     With `nan` one of the groups is NaN (E is 255). A sum of "fp32" or "segmented" becomes NaN, +NaN without payload, and stays
     so. A "fixed" sum goes on with the numbers that the groups have, and `saturated` is set.
 
-    Latency: 1 cycle from the last pass, 2 with "segmented". Throughput: a pass per clock. The accumulator is the output
-    register: while a result waits there, no pass is taken. A "segmented" sum is converted on its way out, without another
-    register.
+    Latency: `stages` + 1 cycles from the last pass, with "segmented" `stages` + 2. Throughput: a pass per clock. The
+    accumulator is the output register: while a result waits there, no pass is added. A "segmented" sum is converted on its way
+    out, without another register unless `stages` puts one there.
 
     Source: FAST, HPCA 2022, arXiv 2110.15456. What is not known of its accumulator is our choice.
 
@@ -112,6 +133,19 @@ class FastMac(Block):
         "What passes are added to: a fixed-point sum, a binary32, or an integer that moves by bytes and becomes a binary32.",
     )
     width = Integer(32, *FIXED_WIDTHS, "Bits of the fixed accumulator.")
+    stages = Stages(
+        0,
+        most=8,
+        products="behind the products of a pass",
+        aligned="in front of the accumulator, unless it is segmented",
+        normalised="in front of the rounding of a segmented sum",
+        sums2="behind two thirds of the adders of products, unless the accumulator is fp32",
+        moved2="amid the shift that normalises a segmented sum",
+        sums1="behind a third of the adders of products, unless the accumulator is fp32",
+        moved1="earlier amid that shift",
+        output="at the output of a segmented one",
+        input="at the input",
+    )
     max_bits = Choice(4, MAX_BITS, 'The most mantissa bits of a group; of interest to "fp32" only.')
     chunk_bits = Choice(
         CHUNK_BITS,
@@ -124,6 +158,10 @@ class FastMac(Block):
     effects = (Effect("with the fixed accumulator", lambda accumulator: accumulator == "fixed", ("width",)),)
     relations = (
         Relation(
+            "stages must be at most 5 with a fixed accumulator, 3 with fp32, 8 with segmented",
+            lambda stages, accumulator: stages <= len(_BOUNDARIES[accumulator]),
+        ),
+        Relation(
             "max_bits must be a multiple of chunk_bits where the accumulator is fp32",
             lambda accumulator, max_bits, chunk_bits: accumulator == "fixed" or max_bits % chunk_bits == 0,
         ),
@@ -131,17 +169,19 @@ class FastMac(Block):
 
     @property
     def latency(self):
-        return 2 if self.accumulator == "segmented" else 1
+        return self.stages + (2 if self.accumulator == "segmented" else 1)
 
     def prepare(self):
         self._fixed, self._segmented = (self.accumulator == name for name in ("fixed", "segmented"))
         self._fused = self.accumulator == "fp32" and self.max_bits > self.chunk_bits
+        self._cuts = [name for name in type(self).stages.cuts if name in _BOUNDARIES[self.accumulator]][: self.stages]
         shape = {
             "lanes": self.lanes,
             "max_bits": self.max_bits,
             "fused": self._fused,
             "exponent_bits": CHUNK_EXPONENT_BITS + 1,
             "chunk_bits": self.chunk_bits,
+            "given": "addend" if "aligned" in self._cuts else "products" if "products" in self._cuts else "operands",
         }
         if self._segmented:
             self._unit = SegmentedUnit(**shape)
@@ -161,68 +201,184 @@ class FastMac(Block):
 
     def build(self, m):
         m.submodules.unit = unit = self._unit
-        given = self.i.p.user
+        source = pipeline(m, self.i, self._phases() if self._cuts else [], [name for name in self._cuts if name not in _BACK])
         done = Signal()
         fresh = Signal(init=1)
         taken = Signal()
-        complete = given.complete | self.i.p.last if self._fused else Const(1, 1)
+        given = self._given(source)
         m.d.comb += [
-            self.i.ready.eq(~done | self.o.ready),
-            taken.eq(self.i.valid & self.i.ready),
-            self.o.valid.eq(done),
-            self.o.p.last.eq(1),
-            unit.x.eq(self.i.p.data.x),
-            unit.y.eq(self.i.p.data.y),
-            unit.exponent.eq(given.x_exponent + given.y_exponent),
+            taken.eq(source.valid & source.ready),
             unit.enable.eq(taken),
-            unit.update.eq(taken & complete),
+            unit.update.eq(taken & given.complete),
             unit.nan.eq(given.nan),
         ]
-        if self._fused:
+        if not self._cuts:
+            m.d.comb += [unit.x.eq(self.i.p.data.x), unit.y.eq(self.i.p.data.y), unit.exponent.eq(given.exponent)]
+        elif "aligned" in self._cuts:
+            m.d.comb += unit.addend.eq(source.p.addend)
+        else:
+            m.d.comb += [unit.products.eq(source.p.products), unit.weight.eq(source.p.weight)]
+        if "lower" in unit.signature.members:
             m.d.comb += unit.lower.eq(given.lower)
         if self._segmented:
-            self._end_segmented(m, done, fresh, taken)
+            self._end_segmented(m, source, done, fresh)
         else:
-            self._end(m, done, fresh, taken)
+            self._end(m, source, done, fresh, taken)
         with m.If(unit.update):
-            m.d.sync += fresh.eq(self.i.p.last)
+            m.d.sync += fresh.eq(source.p.last)
 
-    def _end(self, m, done, fresh, taken):
+    def _given(self, source):
+        """What comes with a pass, from the payload of the input or of a stream behind some phases."""
+        given = {"complete": Const(1, 1)}
+        if "data" in source.p.shape().members:
+            user = source.p.user
+            given |= {"nan": user.nan, "exponent": user.x_exponent + user.y_exponent}
+            if self._fused:
+                given |= {"lower": user.lower, "complete": user.complete | source.p.last}
+        else:
+            given |= {name: source.p[name] for name in ("nan", "lower", "complete") if name in source.p.shape().members}
+        return SimpleNamespace(**given)
+
+    def _phases(self):
+        """What there is in front of the accumulator, up to the last register."""
+        network, unit = self._unit.network, self._unit
+        levels = [-1, *(round(network.levels * third / 3) for third in (1, 2, 3))]
+        rest = {"nan": 1, "last": 1, "user": data.StructLayout(self.tag)}
+        own = {"weight": unit.sum.weight_shape, **({"lower": 1, "complete": 1} if self._fused else {})}
+
+        def adds(after, upto):
+            def logic(m, source, sink):
+                if after < 0:
+                    known = network.given(source.p.data.x, source.p.data.y)
+                    given = self._given(source)
+                    m.d.comb += sink.p.weight.eq(unit.sum.weight(m, given.exponent))
+                    m.d.comb += [sink.p[name].eq(getattr(given, name)) for name in own if name != "weight"]
+                    m.d.comb += [sink.p.nan.eq(given.nan), sink.p.last.eq(source.p.last)]
+                    m.d.comb += [sink.p.user[name].eq(source.p.user[name]) for name in self.tag]
+                else:
+                    known = dict(zip(network.crossing(after), source.p.bits, strict=True))
+                    m.d.comb += [sink.p[name].eq(source.p[name]) for name in (rest | own)]
+                network.add(m, known, after, upto)
+                if upto < network.levels:
+                    m.d.comb += sink.p.bits.eq(Cat(known[bit] for bit in network.crossing(upto)))
+                else:
+                    m.d.comb += sink.p.products.eq(Cat(network.sum(known)))
+
+            return logic
+
+        def bits(level):
+            return {"bits": len(network.crossing(level))}
+
+        results = [bits(levels[1]), bits(levels[2]), {"products": signed(unit.pass_bits)}]
+        phases = [
+            Phase(name, data.StructLayout({**result, **own, **rest}), adds(*ends))
+            for name, result, ends in zip(("sums1", "sums2", "products"), results, pairwise(levels), strict=True)
+        ]
+        if "aligned" in self._cuts:
+            phases.append(Phase("aligned", data.StructLayout({"addend": unit.sum.addend_layout, **rest}), self._align))
+        return phases
+
+    def _align(self, m, source, sink):
+        value = source.p.products
+        if self._fused:
+            taken = source.valid & source.ready
+            control = SimpleNamespace(lower=source.p.lower, enable=taken, update=taken & source.p.complete)
+            value = self._unit.value(m, control, lambda m, before: source.p.products + before)
+            m.d.comb += sink.valid.eq(source.valid & source.p.complete)
+        addend = self._unit.sum.align(m, value, source.p.weight)
+        m.d.comb += [sink.p.addend[name].eq(part) for name, part in vars(addend).items()]
+        m.d.comb += [sink.p[name].eq(source.p[name]) for name in ("nan", "last", "user")]
+
+    def _end(self, m, source, done, fresh, taken):
         """A pass is added in the cycle in which it is taken, and the sum is the result."""
         unit, result = self._unit, self.o.p.user
         total = unit.total.as_value()
-        m.d.comb += [unit.base.eq(total & (~fresh).replicate(len(total))), self.o.p.data.sum.eq(unit.total.sum)]
+        m.d.comb += [
+            source.ready.eq(~done | self.o.ready),
+            self.o.valid.eq(done),
+            self.o.p.last.eq(1),
+            unit.base.eq(total & (~fresh).replicate(len(total))),
+            self.o.p.data.sum.eq(unit.total.sum),
+        ]
         if self._fixed:
             m.d.comb += result.saturated.eq(unit.total.saturated)
-        with m.If(self.i.ready):
-            m.d.sync += done.eq(unit.update & self.i.p.last)
+        with m.If(source.ready):
+            m.d.sync += done.eq(unit.update & source.p.last)
         if self.user_bits:
             tag = Signal(result.user.shape(), reset_less=True)
             m.d.comb += result.user.eq(tag)
-            with m.If(taken & self.i.p.last):
-                m.d.sync += tag.eq(self.i.p.user.user)
+            with m.If(taken & source.p.last):
+                m.d.sync += tag.eq(source.p.user.user)
 
-    def _end_segmented(self, m, done, fresh, taken):
+    def _end_segmented(self, m, source, done, fresh):
         """A pass is added in the cycle after that; what is converted is the sum, once it is whole."""
         unit = self._unit
         adds = Signal()
         last = Signal(reset_less=True)
         head = Signal(HEAD, reset_less=True)
-        m.submodules.to_float = to_float = SegmentedToFloat(unit.width)
+        shape = data.StructLayout({"sum": signed(unit.width), "head": HEAD, "user": data.StructLayout(self.tag)})
+        total = stream.Signature(shape).create(path=("whole",))
         m.d.comb += [
+            source.ready.eq(~done | total.ready),
+            total.valid.eq(done),
             unit.start.eq(unit.head),
             unit.start.begun.eq(unit.head.begun & ~fresh),
-            unit.adds.eq(adds & self.i.ready),
+            unit.adds.eq(adds & source.ready),
             unit.base.eq(unit.total),
-            to_float.enable.eq(done),
-            to_float.sum.eq(unit.total),
-            to_float.head.eq(head),
-            self.o.p.data.sum.eq(to_float.result),
+            total.p.sum.eq(unit.total),
+            total.p.head.eq(head),
         ]
-        with m.If(self.i.ready):
-            m.d.sync += [adds.eq(self.i.valid), last.eq(self.i.p.last), done.eq(adds & last), head.eq(unit.head)]
+        with m.If(source.ready):
+            m.d.sync += [adds.eq(source.valid), last.eq(source.p.last), done.eq(adds & last), head.eq(unit.head)]
         if self.user_bits:
             given, tag = (Signal(self.user_bits, name=name, reset_less=True) for name in ("given_tag", "tag"))
-            m.d.comb += self.o.p.user.user.eq(tag)
-            with m.If(self.i.ready):
-                m.d.sync += [given.eq(self.i.p.user.user), tag.eq(given)]
+            m.d.comb += total.p.user.user.eq(tag)
+            with m.If(source.ready):
+                m.d.sync += [given.eq(source.p.user.user), tag.eq(given)]
+        result = pipeline(m, total, self._conversion(), [name for name in self._cuts if name in _BACK])
+        m.d.comb += [self.o.valid.eq(result.valid), result.ready.eq(self.o.ready), self.o.payload.eq(result.payload)]
+
+    def _conversion(self):
+        """The phases from a segmented sum to the result."""
+        width, tag = self._unit.width, {"user": data.StructLayout(self.tag)}
+
+        def convert(m, source, sink):
+            m.submodules.to_float = to_float = SegmentedToFloat(width)
+            m.d.comb += [
+                to_float.enable.eq(source.valid),
+                to_float.sum.eq(source.p.sum),
+                to_float.head.eq(source.p.head),
+                sink.p.data.sum.eq(to_float.result),
+            ]
+            end(m, source, sink)
+
+        def end(m, source, sink):
+            m.d.comb += sink.p.last.eq(1)
+            m.d.comb += [sink.p.user[name].eq(source.p.user[name]) for name in self.tag]
+
+        def move(after, upto):
+            def logic(m, source, sink):
+                m.submodules[f"move{after}"] = part = Move(width, after, upto)
+                # As long as no result is asked for nothing here switches.
+                word = None if after else source.p.sum.as_unsigned() & source.valid.replicate(width)
+                given = source.p.moved if after else not_moved(word)
+                m.d.comb += [part.i[name].eq(getattr(given, name)) for name in part.i.shape().members]
+                m.d.comb += [sink.p.moved.eq(part.o), sink.p.head.eq(source.p.head), sink.p.user.eq(source.p.user)]
+
+            return logic
+
+        def finish(m, source, sink):
+            m.submodules.round = part = Round(width)
+            m.d.comb += [part.i.eq(source.p.moved), part.head.eq(source.p.head), sink.p.data.sum.eq(part.result)]
+            end(m, source, sink)
+
+        if "normalised" not in self._cuts:
+            return [Phase("output", self.o.payload.shape(), convert)]
+        ends = [0, 2, 4, normalising_steps(width)]
+        return [
+            *(
+                Phase(name, data.StructLayout({"moved": moved(width, upto), "head": HEAD, **tag}), move(after, upto))
+                for name, (after, upto) in zip(("moved1", "moved2", "normalised"), pairwise(ends), strict=True)
+            ),
+            Phase("output", self.o.payload.shape(), finish),
+        ]

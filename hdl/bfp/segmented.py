@@ -15,6 +15,8 @@ BYTE = 8
 EXPONENT_BITS, PLACE_BITS = 10, 7
 TOP = BELOW + ABOVE  # the highest byte at which something is added
 
+_SEEN = FP32_MAN_BITS + 3  # the bits of a normalised sum that rounding looks at one by one
+
 # Where a sum is and what kind it is of; all 0 is a sum of nothing.
 HEAD = data.StructLayout({"place": PLACE_BITS, "begun": 1, "nan": 1})
 
@@ -33,12 +35,12 @@ class SegmentedUnit(PassUnit):
 
     Parameters
     ----------
-    lanes, max_bits, fused, exponent_bits, chunk_bits
+    lanes, max_bits, fused, exponent_bits, chunk_bits, given
         As of `PassUnit`.
 
     Members
     -------
-    x, y, exponent, enable, update, nan, lower
+    x, y, products, exponent, weight, enable, update, nan, lower
         As of `PassUnit`, where `base` is what `start` is here.
     start : In(HEAD)
         The sum that the pass is added to; one that is not begun is a sum of nothing.
@@ -50,7 +52,7 @@ class SegmentedUnit(PassUnit):
         A sum before this cycle, and after the one before.
     """
 
-    def __init__(self, *, lanes, max_bits, fused, exponent_bits, chunk_bits):
+    def __init__(self, *, lanes, max_bits, fused, exponent_bits, chunk_bits, given="operands"):
         self._offset = -LOWEST_WEIGHT - 2 * (FP32_BIAS + chunk_bits - 1)
         super().__init__(
             lanes=lanes,
@@ -60,6 +62,7 @@ class SegmentedUnit(PassUnit):
             fused=fused,
             exponent_bits=exponent_bits,
             chunk_bits=chunk_bits,
+            given=given,
         )
 
     def _members(self, total):
@@ -81,7 +84,7 @@ class SegmentedUnit(PassUnit):
 
     def _place(self, m, starts, held, value, rises):
         """The first cycle: where the value is to be added, and which of the sum's places that makes."""
-        exponent = wire(m, EXPONENT_BITS, self.exponent + self._offset, "exponent_from_0")
+        exponent = wire(m, EXPONENT_BITS, self._weight(m) + self._offset, "exponent_from_0")
         place = wire(m, PLACE_BITS, exponent[3:], "place_of_value")
         nonzero = wire(m, 1, value.any(), "nonzero")
         started = self.start.begun
@@ -157,6 +160,74 @@ class SegmentedUnit(PassUnit):
         return byte[:BYTE]
 
 
+def normalising_steps(width):
+    """How many steps move a sum's sign and what is like it below away at the top."""
+    return (width - 2).bit_length()
+
+
+def moved(width, steps):
+    """Layout of a sum behind so many of these steps: its sign, the bits that are left, whether any that fell away is set, and
+    which steps moved it. Behind all of them the sign is at the top, above a bit that differs."""
+    bits = width
+    for k in _powers(width, 0, steps):
+        bits -= _below(bits, k)
+    return data.StructLayout({"sign": 1, "word": bits, "rest": 1, "shifts": steps})
+
+
+def _powers(width, after, upto):
+    """The distances of steps as powers of two: the longest first."""
+    return [*reversed(range(normalising_steps(width)))][after:upto]
+
+
+def _below(bits, power):
+    """How many bits the later steps cannot bring up to the bit below the half, of which only counts whether any is set."""
+    return max(0, bits - _SEEN - ((1 << power) - 1))
+
+
+def _move(m, given, powers):
+    """Steps of a sum that is `given` with the fields of `moved`, as an object with those."""
+    sign, word, rest, shifts = given.sign, given.word, given.rest, given.shifts
+    for k in powers:
+        run = word[-(1 << k) - 1 : -1]
+        shift = wire(m, 1, ~(run ^ sign.replicate(1 << k)).any(), f"shift{k}")
+        moved = Mux(shift, Cat(Const(0, 1 << k), word[: -(1 << k)]), word)
+        whole = wire(m, len(word), moved, f"normal{k}")
+        below = _below(len(word), k)
+        if below:
+            rest = wire(m, 1, rest | whole[:below].any(), f"rest{k}")
+        word, shifts = whole[below:], Cat(shift, shifts)
+    return SimpleNamespace(sign=sign, word=word, rest=rest, shifts=shifts)
+
+
+def not_moved(word):
+    """The bits of a sum, with the fields of `moved`."""
+    return SimpleNamespace(sign=word[-1], word=word, rest=Const(0, 1), shifts=Cat())
+
+
+def _rounded(m, normal, head, width):
+    """The binary32 of a sum, from the fields of `normalised`, and its head."""
+    word, rest, sign = normal.word, normal.rest, normal.sign
+    zero = wire(m, 1, ~(word[-1] | word[-2]), "zero")
+    # A negative sum's magnitude is its complement and 1 more, which carries into the fraction where all below it is 0.
+    half = wire(m, 1, word[0] ^ sign, "half")
+    fraction = wire(m, FP32_MAN_BITS, word[1:-2] ^ sign.replicate(FP32_MAN_BITS), "fraction")
+    up = wire(m, 1, Mux(sign, half | (~rest & fraction[0]), half & (rest | fraction[0])), "up")
+    # of the leading bit, were it at the top
+    highest = width - 2 + LOWEST_WEIGHT - BYTE * BELOW + FP32_BIAS
+    exponent = wire(m, signed(PLACE_BITS + 5), (head.place << 3) - normal.shifts + highest, "exponent")
+    packed = wire(m, FP32_MAN_BITS + len(exponent), Cat(fraction, exponent) + up, "packed")
+    rounded = packed[FP32_MAN_BITS:]
+    infinite = wire(m, 1, ~zero & ~rounded[-1] & (rounded[8:-1].any() | rounded[:8].all()), "infinite")
+    tiny = wire(m, 1, zero | rounded[-1] | ~rounded.any(), "tiny")
+    nan, number = head.nan, ~(tiny | infinite | head.nan)
+    return Cat(
+        packed[: FP32_MAN_BITS - 1] & number.replicate(FP32_MAN_BITS - 1),
+        (packed[FP32_MAN_BITS - 1] & number) | nan,
+        (rounded[:8] & (~tiny).replicate(8)) | (infinite | nan).replicate(8),
+        sign & ~nan,
+    )
+
+
 class SegmentedToFloat(Circuit):
     """A segmented sum of `width` bits rounded to binary32, to nearest even, while `enable` is set."""
 
@@ -165,45 +236,33 @@ class SegmentedToFloat(Circuit):
         super().__init__({"enable": In(1), "sum": In(signed(width)), "head": In(HEAD), "result": Out(32)})
 
     def build(self, m):
-        width = self._width
         # As long as no result is asked for nothing here switches.
-        word = wire(m, width, self.sum.as_unsigned() & self.enable.replicate(width), "word")
-        sign = word[-1]
-        # The sign and what is like it below go away at the top, until two bits differ. What the next stages cannot bring up to
-        # the bit below the half is only looked at as a whole.
-        seen = FP32_MAN_BITS + 3
-        rest, shifts = Const(0, 1), []
-        for k in reversed(range((width - 2).bit_length())):
-            run = word[-(1 << k) - 1 : -1]
-            shift = wire(m, 1, ~(run ^ sign.replicate(1 << k)).any(), f"shift{k}")
-            moved = Mux(shift, Cat(Const(0, 1 << k), word[: -(1 << k)]), word)
-            whole = wire(m, len(word), moved, f"normal{k}")
-            below = max(0, len(word) - seen - ((1 << k) - 1))
-            if below:
-                rest = wire(m, 1, rest | whole[:below].any(), f"rest{k}")
-            word = whole[below:]
-            shifts.insert(0, shift)
-        zero = wire(m, 1, ~(word[-1] | word[-2]), "zero")
-        # A negative sum's magnitude is its complement and 1 more, which carries into the fraction where all below it is 0.
-        half = wire(m, 1, word[0] ^ sign, "half")
-        fraction = wire(m, FP32_MAN_BITS, word[1:-2] ^ sign.replicate(FP32_MAN_BITS), "fraction")
-        up = wire(m, 1, Mux(sign, half | (~rest & fraction[0]), half & (rest | fraction[0])), "up")
-        # of the leading bit, were it at the top
-        highest = width - 2 + LOWEST_WEIGHT - BYTE * BELOW + FP32_BIAS
-        exponent = wire(m, signed(PLACE_BITS + 5), (self.head.place << 3) - Cat(shifts) + highest, "exponent")
-        packed = wire(m, FP32_MAN_BITS + len(exponent), Cat(fraction, exponent) + up, "packed")
-        rounded = packed[FP32_MAN_BITS:]
-        infinite = wire(m, 1, ~zero & ~rounded[-1] & (rounded[8:-1].any() | rounded[:8].all()), "infinite")
-        tiny = wire(m, 1, zero | rounded[-1] | ~rounded.any(), "tiny")
-        nan, number = self.head.nan, ~(tiny | infinite | self.head.nan)
-        m.d.comb += self.result.eq(
-            Cat(
-                packed[: FP32_MAN_BITS - 1] & number.replicate(FP32_MAN_BITS - 1),
-                (packed[FP32_MAN_BITS - 1] & number) | nan,
-                (rounded[:8] & (~tiny).replicate(8)) | (infinite | nan).replicate(8),
-                sign & ~nan,
-            )
-        )
+        word = wire(m, self._width, self.sum.as_unsigned() & self.enable.replicate(self._width), "word")
+        normal = _move(m, not_moved(word), _powers(self._width, 0, None))
+        m.d.comb += self.result.eq(_rounded(m, normal, self.head, self._width))
+
+
+class Move(Circuit):
+    """Those steps of `SegmentedToFloat` that move a sum, from number `after` to before `upto`."""
+
+    def __init__(self, width, after, upto):
+        self._width, self._steps = width, (after, upto)
+        super().__init__({"i": In(moved(width, after)), "o": Out(moved(width, upto))})
+
+    def build(self, m):
+        result = _move(m, self.i, _powers(self._width, *self._steps))
+        m.d.comb += [self.o[name].eq(part) for name, part in vars(result).items()]
+
+
+class Round(Circuit):
+    """The step of `SegmentedToFloat` that rounds a sum behind the others."""
+
+    def __init__(self, width):
+        self._width = width
+        super().__init__({"i": In(moved(width, normalising_steps(width))), "head": In(HEAD), "result": Out(32)})
+
+    def build(self, m):
+        m.d.comb += self.result.eq(_rounded(m, self.i, self.head, self._width))
 
 
 def head_of_float(word):

@@ -17,7 +17,7 @@ class Pack(Circuit):
                 "i": In(ranged(codec)),
                 "control": In(codec.control_layout),
                 "code": Out(codec.code_bits),
-                "flags": Out(Flags),
+                **({"flags": Out(Flags)} if codec.flags else {}),
             }
         )
 
@@ -27,27 +27,26 @@ class Pack(Circuit):
         by_mode = {ROUNDINGS[name]: toward_zero.get(name, 0) for name in self._codec.roundings}
         decide(m, self._toward_zero, self.control, by_mode)
         results = [(fmt, self.i.formats[fmt.name]) for fmt in self._codec.formats]
-        codes, flags = zip(*(self._finish(m, fmt, lane) for fmt, lane in results))
-        m.d.comb += [
-            self.code.eq(self._codec.choose(self.control, codes)),
-            self.flags.eq(self._codec.choose(self.control, flags)),
-        ]
+        m.d.comb += self.code.eq(self._codec.choose(self.control, [self._finish(m, fmt, lane) for fmt, lane in results]))
+        if not self._codec.flags:
+            return
+        m.d.comb += self.flags.eq(self._codec.choose(self.control, [self._flags(m, fmt, lane) for fmt, lane in results]))
         numbers = range(len(self._codec.formats))
         modes = [ROUNDINGS[name] for name in self._codec.roundings]
         with m.If(is_none_of(self.control, "format", numbers) | is_none_of(self.control, "rounding", modes)):
             m.d.comb += self.flags.invalid.eq(1)
 
     def _finish(self, m, fmt, lane):
-        """The code and the flags, with overflow and special values in place."""
-        special = self.i.nan | self.i.infinity
-        if fmt.underflow == "clamp_exponent" and fmt.specials == "none":
-            magnitude, invalid = lane.magnitude, special
-        else:
-            magnitude, invalid = self._clamp(fmt, lane), self._invalid(fmt)
+        """The code, with overflow and special values in place."""
+        magnitude = lane.magnitude if _has_numbers_only(fmt) else self._clamp(fmt, lane)
         sign = self.i.sign
         if fmt.specials == "fnuz":
             is_nan = self.i.nan | (lane.too_large & ~self._stays_finite(fmt) & (self._on_overflow(fmt) == fmt.nan))
             sign = is_nan | (sign & magnitude.any())
+        return wire(m, fmt.bits, Cat(magnitude, sign) if fmt.signed else magnitude, f"code_{fmt.name}")
+
+    def _flags(self, m, fmt, lane):
+        special = self.i.nan | self.i.infinity
         number = ~special
         if fmt.specials == "fnu":
             number = number & ~self.i.sign & self.i.nonzero
@@ -56,9 +55,9 @@ class Pack(Circuit):
             flags.overflow.eq(number & lane.too_large),
             flags.underflow.eq(number & lane.changed & lane.tiny),
             flags.inexact.eq(number & (lane.changed | lane.too_large)),
-            flags.invalid.eq(invalid),
+            flags.invalid.eq(special if _has_numbers_only(fmt) else self._invalid(fmt)),
         ]
-        return wire(m, fmt.bits, Cat(magnitude, sign) if fmt.signed else magnitude, f"code_{fmt.name}"), flags
+        return flags
 
     def _on_overflow(self, fmt):
         """{E, M} of what is too large."""
@@ -85,3 +84,8 @@ class Pack(Circuit):
         if fmt.specials == "fnu":
             return ~self.i.nan & (self.i.sign | ~self.i.nonzero | self.i.infinity)
         return (self.i.nan & (fmt.nan is None)) | (self.i.infinity & infinity_lost)
+
+
+def _has_numbers_only(fmt):
+    """Whether each code is a number and the largest exponent is that of FP32's special values."""
+    return fmt.underflow == "clamp_exponent" and fmt.specials == "none"

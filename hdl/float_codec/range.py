@@ -13,13 +13,11 @@ _KEPT = ("sign", "nan", "infinity", "nonzero")
 
 
 def ranged(codec):
-    """Layout of a lane with what each format makes of it: the {E, M} in range, whether it is too large, whether its value
-    differs from the input's, and whether it is below the smallest normal value."""
-    formats = {fmt.name: data.StructLayout({"magnitude": fmt.magnitude_bits, **_FOUND}) for fmt in codec.formats}
+    """Layout of a lane with what each format makes of it: the {E, M} in range, whether it is too large, and for flags whether
+    its value differs from the input's and whether it is below the smallest normal value."""
+    found = dict.fromkeys(("too_large", *(("changed", "tiny") if codec.flags else ())), 1)
+    formats = {fmt.name: data.StructLayout({"magnitude": fmt.magnitude_bits, **found}) for fmt in codec.formats}
     return data.StructLayout({**dict.fromkeys(_KEPT, 1), "formats": data.StructLayout(formats)})
-
-
-_FOUND = dict.fromkeys(("too_large", "changed", "tiny"), 1)
 
 
 class Range(Circuit):
@@ -38,7 +36,8 @@ class Range(Circuit):
             results = [self._range_flushed(m)]
         m.d.comb += [self.o[name].eq(self.i[name]) for name in _KEPT]
         for fmt, result in zip(self._codec.formats, results, strict=True):
-            m.d.comb += [self.o.formats[fmt.name][name].eq(value) for name, value in vars(result).items()]
+            found = self.o.formats[fmt.name]
+            m.d.comb += [found[name].eq(getattr(result, name)) for name in found.shape().members]
 
     def _range_full_range(self, m):
         """8 exponent bits: the exponent is FP32's."""

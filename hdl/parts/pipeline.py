@@ -38,11 +38,14 @@ class Phase:
 
 class Stages(Integer):
     """How many pipeline registers a block has. `cuts` are the boundaries at which they are, each by the name of the phase in
-    front of it, in words: n registers are at the first n, so the first ones are where most is won."""
+    front of it, in words: n registers are at the first n, so the first ones are where most is won. Where no configuration has
+    all of them, `most` says how many one has at most."""
 
-    def __init__(self, default, **cuts):
+    def __init__(self, default, most=None, **cuts):
         places = "; ".join(cuts.values())
-        super().__init__(default, 0, len(cuts), f"Pipeline registers, at the first so many of these places: {places}.", place=1)
+        super().__init__(
+            default, 0, most or len(cuts), f"Pipeline registers, at the first so many of these places: {places}.", place=1
+        )
         self.cuts = tuple(cuts)
 
 

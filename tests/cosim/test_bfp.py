@@ -70,6 +70,23 @@ def test_policy_on_icarus(settings, tmp_path, require_tool):
     assert result.vectors > 400
 
 
+STAGES = {"fixed": 5, "segmented": 8, "fp32": 3}
+
+
+@pytest.mark.parametrize(
+    ("accumulator", "stages"),
+    [
+        pytest.param(accumulator, stages, marks=[] if stages in (1, most) else pytest.mark.long)
+        for accumulator, most in STAGES.items()
+        for stages in range(1, most + 1)
+    ],
+)
+def test_fast_mac_with_every_number_of_stages_on_icarus(accumulator, stages, tmp_path, require_tool):
+    require_tool("iverilog")
+    settings = ("lanes=5", f"accumulator={accumulator}", f"stages={stages}", "user_bits=3")
+    assert simulate("fast_mac", settings, tmp_path, "mix|reset|latency").failure is None
+
+
 @pytest.mark.parametrize("settings", MACS, ids=" ".join)
 def test_fast_mac_on_icarus(settings, tmp_path, require_tool):
     require_tool("iverilog")
