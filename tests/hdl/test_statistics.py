@@ -21,6 +21,7 @@ CORNERS = (
     ("median_tracker", "types=1", "lanes=1", "fraction=1", "run=2", "bias_min=0", "bias_max=63"),
     ("median_tracker", "types=7", "lanes=13", "fraction=15"),
     ("median_tracker", "types=3", "lanes=3", "stages=1", "bias_max=55"),
+    ("median_tracker", "types=1", "lanes=2", "stages=3"),
     ("log_moments", "types=1", "lanes=1", "history=1", "log=mitchell", "cnt_width=1"),
     ("log_moments", "types=3", "lanes=3", "history=64", "fmt=e2m0", "cnt_width=33"),
 )
@@ -66,7 +67,7 @@ def test_unit_with_one_type_has_no_ports_for_types():
         (lambda: ExponentHistogram(last=255), "last must be an integer from 1 to 254, not 255"),
         (lambda: ExponentHistogram(first=134), "first must not be above last, unlike first=134 last=133"),
         (lambda: MedianTracker(fraction=16), "fraction must be an integer from 1 to 15, not 16"),
-        (lambda: MedianTracker(stages=3), "stages must be an integer from 1 to 2, not 3"),
+        (lambda: MedianTracker(stages=4), "stages must be an integer from 1 to 3, not 4"),
         (lambda: MedianTracker(run=5), "run must be one of 2, 4, 8, 16, 32, 64, not 5"),
         (lambda: LogMoments(log="exact"), "log must be one of mitchell, table, not 'exact'"),
         (lambda: LogMoments(history=0), "history must be an integer from 1 to 64, not 0"),
