@@ -31,8 +31,8 @@ FAULTS = {
     ),
     "saturation": (
         Scheme("bias 40", force=40),
-        r"7'h7f",
-        "7'h7e",
+        r"\{7\{(i_formats_ab_e5m2_too_large)\}\};",
+        r"{{6{\1}}, 1'h0};",
         (
             r"step 2: fc0\.activation in memory, value \d+, 0x\w{8} \(\S+\): "
             r"got 0x7e \(\S+\) at bias 40, want 0x7f \(\S+\) at bias 40; \d+ differ"
@@ -40,8 +40,8 @@ FAULTS = {
     ),
     "step": (
         SCHEMES[2],
-        r"step1 <= 4'ha;",
-        "step1 <= 4'hb;",
+        r"state1_minus_step <= 10'h0;",
+        "state1_minus_step <= 10'h200;",
         r"step \d: (bias of the next error|error tracker\.position): got \d+, want \d+",
     ),
 }

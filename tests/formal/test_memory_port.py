@@ -139,23 +139,23 @@ def broken(facts, promises):
 def stages(now):
     """The registers before the pack, the one next to it first: whether there is a beat, and its fields."""
     size = now["m_mem__payload"].size()
-    if "prepared_o__valid" in now:
-        return [(now["prepared_o__valid"], fields(z3.Extract(size - 1, 0, now["prepared_o__payload"])))]
+    if "prepared_valid" in now:
+        return [(now["prepared_valid"], fields(z3.Extract(size - 1, 0, now["prepared_o__payload"])))]
     found = []
     for name in ("output", "middle"):
         # the beat, then whether it flushes and whether it has parts of words, is the tag in the S2FP8 encoder, whose own fields
         # are below
         payload = now[f"s2_encoder_{name}_register_o__payload"]
         beat = z3.Extract(payload.size() - 3, payload.size() - 2 - size, payload)
-        found.append((now[f"s2_encoder_{name}_register_o__valid"], fields(beat)))
+        found.append((now[f"s2_encoder_{name}_register_valid"], fields(beat)))
     return found
 
 
 def flushes(now):
     """Whether the beat next to the pack moves there, as it does if memory is ready, and is not to wait in it."""
-    stage = "prepared" if "prepared_o__valid" in now else "s2_encoder_output_register"
+    stage = "prepared" if "prepared_valid" in now else "s2_encoder_output_register"
     payload = now[f"{stage}_o__payload"]
-    return both(now[f"{stage}_o__valid"], now["m_mem__ready"], bit(payload, payload.size() - 2))
+    return both(now[f"{stage}_valid"], now["m_mem__ready"], bit(payload, payload.size() - 2))
 
 
 def read_with(now, type_):
@@ -305,7 +305,7 @@ def leaving(now):
     Of each: whether there is a beat, its fields, whether it is packed and its codes' bias, and whether its words are to be
     S2FP8's.
     """
-    if "s2_decoder_output_register_o__valid" not in now:
+    if "s2_decoder_output_register_valid" not in now:
         # what leaves is decoded already
         return [(now["m_core__valid"], fields(now["m_core__payload"]), NO, z3.BitVecVal(0, 6), NO)]
     found, size = [], now["m_core__payload"].size()
@@ -315,7 +315,7 @@ def leaving(now):
         top = payload.size() - 1
         tag = z3.Extract(top - 1, top - size - 7, payload)
         beat, packed, bias = fields(z3.Extract(size - 1, 0, tag)), bit(tag, size), z3.Extract(size + 6, size + 1, tag)
-        found.append((now[f"s2_decoder_{name}_register_o__valid"], beat, packed, bias, bit(payload, top)))
+        found.append((now[f"s2_decoder_{name}_register_valid"], beat, packed, bias, bit(payload, top)))
     return found
 
 
