@@ -133,9 +133,17 @@ class FastMac(Block):
         "What passes are added to: a fixed-point sum, a binary32, or an integer that moves by bytes and becomes a binary32.",
     )
     width = Integer(32, *FIXED_WIDTHS, "Bits of the fixed accumulator.")
+    max_bits = Choice(4, MAX_BITS, 'The most mantissa bits of a group; of interest to "fp32" only.')
+    chunk_bits = Choice(
+        CHUNK_BITS,
+        CHUNKS,
+        "Mantissa bits c of a pass. What is said of 2 bits goes for c, with 2**(Ex + Ey - 254 - 2 * (c - 1)). FAST has 2; "
+        "MSFP-12 has 3, and one pass for each group.",
+    )
     stages = Stages(
         0,
         most=8,
+        place=2,
         products="behind the products of a pass",
         aligned="in front of the accumulator, unless it is segmented",
         normalised="in front of the rounding of a segmented sum",
@@ -145,13 +153,6 @@ class FastMac(Block):
         moved1="earlier amid that shift",
         output="at the output of a segmented one",
         input="at the input",
-    )
-    max_bits = Choice(4, MAX_BITS, 'The most mantissa bits of a group; of interest to "fp32" only.')
-    chunk_bits = Choice(
-        CHUNK_BITS,
-        CHUNKS,
-        "Mantissa bits c of a pass. What is said of 2 bits goes for c, with 2**(Ex + Ey - 254 - 2 * (c - 1)). FAST has 2; "
-        "MSFP-12 has 3, and one pass for each group.",
     )
     user_bits = Integer(0, 0, 64, "Width of a tag: that of the last pass goes out with the result.", place=3)
 

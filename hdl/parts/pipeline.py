@@ -41,11 +41,10 @@ class Stages(Integer):
     front of it, in words: n registers are at the first n, so the first ones are where most is won. Where no configuration has
     all of them, `most` says how many one has at most."""
 
-    def __init__(self, default, most=None, **cuts):
+    def __init__(self, default, most=None, place=1, **cuts):
         places = "; ".join(cuts.values())
-        super().__init__(
-            default, 0, most or len(cuts), f"Pipeline registers, at the first so many of these places: {places}.", place=1
-        )
+        meaning = f"Pipeline registers, at the first so many of these places: {places}."
+        super().__init__(default, 0, most or len(cuts), meaning, place=place)
         self.cuts = tuple(cuts)
 
 

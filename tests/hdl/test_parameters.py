@@ -216,7 +216,7 @@ class Triple(Pair):
 
 def test_parameters_are_inherited_and_listed_by_place():
     assert [parameter.name for parameter in Pair.parameters] == ["left", "right"]
-    assert [parameter.name for parameter in Triple.parameters] == ["middle", "right", "left"]
+    assert [parameter.name for parameter in Triple.parameters] == ["middle", "left", "right"]
     assert Triple.relations == Pair.relations
     triple = Triple(5, left=1)
     assert (triple.middle, triple.right, triple.left) == (5, 2, 1)
