@@ -11,9 +11,11 @@ from narrowfloat.golden.formats import MAX_GROUP, MIN_GROUP
 from narrowfloat.hdl.bfp.common import fields_of
 from narrowfloat.hdl.bfp.dot import CHUNK_BITS, PassUnit
 from narrowfloat.hdl.bfp.segmented import (
+    DECIDED,
     HEAD,
+    Decide,
     Move,
-    Round,
+    Pack,
     SegmentedToFloat,
     SegmentedUnit,
     moved,
@@ -29,7 +31,7 @@ FIXED_WIDTHS = 16, 62
 CHUNK_EXPONENT_BITS = 10
 
 # Where registers may be: in front of the accumulator, and behind it.
-_BACK = ("moved1", "moved2", "normalised", "output")
+_BACK = ("moved1", "moved2", "normalised", "decided", "output")
 _BOUNDARIES = {
     "fixed": ("input", "sums1", "sums2", "products", "aligned"),
     "fp32": ("input", "products", "aligned"),
@@ -142,7 +144,7 @@ class FastMac(Block):
     )
     stages = Stages(
         0,
-        most=8,
+        most=9,
         place=2,
         products="behind the products of a pass",
         aligned="in front of the accumulator, unless it is segmented",
@@ -151,6 +153,7 @@ class FastMac(Block):
         moved2="amid the shift that normalises a segmented sum",
         sums1="behind a third of the adders of products, unless the accumulator is fp32",
         moved1="earlier amid that shift",
+        decided="behind the decision to round a segmented sum up",
         output="at the output of a segmented one",
         input="at the input",
     )
@@ -159,7 +162,7 @@ class FastMac(Block):
     effects = (Effect("with the fixed accumulator", lambda accumulator: accumulator == "fixed", ("width",)),)
     relations = (
         Relation(
-            "stages must be at most 5 with a fixed accumulator, 3 with fp32, 8 with segmented",
+            "stages must be at most 5 with a fixed accumulator, 3 with fp32, 9 with segmented",
             lambda stages, accumulator: stages <= len(_BOUNDARIES[accumulator]),
         ),
         Relation(
@@ -368,9 +371,14 @@ class FastMac(Block):
 
             return logic
 
+        def decide(m, source, sink):
+            m.submodules.decide = part = Decide(width)
+            m.d.comb += [part.i.eq(source.p.moved), part.head.eq(source.p.head), sink.p.decided.eq(part.o)]
+            m.d.comb += sink.p.user.eq(source.p.user)
+
         def finish(m, source, sink):
-            m.submodules.round = part = Round(width)
-            m.d.comb += [part.i.eq(source.p.moved), part.head.eq(source.p.head), sink.p.data.sum.eq(part.result)]
+            m.submodules.pack = part = Pack()
+            m.d.comb += [part.i.eq(source.p.decided), sink.p.data.sum.eq(part.result)]
             end(m, source, sink)
 
         if "normalised" not in self._cuts:
@@ -381,5 +389,6 @@ class FastMac(Block):
                 Phase(name, data.StructLayout({"moved": moved(width, upto), "head": HEAD, **tag}), move(after, upto))
                 for name, (after, upto) in zip(("moved1", "moved2", "normalised"), pairwise(ends), strict=True)
             ),
+            Phase("decided", data.StructLayout({"decided": DECIDED, **tag}), decide),
             Phase("output", self.o.payload.shape(), finish),
         ]

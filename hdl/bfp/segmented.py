@@ -53,6 +53,8 @@ class SegmentedUnit(PassUnit):
     """
 
     def __init__(self, *, lanes, max_bits, fused, exponent_bits, chunk_bits, given="operands"):
+        # A sum that is its own start: `FastMac` with registers in front of the accumulator, which is fast then.
+        self._goes_on = given == "products"
         self._offset = -LOWEST_WEIGHT - 2 * (FP32_BIAS + chunk_bits - 1)
         super().__init__(
             lanes=lanes,
@@ -88,17 +90,16 @@ class SegmentedUnit(PassUnit):
         place = wire(m, PLACE_BITS, exponent[3:], "place_of_value")
         nonzero = wire(m, 1, value.any(), "nonzero")
         started = self.start.begun
-        distance = wire(m, signed(PLACE_BITS + 1), place - self.start.place, "distance")
-        at = [wire(m, 1, distance == start - BELOW, f"at{number}") for number, start in enumerate(starts)]
-        lost = wire(m, 1, ~distance[-1] & (distance[:-1] > starts[-1] - BELOW), "lost")
+        latest = Signal(PLACE_BITS, name="latest_place", reset_less=True)
+        at, lost = self._distances(m, starts, place, latest, rises)
         begins = wire(m, 1, ~started | lost, "begins")
         anew = wire(m, 1, ~started | (lost & nonzero), "anew")
         far = wire(m, 1, Cat(at[-STEP:]).any(), "far")
         chosen = [(bit & started) | (begins if start == BELOW else 0) for bit, start in zip(at, starts, strict=True)]
-        latest = Signal(PLACE_BITS, name="latest_place", reset_less=True)
         is_begun = Signal(reset_less=True)
         is_nan = Signal(reset_less=True)
-        risen = wire(m, PLACE_BITS, latest + Mux(rises, STEP, 0), "risen")
+        risen = Mux(rises, latest + STEP, latest) if self._goes_on else latest + Mux(rises, STEP, 0)
+        risen = wire(m, PLACE_BITS, risen, "risen")
         m.d.comb += [self.head.place.eq(risen), self.head.begun.eq(is_begun), self.head.nan.eq(is_nan)]
         with m.If(self.enable | self.update):
             m.d.sync += held.value.eq(value)
@@ -115,6 +116,24 @@ class SegmentedUnit(PassUnit):
             ]
         with m.Else():
             m.d.sync += latest.eq(risen)
+
+    def _distances(self, m, starts, place, latest, rises):
+        """At which of the sum's bytes the value starts, and whether it is above all of them."""
+        after = latest if self._goes_on else self.start.place
+        distance = wire(m, signed(PLACE_BITS + 1), place - after, "distance")
+
+        def is_above(start):
+            return ~distance[-1] & (distance[:-1] > start - BELOW)
+
+        def is_at(start):
+            return distance == start - BELOW
+
+        def found(name, test, start):
+            # Known for a sum that rises and for one that does not before it is known whether it does.
+            return wire(m, 1, Mux(rises, test(start + STEP), test(start)) if self._goes_on else test(start), name)
+
+        at = [found(f"at{number}", is_at, start) for number, start in enumerate(starts)]
+        return at, found("lost", is_above, starts[-1])
 
     def _add(self, m, starts, held, rises):
         """The second cycle: the sum moves or begins anew, and what is held is added."""
@@ -204,8 +223,14 @@ def not_moved(word):
     return SimpleNamespace(sign=word[-1], word=word, rest=Const(0, 1), shifts=Cat())
 
 
-def _rounded(m, normal, head, width):
-    """The binary32 of a sum, from the fields of `normalised`, and its head."""
+# A sum as a float whose exponent has no bounds, and whether it is to be rounded up.
+DECIDED = data.StructLayout(
+    {"sign": 1, "zero": 1, "nan": 1, "up": 1, "fraction": FP32_MAN_BITS, "exponent": signed(PLACE_BITS + 5)}
+)
+
+
+def _decided(m, normal, head, width):
+    """That of a sum with the fields of `moved`, and its head."""
     word, rest, sign = normal.word, normal.rest, normal.sign
     zero = wire(m, 1, ~(word[-1] | word[-2]), "zero")
     # A negative sum's magnitude is its complement and 1 more, which carries into the fraction where all below it is 0.
@@ -215,11 +240,18 @@ def _rounded(m, normal, head, width):
     # of the leading bit, were it at the top
     highest = width - 2 + LOWEST_WEIGHT - BYTE * BELOW + FP32_BIAS
     exponent = wire(m, signed(PLACE_BITS + 5), (head.place << 3) - normal.shifts + highest, "exponent")
+    return SimpleNamespace(sign=sign, zero=zero, nan=head.nan, up=up, fraction=fraction, exponent=exponent)
+
+
+def _packed(m, decided):
+    """The binary32 of a sum with the fields of `DECIDED`."""
+    sign, zero, nan, up = decided.sign, decided.zero, decided.nan, decided.up
+    fraction, exponent = decided.fraction, decided.exponent
     packed = wire(m, FP32_MAN_BITS + len(exponent), Cat(fraction, exponent) + up, "packed")
     rounded = packed[FP32_MAN_BITS:]
     infinite = wire(m, 1, ~zero & ~rounded[-1] & (rounded[8:-1].any() | rounded[:8].all()), "infinite")
     tiny = wire(m, 1, zero | rounded[-1] | ~rounded.any(), "tiny")
-    nan, number = head.nan, ~(tiny | infinite | head.nan)
+    number = ~(tiny | infinite | nan)
     return Cat(
         packed[: FP32_MAN_BITS - 1] & number.replicate(FP32_MAN_BITS - 1),
         (packed[FP32_MAN_BITS - 1] & number) | nan,
@@ -239,7 +271,7 @@ class SegmentedToFloat(Circuit):
         # As long as no result is asked for nothing here switches.
         word = wire(m, self._width, self.sum.as_unsigned() & self.enable.replicate(self._width), "word")
         normal = _move(m, not_moved(word), _powers(self._width, 0, None))
-        m.d.comb += self.result.eq(_rounded(m, normal, self.head, self._width))
+        m.d.comb += self.result.eq(_packed(m, _decided(m, normal, self.head, self._width)))
 
 
 class Move(Circuit):
@@ -254,15 +286,26 @@ class Move(Circuit):
         m.d.comb += [self.o[name].eq(part) for name, part in vars(result).items()]
 
 
-class Round(Circuit):
-    """The step of `SegmentedToFloat` that rounds a sum behind the others."""
+class Decide(Circuit):
+    """The step of `SegmentedToFloat` that decides, behind these, whether to round up."""
 
     def __init__(self, width):
         self._width = width
-        super().__init__({"i": In(moved(width, normalising_steps(width))), "head": In(HEAD), "result": Out(32)})
+        super().__init__({"i": In(moved(width, normalising_steps(width))), "head": In(HEAD), "o": Out(DECIDED)})
 
     def build(self, m):
-        m.d.comb += self.result.eq(_rounded(m, self.i, self.head, self._width))
+        decided = _decided(m, self.i, self.head, self._width)
+        m.d.comb += [self.o[name].eq(part) for name, part in vars(decided).items()]
+
+
+class Pack(Circuit):
+    """The last step of `SegmentedToFloat`."""
+
+    def __init__(self):
+        super().__init__({"i": In(DECIDED), "result": Out(32)})
+
+    def build(self, m):
+        m.d.comb += self.result.eq(_packed(m, self.i))
 
 
 def head_of_float(word):

@@ -44,7 +44,7 @@ CORNERS_OF_THE_PARAMETERS = (
     ("float_decoder", "formats=e2m0,e7m7_fnuz,ab_e5m2_paper", "user_bits=3"),
     ("float_decoder", "formats=float4_e2m1fn", "bias_port=0", "reset=sync_low"),
     ("fast_mac", "lanes=4", "stages=5", "user_bits=2"),
-    ("fast_mac", "lanes=4", "stages=8", "accumulator=segmented", "user_bits=2"),
+    ("fast_mac", "lanes=4", "stages=9", "accumulator=segmented", "user_bits=2"),
     ("fast_mac", "lanes=4", "stages=3", "accumulator=fp32"),
     ("fast_mac", "lanes=4", "stages=1", "accumulator=fp32", "max_bits=2"),
     ("memory_port", "lanes=1", "types=1", "estimators=tracker"),
@@ -237,7 +237,7 @@ def test_module_names_differ():
         (["emit", "float_encodr"], "unknown design 'float_encodr': use one of float_encoder, float_decoder"),
         (
             ["emit", "fast_mac", "--set", "stages=6"],
-            "stages must be at most 5 with a fixed accumulator, 3 with fp32, 8 with segmented, unlike stages=6 accumulator=fixed",
+            "stages must be at most 5 with a fixed accumulator, 3 with fp32, 9 with segmented, unlike stages=6 accumulator=fixed",
         ),
         (["emit", "float_encoder", "--set", "lanes=0"], "lanes must be an integer from 1 to 64, not 0"),
         (["emit", "float_encoder", "--set", "lanes=four"], "lanes must be an integer from 1 to 64, not 'four'"),
