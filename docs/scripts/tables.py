@@ -1,6 +1,7 @@
 """The figures and tables of area and speed, from committed JSON, and of the formats, from the formats themselves."""
 
 import json
+from functools import wraps
 from pathlib import Path
 
 from narrowfloat.golden.formats import BLOCKS, FLOATS, LOGARITHMS
@@ -56,17 +57,33 @@ def metrics(design, target, recipe, **parameters):
     return row(design, target, recipe, **parameters)["metrics"]
 
 
+def or_dash(figure):
+    """`figure`, which is called for a unit, but a dash where that was not measured."""
+
+    @wraps(figure)
+    def shown(*arguments, **parameters):
+        try:
+            return figure(*arguments, **parameters)
+        except LookupError:
+            return "-"
+
+    return shown
+
+
+@or_dash
 def ratio(design, target, recipe, metric, **parameters):
-    """A metric over that of the best alternative, or a dash."""
+    """A metric over that of the best alternative, a dash where there is none."""
     found = _RESULTS.ratio(row(design, target, recipe, **parameters), metric)
     return "-" if found is None else f"{found:.2f}"
 
 
+@or_dash
 def area(design, recipe="area", **parameters):
     """Gate equivalents in OSU 0.18 um."""
     return f"{metrics(design, 'osu018', recipe, **parameters)['gate_equivalents']:.0f}"
 
 
+@or_dash
 def delay(design, recipe="area", **parameters):
     """Nanoseconds in OSU 0.18 um."""
     return f"{metrics(design, 'osu018', recipe, **parameters)['delay_ns']:.1f}"
@@ -76,26 +93,27 @@ def area_and_delay(design, recipe="area", **parameters):
     return f"{area(design, recipe, **parameters)}, {delay(design, recipe, **parameters)}"
 
 
+@or_dash
 def energy(design, **parameters):
     """Picojoules per operation of the small form in OSU 0.18 um, with glitches."""
     return f"{metrics(design, 'osu018', 'area', **parameters)['energy_pj_per_op']:.2f}"
 
 
+@or_dash
 def luts(design, target="ice40", **parameters):
     found = metrics(design, target, "luts", **parameters)
     return found["lut6" if target.startswith("xc") else "lut4"]
 
 
+@or_dash
 def flip_flops(design, target="ice40", **parameters):
     return metrics(design, target, "luts", **parameters)["ff"]
 
 
+@or_dash
 def frequency(design, target="ice40-hx8k", **parameters):
-    """MHz after place and route, or a dash where the design was not placed on that device."""
-    try:
-        return f"{metrics(design, target, 'placed', **parameters)['fmax_mhz']:.0f}"
-    except LookupError:
-        return "-"
+    """MHz after place and route."""
+    return f"{metrics(design, target, 'placed', **parameters)['fmax_mhz']:.0f}"
 
 
 def codec_lane():
@@ -189,15 +207,28 @@ def arithmetic():
         ("FP32 multiply-add", "multiply_add", {"format": "fp32"}),
     ]
 
+    @or_dash
+    def count(metric, design, target, **unit):
+        return best(metric, design, target, "luts", **unit)[metric]
+
+    @or_dash
+    def in_cells(metric, design, recipe, **unit):
+        found = best(metric, design, "osu018", recipe, **unit)
+        return f"{found['gate_equivalents']:.0f}, {found['delay_ns']:.1f}"
+
+    @or_dash
+    def least_energy(design, **unit):
+        return f"{best('energy_pj_per_op', design, 'osu018', 'area', **unit)['energy_pj_per_op']:.2f}"
+
     def cells(design, unit):
-        for target, metric in (("ice40", "lut4"), ("xcup", "lut6")):
-            yield best(metric, design, target, "luts", **unit)[metric]
-        for recipe, metric in (("area", "gate_equivalents"), ("delay", "delay_ns")):
-            found = best(metric, design, "osu018", recipe, **unit)
-            yield f"{found['gate_equivalents']:.0f}, {found['delay_ns']:.1f}"
+        yield count("lut4", design, "ice40", **unit)
+        yield count("lut6", design, "xcup", **unit)
+        yield in_cells("gate_equivalents", design, "area", **unit)
+        yield in_cells("delay_ns", design, "delay", **unit)
+        yield least_energy(design, **unit)
 
     return table(
-        ["design", "iCE40 LUT4", "Xilinx LUT6", "small: GE, ns", "fast: GE, ns"],
+        ["design", "iCE40 LUT4", "Xilinx LUT6", "small: GE, ns", "fast: GE, ns", "pJ"],
         [[label, *cells(design, unit)] for label, design, unit in units],
     )
 
@@ -222,6 +253,7 @@ def estimator_areas():
     """Estimators in cells: gate equivalents, and of these those of memories."""
     designs = ("median_estimator", "exponent_histogram", "log_moments", "median_tracker")
 
+    @or_dash
     def cell(design, types, lanes):
         found = metrics(design, "osu018", "area", types=types, lanes=lanes)
         bits = found.get("memory_bits")
@@ -253,22 +285,15 @@ def units(*named):
                 f"{luts(design, **unit)}, {flip_flops(design, **unit)}",
                 luts(design, "ecp5", **unit),
                 luts(design, "xcup", **unit),
-                _or_dash(area_and_delay, design, **unit),
-                _or_dash(area_and_delay, design, "delay", **unit),
-                _or_dash(energy, design, **unit),
+                area_and_delay(design, **unit),
+                area_and_delay(design, "delay", **unit),
+                energy(design, **unit),
                 frequency(design, **unit),
                 frequency(design, "ecp5-25k", **unit),
             ]
             for label, design, unit in named
         ],
     )
-
-
-def _or_dash(measure, *arguments, **unit):
-    try:
-        return measure(*arguments, **unit)
-    except LookupError:
-        return "-"
 
 
 def lbfp_units():
