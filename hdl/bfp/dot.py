@@ -219,20 +219,23 @@ class PassUnit(Circuit):
         self._lanes, self._fused, self._chunk_bits = lanes, fused, chunk_bits
         # Of the products of one pass, or of those of a group.
         self._bits = (lanes * (2 ** (max_bits if fused else chunk_bits) - 1) ** 2).bit_length() + 1
-        if accumulator == "fixed":
-            self.sum = FixedSum(width, self._bits, exponent_bits)
-        else:
-            # What a product of two chunks is in units of, of groups whose exponents are 0: 2 to minus that.
-            self.sum = Float32Sum(2 * (FP32_BIAS + chunk_bits - 1), self._bits, exponent_bits)
+        self.sum = self._sum(accumulator, width)
         super().__init__(self._members(sum_layout(accumulator, width)))
+
+    def _sum(self, accumulator, width):
+        if accumulator == "fixed":
+            return FixedSum(width, self._bits, self._exponent_bits)
+        # What a product of two chunks is in units of, of groups whose exponents are 0: 2 to minus that.
+        return Float32Sum(2 * (FP32_BIAS + self._chunk_bits - 1), self._bits, self._exponent_bits)
 
     def _members(self, total):
         chunk = data.ArrayLayout(1 + self._chunk_bits, self._lanes)
-        given = {
-            "operands": {"x": In(chunk), "y": In(chunk), "exponent": In(signed(self._exponent_bits))},
-            "products": {"products": In(signed(self.pass_bits)), "weight": In(self.sum.weight_shape)},
-            "addend": {"addend": In(self.sum.addend_layout)},
-        }[self._given]
+        if self._given == "operands":
+            given = {"x": In(chunk), "y": In(chunk), "exponent": In(signed(self._exponent_bits))}
+        elif self._given == "products":
+            given = {"products": In(signed(self.pass_bits)), "weight": In(self.sum.weight_shape)}
+        else:
+            given = {"addend": In(self.sum.addend_layout)}
         return {
             **given,
             "base": In(total),

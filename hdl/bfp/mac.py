@@ -327,7 +327,7 @@ class FastMac(Block):
             total.valid.eq(done),
             unit.start.eq(unit.head),
             unit.start.begun.eq(unit.head.begun & ~fresh),
-            unit.adds.eq(adds & source.ready),
+            *([unit.adds.eq(adds), unit.advance.eq(source.ready)] if self._cuts else [unit.adds.eq(adds & source.ready)]),
             unit.base.eq(unit.total),
             total.p.sum.eq(unit.total),
             total.p.head.eq(head),
@@ -383,7 +383,7 @@ class FastMac(Block):
 
         if "normalised" not in self._cuts:
             return [Phase("output", self.o.payload.shape(), convert)]
-        ends = [0, 2, 4, normalising_steps(width)]
+        ends = [0, 1, 3, normalising_steps(width)]
         return [
             *(
                 Phase(name, data.StructLayout({"moved": moved(width, upto), "head": HEAD, **tag}), move(after, upto))

@@ -21,6 +21,19 @@ _SEEN = FP32_MAN_BITS + 3  # the bits of a normalised sum that rounding looks at
 HEAD = data.StructLayout({"place": PLACE_BITS, "begun": 1, "nan": 1})
 
 
+class Segments:
+    """What a segmented sum makes of the exponents of passes: numbers from 0 on."""
+
+    weight_shape = EXPONENT_BITS
+
+    def __init__(self, offset):
+        self._offset = offset
+
+    def weight(self, m, exponent):
+        """That of a pass."""
+        return wire(m, EXPONENT_BITS, exponent + self._offset, "exponent_from_0")
+
+
 class SegmentedUnit(PassUnit):
     """What one pass does to a segmented sum: the arithmetic of `FastMac`, and of a cell of `SystolicArray`, in two cycles.
 
@@ -48,6 +61,8 @@ class SegmentedUnit(PassUnit):
         The sum with the latest pass, in the cycle in which that is added.
     adds : In(1)
         The cycle after `update`, if no other is between.
+    advance : In(1)
+        Only where `given` are products: nothing is added, and `adds` may stay, unless it is set.
     base, total : In(signed), Out(signed)
         A sum before this cycle, and after the one before.
     """
@@ -55,7 +70,6 @@ class SegmentedUnit(PassUnit):
     def __init__(self, *, lanes, max_bits, fused, exponent_bits, chunk_bits, given="operands"):
         # A sum that is its own start: `FastMac` with registers in front of the accumulator, which is fast then.
         self._goes_on = given == "products"
-        self._offset = -LOWEST_WEIGHT - 2 * (FP32_BIAS + chunk_bits - 1)
         super().__init__(
             lanes=lanes,
             accumulator="segmented",
@@ -67,17 +81,21 @@ class SegmentedUnit(PassUnit):
             given=given,
         )
 
+    def _sum(self, accumulator, width):
+        return Segments(-LOWEST_WEIGHT - 2 * (FP32_BIAS + self._chunk_bits - 1))
+
     def _members(self, total):
         self.width = segmented_width(self._bits)
         self._bytes = -(-(self._bits + BYTE - 1) // BYTE)  # of what is added, moved within a byte
-        added = {"start": In(HEAD), "head": Out(HEAD), "adds": In(1)}
+        added = {"start": In(HEAD), "head": Out(HEAD), "adds": In(1), **({"advance": In(1)} if self._goes_on else {})}
         return super()._members(signed(self.width)) | added
 
     def build(self, m):
         # The bytes of the sum at which something may start that is not all below.
         starts = range(1 - self._bytes, TOP + STEP + 1)
         # Registers between the two cycles.
-        shapes = {"value": signed(self._bits), "within": 3, "start": len(starts), "rises": 1, "makes_room": 1, "anew": 1}
+        bits = self._bits + (BYTE - 1 if self._goes_on else 0)
+        shapes = {"value": signed(bits), "within": 3, "start": len(starts), "rises": 1, "makes_room": 1, "anew": 1}
         held = SimpleNamespace(**{name: Signal(shape, name=f"held_{name}", reset_less=True) for name, shape in shapes.items()})
         value = self._value(m, held.value)
         rises = Signal()
@@ -86,7 +104,7 @@ class SegmentedUnit(PassUnit):
 
     def _place(self, m, starts, held, value, rises):
         """The first cycle: where the value is to be added, and which of the sum's places that makes."""
-        exponent = wire(m, EXPONENT_BITS, self._weight(m) + self._offset, "exponent_from_0")
+        exponent = self._weight(m)
         place = wire(m, PLACE_BITS, exponent[3:], "place_of_value")
         nonzero = wire(m, 1, value.any(), "nonzero")
         started = self.start.begun
@@ -102,7 +120,7 @@ class SegmentedUnit(PassUnit):
         risen = wire(m, PLACE_BITS, risen, "risen")
         m.d.comb += [self.head.place.eq(risen), self.head.begun.eq(is_begun), self.head.nan.eq(is_nan)]
         with m.If(self.enable | self.update):
-            m.d.sync += held.value.eq(value)
+            m.d.sync += held.value.eq(self._within(m, value, exponent[:3]) if self._goes_on else value)
         with m.If(self.update):
             m.d.sync += [
                 held.within.eq(exponent[:3]),
@@ -114,7 +132,7 @@ class SegmentedUnit(PassUnit):
                 is_begun.eq(started | nonzero | self.nan),
                 is_nan.eq((self.start.nan & started) | self.nan),
             ]
-        with m.Else():
+        with m.Elif(self.advance) if self._goes_on else m.Else():
             m.d.sync += latest.eq(risen)
 
     def _distances(self, m, starts, place, latest, rises):
@@ -143,21 +161,25 @@ class SegmentedUnit(PassUnit):
         moved = Cat(base[BYTE * STEP :], base[-1].replicate(BYTE * STEP))
         kept = wire(m, width, (base & stays.replicate(width)) | (moved & rises.replicate(width)), "kept_sum")
 
-        value = held.value
-        for k in range(3):
-            shape = signed(len(value) + (1 << k))
-            value = wire(m, shape, Mux(held.within[k], value << (1 << k), value), f"within{k}")
-        sign = value[-1]
-        value = Cat(value, sign.replicate(BYTE * self._bytes - len(value)))
-        # The bit for each byte of the sum at which the value starts.
-        at = {
-            start: wire(m, 1, Mux(rises, held.start[number + STEP], held.start[number]) & self.adds, f"start{number}")
-            for number, start in enumerate(starts)
-            if start <= TOP
-        }
-        placed = wire(m, width, Cat(self._byte(m, number, at, value) for number in range(-(-width // BYTE)))[:width], "placed")
-        dropped = (rises & base[BYTE * STEP - 1]) | Cat(at[start] & value[-BYTE * start - 1] for start in at if start < 0).any()
-        rounds_up = wire(m, 1, dropped, "rounds_up")
+        value = held.value if self._goes_on else self._within(m, held.value, held.within)
+        value = Cat(value, value[-1].replicate(BYTE * self._bytes - len(value)))
+        # The bits for the bytes of the sum at which the value starts, of one that rises and one that does not.
+        numbers = {start: number for number, start in enumerate(starts) if start <= TOP}
+        if self._goes_on:
+            # Both are there before it is known which it is.
+            as_it_is = wire(m, 1, self.adds & ~rises, "as_it_is")
+            below, above = ({start: held.start[number + up] for start, number in numbers.items()} for up in (0, STEP))
+            low, high = self._placed(m, below, value, "low"), self._placed(m, above, value, "high")
+            placed = (low & as_it_is.replicate(width)) | (high & rises.replicate(width))
+            dropped = (self._drops(below, value) & as_it_is) | (self._drops(above, value) & rises)
+        else:
+            at = {
+                start: wire(m, 1, Mux(rises, held.start[number + STEP], held.start[number]) & self.adds, f"start{number}")
+                for start, number in numbers.items()
+            }
+            placed, dropped = self._placed(m, at, value, ""), self._drops(at, value)
+        placed = wire(m, width, placed, "placed")
+        rounds_up = wire(m, 1, (rises & base[BYTE * STEP - 1]) | dropped, "rounds_up")
 
         cut = width // 2
         lower = wire(m, cut + 2, Cat(Const(1, 1), kept[:cut]) + Cat(rounds_up, placed[:cut]), "lower_sum")
@@ -167,12 +189,28 @@ class SegmentedUnit(PassUnit):
         carried = wire(m, width - cut + 1, Cat(one, kept) + Cat(one, placed), "upper_sum_carried")
         total = Signal(width, reset_less=True)
         m.d.comb += self.total.eq(total)
-        m.d.sync += total.eq(Cat(lower[1:-1], Mux(lower[-1], carried[1:], without)))
+        with m.If(self.advance if self._goes_on else Const(1, 1)):
+            m.d.sync += total.eq(Cat(lower[1:-1], Mux(lower[-1], carried[1:], without)))
 
-    def _byte(self, m, number, at, value):
+    def _within(self, m, value, places):
+        """The value moved within a byte."""
+        for k in range(3):
+            shape = signed(len(value) + (1 << k))
+            value = wire(m, shape, Mux(places[k], value << (1 << k), value), f"within{k}")
+        return value
+
+    def _placed(self, m, at, value, name):
+        """What is added: the value from one of the bytes `at` on."""
+        return Cat(self._byte(m, number, at, value, name) for number in range(-(-self.width // BYTE)))[: self.width]
+
+    def _drops(self, at, value):
+        """Whether of a value that starts below the sum the highest bit there is set."""
+        return Cat(at[start] & value[-BYTE * start - 1] for start in at if start < 0).any()
+
+    def _byte(self, m, number, at, value, name):
         """A byte of what is added: one of the value's, or its sign above it."""
         above = [bit for start, bit in at.items() if start + self._bytes <= number]
-        byte = wire(m, 1, Cat(above).any() & value[-1], f"sign{number}").replicate(BYTE)
+        byte = wire(m, 1, Cat(above).any() & value[-1], f"{name}sign{number}").replicate(BYTE)
         for own in range(self._bytes):
             if number - own in at:
                 byte = byte | (value.word_select(own, BYTE) & at[number - own].replicate(BYTE))
