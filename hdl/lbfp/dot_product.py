@@ -72,7 +72,6 @@ class LbfpDotProduct(Products):
         sum="in front of the accumulator",
         sums="amid the tree of adders",
         powers="behind the table of powers",
-        logarithms="behind the sum of logarithms",
     )
     output = Choice(
         "sign_magnitude", OUTPUTS, "How products are cut: toward zero, or in two's complement toward minus infinity."

@@ -27,8 +27,8 @@ CORNERS = (
     ("lbfp_dot_product", "lanes=1", "max_beats=1", "fmt=i4f0", "exponents=0"),
     ("lbfp_dot_product", "lanes=3", "output=twos_complement", "stages=2", "user_bits=9", "reset=sync_low"),
     ("lbfp_dot_product", "lanes=9", "max_beats=16777216", "stages=1", "out_bits=22"),
-    ("lbfp_dot_product", "lanes=1", "stages=6", "output=twos_complement"),
-    ("lbfp_dot_product", "lanes=7", "stages=6", "user_bits=2"),
+    ("lbfp_dot_product", "lanes=1", "stages=5", "output=twos_complement"),
+    ("lbfp_dot_product", "lanes=7", "stages=5", "user_bits=2"),
 )
 
 
