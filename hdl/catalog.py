@@ -186,6 +186,8 @@ _EVERY_OPTION = ("roundings=rne,rna,rtz,sr", "overflow=format", "flags=1", "stag
 # One lane without registers, the form in which structures are compared.
 _BARE = ("lanes=1", "stages=0")
 _WIDE_CODECS = tuple((*fmt, "lanes=16") for fmt in _SINGLE_FORMATS)
+# As many pipeline registers as there may be.
+_FASTEST_MACS = tuple((f"accumulator={kind}", f"stages={most}") for kind, most in (("fixed", 5), ("segmented", 9), ("fp32", 3)))
 # Estimators for one type and four.
 _ESTIMATORS = ((), *((f"types={types}", f"lanes={lanes}") for types in (1, 4) for lanes in (1, 16)))
 _LIKE_THE_MEDIAN = Relative(
@@ -236,7 +238,7 @@ DESIGNS = {
             shipped=(*_SINGLE_FORMATS, _CHOSEN_AT_RUN_TIME, (*_CHOSEN_AT_RUN_TIME, *_EVERY_OPTION)),
             measured=Measured(
                 (_BARE,),
-                _WIDE_CODECS,
+                (*_WIDE_CODECS, ("formats=ab_e5m2", "stages=5")),
                 Relative("fp32_to_e4m3", words="fp32_to_e4m3, per lane"),
                 curve="FP32 to narrow",
                 purpose="FP32 to 8 bits",
@@ -303,10 +305,13 @@ DESIGNS = {
             shipped=_ACCUMULATORS,
             # One pass for groups of 3 bits, as MSFP-12 has them, or of 4.
             measured=Measured(
-                more=tuple(
-                    (*accumulator, *bits)
-                    for accumulator in _ACCUMULATORS
-                    for bits in (("chunk_bits=3", "max_bits=3"), ("chunk_bits=4",))
+                more=(
+                    *(
+                        (*accumulator, *bits)
+                        for accumulator in _ACCUMULATORS
+                        for bits in (("chunk_bits=3", "max_bits=3"), ("chunk_bits=4",))
+                    ),
+                    *_FASTEST_MACS,
                 ),
                 relative_to=BEST_DOT_PRODUCT,
                 operations=1,
@@ -368,6 +373,7 @@ DESIGNS = {
                 (
                     *(("exponents=0", f"out_bits={bits}") for bits in (12, 13, 16, 22)),
                     ("exponents=0", "output=twos_complement", "out_bits=16"),
+                    ("exponents=0", "stages=5"),
                     *(("exponents=0", f"lanes={lanes}") for lanes in (1, 4, 64)),
                 ),
                 BEST_DOT_PRODUCT,
@@ -402,7 +408,7 @@ DESIGNS = {
             "s2_encoder",
             "FP32 to FP8 of a shifted and squeezed tensor",
             "narrowfloat.golden.reference.s2fp8:S2Encoder",
-            measured=Measured((_BARE,), ((*_BARE, "precision=full"),), _like_plain("float_encoder")),
+            measured=Measured((_BARE,), ((*_BARE, "precision=full"), ("stages=8",)), _like_plain("float_encoder")),
         ),
         Design(
             s2fp8.S2Decoder,

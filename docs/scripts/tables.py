@@ -440,6 +440,31 @@ def shipped_frequencies():
     return table(["build", "ECP5 25k, MHz", "ECP5 85k, MHz", "HX8K, MHz"], rows)
 
 
+def fastest_builds():
+    """MHz with as many pipeline registers as a block can use, and without."""
+    found = [
+        ("`float_encoder` of `ab_e5m2`, 4 lanes", "float_encoder", {"formats": ["ab_e5m2"]}, 5),
+        ("`s2_encoder`, 4 lanes", "s2_encoder", {}, 8),
+        ("`lbfp_dot_product`, `exponents=0`", "lbfp_dot_product", {"exponents": False}, 5),
+        *(
+            (f"`fast_mac`, `accumulator={kind}`", "fast_mac", {"accumulator": kind}, most)
+            for kind, most in (("fixed", 5), ("segmented", 9), ("fp32", 3))
+        ),
+    ]
+    return table(
+        ["unit", "as shipped: ECP5, HX8K", "stages", "with these: ECP5, HX8K"],
+        [
+            [
+                label,
+                ", ".join(frequency(design, target, **unit) for target in ("ecp5-25k", "ice40-hx8k")),
+                stages,
+                ", ".join(frequency(design, target, **unit, stages=stages) for target in ("ecp5-25k", "ice40-hx8k")),
+            ]
+            for label, design, unit, stages in found
+        ],
+    )
+
+
 def summary_of_units():
     """Area and LUTs of a few units, for the first page."""
     found = [

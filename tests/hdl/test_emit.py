@@ -237,7 +237,10 @@ def test_module_names_differ():
         (["emit", "float_encodr"], "unknown design 'float_encodr': use one of float_encoder, float_decoder"),
         (
             ["emit", "fast_mac", "--set", "stages=6"],
-            "stages must be at most 5 with a fixed accumulator, 3 with fp32, 9 with segmented, unlike accumulator=fixed stages=6",
+            (
+                "stages must be at most 5 with a fixed accumulator, 3 with fp32, 9 with segmented, "
+                "unlike accumulator=fixed stages=6"
+            ),
         ),
         (["emit", "float_encoder", "--set", "lanes=0"], "lanes must be an integer from 1 to 64, not 0"),
         (["emit", "float_encoder", "--set", "lanes=four"], "lanes must be an integer from 1 to 64, not 'four'"),
