@@ -228,6 +228,18 @@ def array_speeds():
     )
 
 
+def passes_worth():
+    """How many passes of the fMAC take as much area and time as one of MSFP-12's cell."""
+    cells = evidence("fast_speed")["cells"]
+    return f"{cells['MSFP-12']['gate_equivalents'] / cells['FAST, 2 bits']['gate_equivalents']:.2f}"
+
+
+def policy_passes():
+    """The mean number of passes of the policy, from the least to the most."""
+    passes = {row["passes"] for row in evidence("fast_speed")["rows"] if "policy" in row["cell"]}
+    return f"{min(passes):.1f} to {max(passes):.1f}"
+
+
 def array_use():
     """The share of an array of 8 by 8 cells that multiplies, by layer, precision and product."""
     rows = [

@@ -8,8 +8,8 @@ In a sentence a figure stands between two comments, a table stands between two c
     ...
     <!-- end -->
 
-Each comment holds an expression of functions in `tables.py` and `experiments.py`. Without arguments the script fills every page
-in. With `--check` it changes nothing, names the pages that are out of date, and fails if there are any.
+Each comment holds an expression of functions in `tables.py`, `formats.py` and `experiments.py`. Without arguments the script
+fills every page in. With `--check` it changes nothing, names the pages that are out of date, and fails if there are any.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import re
 import sys
 from pathlib import Path
 
-from docs.scripts import experiments, specials, tables
+from docs.scripts import experiments, formats, specials, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 _MARKED = re.compile(r"<!-- (figure|table): (.+?) -->(.*?)<!-- end -->", re.DOTALL)
@@ -35,7 +35,7 @@ def filled(text):
 
 def _value(match):
     kind, expression, _ = match.groups()
-    value = str(eval(expression, vars(tables) | vars(experiments) | vars(specials)))
+    value = str(eval(expression, vars(tables) | vars(formats) | vars(experiments) | vars(specials)))
     space = "" if kind == "figure" else "\n\n"
     return f"<!-- {kind}: {expression} -->{space}{value}{space}<!-- end -->"
 
