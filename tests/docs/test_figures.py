@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.scripts import drawings, figures
+from docs.scripts import drawings, figures, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {str(page.relative_to(ROOT)): page for page in figures.pages()}
@@ -43,9 +43,10 @@ def test_wrong_figure_is_noticed(tmp_path, monkeypatch, capsys):
     assert figures.main(["--check"]) == 0
 
 
-def test_ambiguous_unit_is_refused():
-    with pytest.raises(LookupError, match=r"\d+ results of fast_mac on osu018 by area with \{\}, not 1"):
-        figures.filled('<!-- figure: area("fast_mac") --><!-- end -->')
+def test_unit_that_was_not_measured_is_refused():
+    with pytest.raises(LookupError, match=r"0 results of fast_mac on osu018 by area with \{'lanes': 5\}, not 1"):
+        tables.metrics("fast_mac", "osu018", "area", lanes=5)
+    assert tables.area("fast_mac", lanes=5) == "-"
 
 
 def test_drawings_are_those_of_the_script():
